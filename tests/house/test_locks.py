@@ -1,0 +1,71 @@
+"""The lock files against ``pyproject.toml`` and against each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+GROUPS = PROJECT["dependency-groups"]
+CORE, BUILD, DEV = "requirements.lock", "requirements-build.lock", "requirements-dev.lock"
+
+
+def entries(lock: str) -> list[str]:
+    """Each requirement of a lock with its hashes, on one line."""
+    text = (ROOT / lock).read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pins(lock: str) -> Mapping[str, str]:
+    """Name to version."""
+    found = {}
+    for entry in entries(lock):
+        requirement = Requirement(entry.partition("--hash=")[0].strip())
+        found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("declared", "lock"),
+    [
+        (PROJECT["project"]["dependencies"], CORE),
+        (PROJECT["build-system"]["requires"], BUILD),
+        (PROJECT["project"]["dependencies"], DEV),
+        ([one for group in GROUPS.values() for one in group], DEV),
+    ],
+    ids=["core", "build", "dev has the core", "dev has all groups"],
+)
+def test_every_declared_requirement_is_pinned_to_a_version_it_admits(
+    declared: list[str], lock: str
+) -> None:
+    locked = pins(lock)
+
+    for requirement in map(Requirement, declared):
+        version = locked.get(canonicalize_name(requirement.name), "no version")
+        assert version in requirement.specifier, f"{requirement}: ./run lock"
+
+
+@pytest.mark.parametrize("lock", [CORE, BUILD])
+def test_users_and_developers_run_the_same_versions(lock: str) -> None:
+    assert pins(lock).items() <= pins(DEV).items()
+
+
+@pytest.mark.parametrize("lock", [CORE, BUILD, DEV])
+def test_every_pin_has_its_hashes_and_names_no_index(lock: str) -> None:
+    for entry in entries(lock):
+        pin, *hashes = (part.strip() for part in entry.split("--hash="))
+        assert re.fullmatch(r"[\w.\[\],-]+==[\w.+!]+( ; [^/]+)?", pin), pin
+        assert hashes, pin
+        for digest in hashes:
+            assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest), pin
+
+
+def test_the_build_group_is_what_the_build_asks_for() -> None:
+    assert GROUPS["build"] == PROJECT["build-system"]["requires"]

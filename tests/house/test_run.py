@@ -1,0 +1,313 @@
+"""``./run`` in a tree of its own, with a uv that notes what it is asked and fetches nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Says what it was asked; hangs in an install, until somebody writes to the gate, if there is one.
+UV = """#!/bin/sh
+echo "$*" >>"$CALLS"
+case $1 in
+    venv)
+        for venv; do :; done
+        mkdir -p "$venv/bin"
+        for tool in python sidecache pytest ruff mypy lint-imports; do
+            cp "$TOOL" "$venv/bin/$tool"
+        done
+        ;;
+    pip) [ ! -p "$GATE" ] || read -r _ <"$GATE" ;;
+esac
+"""
+
+# Stands for each command of the environment: says how it was called.
+TOOL = """#!/bin/sh
+name=${0##*/}
+case $name in
+    python) exit 0 ;;
+esac
+echo "$name in $PWD:$(for word; do printf ' <%s>' "$word"; done)"
+case " $FAULTY " in
+    *" $name "*) exit "${CODE:-1}" ;;
+esac
+"""
+
+
+class Tree:
+    """A copy of what ``./run`` reads, and the machine it runs on."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "a tree"
+        self.calls = home / "calls"
+        self.gate = home / "gate"
+        self.env = {
+            "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+            "CALLS": str(self.calls),
+            "TOOL": str(home / "tool"),
+            "GATE": str(self.gate),
+        }
+        self.root.mkdir()
+        shutil.copy(ROOT / "run", self.root)
+        for name in (
+            "pyproject.toml",
+            "requirements.lock",
+            "requirements-build.lock",
+            "requirements-dev.lock",
+        ):
+            (self.root / name).write_text(f"{name}, as it was\n")
+        for path, text in ((home / "bin" / "uv", UV), (home / "tool", TOOL)):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
+
+    def run(
+        self, *arguments: str, by: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [by or self.root / "run", *arguments],
+            cwd=self.home,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.root / "run", *arguments],
+            cwd=self.home,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def asked(self) -> list[str]:
+        """What uv was asked since the last time: "venv", or the locks that were to be installed."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        self.calls.unlink(missing_ok=True)
+        return [
+            "venv" if line.startswith("venv") else " ".join(w for w in line.split() if ".lock" in w)
+            for line in lines
+            if "--editable" not in line
+        ]
+
+
+CORE = "requirements.lock requirements-build.lock"
+DEV = "requirements-dev.lock"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def hanging(tree: Tree) -> Iterator[subprocess.Popen[str]]:
+    """A ``./run serve`` in the middle of an install."""
+    os.mkfifo(tree.gate)
+    process = tree.start("serve")
+    # An open for writing returns once the other end is being read.
+    gate = tree.gate.open("w")
+    try:
+        yield process
+    finally:
+        gate.close()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("arguments", [(), ("help",), ("-h",)])
+def test_help_needs_no_environment(tree: Tree, arguments: tuple[str, ...]) -> None:
+    done = tree.run(*arguments)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: ./run ")
+    assert not (tree.root / ".venv").exists()
+
+
+def test_other_commands_go_to_sidecache_as_they_are_in_the_callers_folder(tree: Tree) -> None:
+    done = tree.run("serve", "--name", "two  words", "")
+
+    assert done.stdout == f"sidecache in {tree.home}: <serve> <--name> <two  words> <>\n"
+
+
+def test_the_environment_is_made_once(tree: Tree) -> None:
+    tree.run("serve")
+    assert tree.asked() == ["venv", CORE]
+
+    assert tree.run("serve").stderr == ""
+    assert tree.asked() == []
+
+
+def test_the_tools_are_added_when_they_are_first_asked_for(tree: Tree) -> None:
+    tree.run("serve")
+    tree.asked()
+
+    tree.run("test")
+    assert tree.asked() == [DEV]
+
+    tree.run("serve")
+    assert tree.asked() == []
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "requirements-dev.lock"])
+def test_a_changed_lock_is_installed_over_the_old(tree: Tree, name: str) -> None:
+    tree.run("serve")
+    tree.asked()
+    (tree.root / name).write_text("changed\n")
+
+    tree.run("serve")
+
+    assert tree.asked() == [CORE]
+
+
+def test_an_environment_made_elsewhere_is_made_anew(tree: Tree) -> None:
+    tree.run("serve")
+    tree.asked()
+    tree.root = tree.root.rename(tree.home / "moved")
+
+    tree.run("serve")
+
+    assert tree.asked() == ["venv", CORE]
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tree: Tree) -> None:
+    tree.run("serve")
+    tree.asked()
+    (tree.root / ".venv" / "bin" / "python").unlink()
+
+    tree.run("serve")
+
+    assert tree.asked() == ["venv", CORE]
+
+
+def test_links_to_it_may_be_called_from_anywhere(tree: Tree) -> None:
+    (tree.home / "elsewhere").mkdir()
+    first = tree.home / "elsewhere" / "first"
+    first.symlink_to(Path("..", tree.root.name, "run"))
+    second = tree.home / "second"
+    second.symlink_to(first)
+
+    done = tree.run("serve", by=second)
+
+    assert done.stdout == f"sidecache in {tree.home}: <serve>\n"
+    assert (tree.root / ".venv" / "bin" / "sidecache").exists()
+
+
+def test_the_second_of_two_waits_for_the_first(tree: Tree, hanging: subprocess.Popen[str]) -> None:
+    second = tree.start("serve")
+    assert second.stderr is not None
+    assert "waiting" in second.stderr.readline()
+    tree.gate.rename(tree.home / "open")
+    with (tree.home / "open").open("w") as gate:
+        gate.write("go on\n")
+
+    for process in (hanging, second):
+        assert process.communicate(timeout=30)[0] == f"sidecache in {tree.home}: <serve>\n"
+    assert tree.asked() == ["venv", CORE]
+
+
+def test_an_install_that_was_cut_short_is_begun_afresh(
+    tree: Tree, hanging: subprocess.Popen[str]
+) -> None:
+    os.killpg(hanging.pid, signal.SIGKILL)
+    hanging.wait(timeout=30)
+    tree.gate.unlink()
+    assert tree.asked() == ["venv", CORE]
+
+    assert tree.run("serve").returncode == 0
+    assert tree.asked() == ["venv", CORE]
+
+
+def test_an_index_set_for_pip_is_told_to_uv(tree: Tree) -> None:
+    uv = tree.home / "bin" / "uv"
+    uv.write_text(UV.replace('"$*"', '"$* ${UV_DEFAULT_INDEX-}"'))
+
+    tree.run("serve", PIP_INDEX_URL="http://index.test/simple")
+
+    assert "http://index.test/simple" in tree.calls.read_text()
+
+
+def test_check_alone_runs_every_linter_and_names_those_that_found_faults(tree: Tree) -> None:
+    done = tree.run("check", FAULTY="mypy ruff")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"ruff in {tree.root}: <format> <--check>",
+        f"ruff in {tree.root}: <check>",
+        f"mypy in {tree.root}:",
+        f"lint-imports in {tree.root}: <--no-logo>",
+    ]
+    assert done.stderr.endswith("faults found by ruff format --check, ruff check, mypy\n")
+
+
+def test_check_alone_succeeds_when_no_linter_finds_a_fault(tree: Tree) -> None:
+    assert tree.run("check").returncode == 0
+
+
+def test_check_with_arguments_is_the_one_of_sidecache(tree: Tree) -> None:
+    done = tree.run("check", "-c", "mine.yaml")
+
+    assert done.stdout == f"sidecache in {tree.home}: <check> <-c> <mine.yaml>\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed_on"),
+    [
+        ((), "<--cov>"),
+        (("all",), "<-m> <heavy>"),
+        (("tests/wire", "-k", "a frame"), "<tests/wire> <-k> <a frame>"),
+    ],
+)
+def test_only_the_whole_test_run_is_gated(
+    tree: Tree, arguments: tuple[str, ...], handed_on: str
+) -> None:
+    done = tree.run("test", *arguments)
+
+    assert done.stdout == f"pytest in {tree.root}: {handed_on}\n"
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("all",), ("tests/wire",)])
+def test_tests_that_fail_fail_the_command(tree: Tree, arguments: tuple[str, ...]) -> None:
+    assert tree.run("test", *arguments, FAULTY="pytest").returncode == 1
+
+
+def test_that_there_are_no_heavy_tests_is_said_and_no_fault(tree: Tree) -> None:
+    done = tree.run("test", "all", FAULTY="pytest", CODE="5")
+
+    assert done.returncode == 0
+    assert "there are no heavy tests" in done.stderr
+
+
+@pytest.mark.parametrize("failing", ["check", "test", "test all", "nothing"])
+def test_ci_runs_every_step_and_fails_if_any_does(tmp_path: Path, failing: str) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    run = tmp_path / "run"
+    run.write_text(f'#!/bin/sh\necho "<$*>"\n[ "$*" != "{failing}" ]\n')
+    run.chmod(0o755)
+
+    done = subprocess.run(
+        [tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert [line for line in done.stdout.splitlines() if line.startswith("<")] == [
+        "<check>",
+        "<test>",
+        "<test all>",
+    ]
+    assert done.returncode == (0 if failing == "nothing" else 1)
