@@ -1,0 +1,113 @@
+"""Decisions and their reasons: a request is never just "not cached"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from proxy.model.entry import Entry
+
+
+class Why(StrEnum):
+    """The one reason for a decision; a bounded set, fit for labels and headers."""
+
+    # hits
+    FRESH = "fresh"
+    SWR = "swr"  # stale, a refresh is on its way
+    SIE = "sie"  # stale, the upstream fails
+    MAX_STALE = "max-stale"  # stale, and the caller said that will do
+    # misses
+    UNSEEN = "uri-miss"
+    EXPIRED = "expired"
+    NO_CACHE = "no-cache"
+    MAX_AGE = "max-age"
+    MIN_FRESH = "min-fresh"
+    FORM = "form"  # stored in a shape that cannot become the one asked for
+    HIT_FOR_MISS = "hit-for-miss"
+    # misses: what became of the flight
+    JOINED = "joined"
+    GIVE_UP = "give-up"
+    WAIT_TIMEOUT = "wait-timeout"
+    LAGGARD = "laggard"
+    CROWDED = "crowded"  # a bound on flights or followers was reached
+    # bypasses
+    ROUTE = "route"
+    METHOD = "method"
+    UPGRADE = "upgrade"
+    DISABLED = "disabled"
+    TOO_LARGE = "too-large"
+    UNKEYABLE = "unkeyable"
+    NOT_UNDERSTOOD = "not-understood"  # the body is not of this dialect
+    NO_STORE = "no-store"
+    STATEFUL = "stateful"
+    TEMPERATURE = "temperature"
+    RANGE = "range"
+    # why an answer was not kept or not shared
+    STATUS = "status"
+    MEDIA_TYPE = "media-type"
+    ENCODED = "encoded"
+    PRIVATE = "private"
+    SET_COOKIE = "set-cookie"
+    VARY = "vary"
+    INCOMPLETE = "incomplete"
+    TRUNCATED = "truncated"  # finish_reason length or content_filter
+    EMPTY = "empty"
+    ERROR_IN_BODY = "error-in-body"
+    TOOL_CALLS = "tool-calls"
+    SUPERSEDED = "superseded"  # a newer flight or a purge covers this one
+    UNCACHEABLE = "uncacheable"
+    # errors of our own
+    ONLY_IF_CACHED = "only-if-cached"
+    UPSTREAM_ERROR = "upstream-error"
+    BAD_REQUEST = "bad-request"
+    LOOP = "loop"
+    OVERLOAD = "overload"
+    INTERNAL = "internal"  # a bug of ours
+    CLIENT_GONE = "client-gone"  # before anything was decided
+
+
+class Hit(NamedTuple):
+    """Answer with ``entry``; ``why`` is FRESH, SWR, SIE or MAX_STALE."""
+
+    entry: Entry
+    why: Why
+    tier: str
+
+
+class Miss(NamedTuple):
+    """Ask the upstream; ``fallback`` may be served should it fail (stale-if-error)."""
+
+    why: Why
+    fallback: Entry | None = None
+    tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """Not the cache's business; pass it on untouched."""
+
+    why: Why
+    detail: str = ""
+
+
+Decision = Hit | Miss | Bypass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A response head that all who wait may have; ``storable`` if it may be kept too."""
+
+    storable: bool
+    why: Why = Why.FRESH  # why not storable
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A response head only for the one who asked first; the others ask for themselves."""
+
+    why: Why
+
+
+HeadVerdict = Share | GiveUp

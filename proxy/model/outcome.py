@@ -1,0 +1,83 @@
+"""The one record of a request; header, log line, metric and span all render it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from proxy.model.decision import Why
+from proxy.model.entry import CacheKey
+from proxy.model.message import Head, Request
+
+
+class Verdict(StrEnum):
+    """What the cache did, in one word (the ``X-Cache`` header)."""
+
+    HIT = "HIT"
+    STALE = "STALE"
+    MISS = "MISS"
+    COALESCED = "COALESCED"
+    BYPASS = "BYPASS"
+    ERROR = "ERROR"
+
+
+class Fwd(StrEnum):
+    """Why a request went on to the upstream (RFC 9211, section 2.2)."""
+
+    BYPASS = "bypass"
+    METHOD = "method"
+    URI_MISS = "uri-miss"
+    VARY_MISS = "vary-miss"
+    MISS = "miss"
+    REQUEST = "request"
+    STALE = "stale"
+    PARTIAL = "partial"
+
+
+class Outcome(NamedTuple):
+    """What was decided about one request, known when its head goes out."""
+
+    verdict: Verdict
+    why: Why
+    dialect: str = ""
+    model: str = ""
+    tier: str = ""
+    key: CacheKey | None = None
+    fwd: Fwd | None = None
+    fwd_status: int | None = None
+    age_s: float | None = None
+    ttl_s: float | None = None  # seconds of freshness left; negative when stale
+    stored: bool | None = None  # None: not known yet
+    collapsed: bool | None = None  # True: joined another's flight; False: tried, had to fetch
+    detail: str = ""
+    lookup_s: float = 0.0
+    upstream_s: float | None = None  # seconds until the upstream's head was here
+
+
+class Reply(NamedTuple):
+    """What goes downstream. Headers are final but for framing and connection management."""
+
+    head: Head
+    body: bytes | AsyncIterator[bytes]
+    length: int | None  # bytes to declare; None: not known, chunked
+    outcome: Outcome
+    close: bool = False  # end the connection afterwards
+
+
+class Delivery(NamedTuple):
+    """How the reply reached the client."""
+
+    status: int
+    sent: int  # body bytes handed to the socket
+    complete: bool
+    duration_s: float
+    error: str = ""  # the class of what ended it early
+
+
+class Record(NamedTuple):
+    """Everything known about a request once it is over."""
+
+    request: Request
+    outcome: Outcome
+    delivery: Delivery

@@ -1,0 +1,69 @@
+"""What is asked: a request as its dialect understands it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.model.decision import Why
+
+
+class Form(NamedTuple):
+    """The shape of an answer. Two forms of one answer share one entry."""
+
+    stream: bool = False  # server-sent events rather than one JSON document
+    usage: bool = True  # a stream that ends with its token counts; JSON always has them
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What the caller asks of the cache, gathered from headers and body. Times in seconds.
+
+    RFC 9111, section 5.2.1; the LiteLLM ``cache`` object; the ``X-Cache-*`` request headers.
+    """
+
+    no_cache: bool = False
+    no_store: bool = False
+    only_if_cached: bool = False
+    max_age: float | None = None
+    min_fresh: float | None = None
+    max_stale: float | None = None  # inf when given without a number
+    ttl: float | None = None  # how long the answer may be kept, at most what the rules allow
+    namespace: str = ""
+
+
+class Query(NamedTuple):
+    """A question that may be answered from the cache."""
+
+    dialect: str
+    model: str
+    form: Form
+    canonical: bytes  # canonical JSON of all that decides the answer
+    forward: bytes  # the body to send upstream
+    controls: Controls = Controls()
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Not to be cached, and why."""
+
+    why: Why
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the backend reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A complete, storable answer."""
+
+    form: Form  # what the body is; ``usage`` tells whether its token counts are in it
+    body: bytes  # the backend's own bytes
+    usage: Usage | None = None

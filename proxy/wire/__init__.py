@@ -1,0 +1,1 @@
+"""Pure formats: headers, frames, cache directives, strict JSON."""

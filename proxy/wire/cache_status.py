@@ -1,0 +1,109 @@
+"""What the cache did, told in response fields: ``Cache-Status`` (RFC 9211) and its companions.
+
+Every response says it twice: in the standard's words for tools, and in ``X-Cache`` and
+``X-Cache-Reason`` for people. ``Age`` is on whatever comes out of a store (RFC 9111, section 5.1);
+``Server-Timing`` tells the proxy's own time from the backend's.
+
+The fields are to be added to those of the backend. Its ``Cache-Status`` is the one exception: the
+last member is the cache nearest to the client, so ours goes behind it into one field.
+"""
+
+from __future__ import annotations
+
+import re
+from math import floor
+
+from proxy.model.decision import Why
+from proxy.model.outcome import Fwd, Outcome, Verdict
+
+_LIMIT_S = 2**31  # no lifetime or age is told beyond it (RFC 9111, section 1.2.2)
+_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*")  # RFC 9651, section 3.3.4
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+# Reasons that only repeat what hit or fwd has said already.
+_SELF_EVIDENT = frozenset(
+    {Why.FRESH, Why.UNSEEN, Why.EXPIRED, Why.NO_CACHE, Why.MAX_AGE, Why.MIN_FRESH, Why.METHOD}
+)
+
+
+def fields(
+    outcome: Outcome, upstream_cache_status: str, *, name: str = "sidecache", total_s: float
+) -> tuple[tuple[str, str], ...]:
+    """The header fields that tell ``outcome``.
+
+    Args:
+        outcome: what was decided, as it is known when the head goes out.
+        upstream_cache_status: the backend's own ``Cache-Status``, "" if none. What is returned
+            stands in its place.
+        name: what this cache calls itself.
+        total_s: seconds from the request's arrival until its head goes out.
+    """
+    verdict = outcome.verdict
+    told = [("X-Cache", verdict.value), ("X-Cache-Reason", outcome.why.value)]
+    status = _member(outcome, name)
+    if status and upstream_cache_status:
+        status = f"{upstream_cache_status}, {status}"
+    if status := status or upstream_cache_status:
+        told.append(("Cache-Status", status))
+    if verdict is Verdict.HIT or verdict is Verdict.STALE:
+        age = min(max(outcome.age_s or 0.0, 0.0), _LIMIT_S)
+        told.append(("Age", str(int(age))))
+        if outcome.tier:
+            told.append(("X-Cache-Tier", outcome.tier))
+    upstream_s = outcome.upstream_s
+    if upstream_s is None:
+        timing = f"sidecache;dur={total_s * 1e3:.3f}"
+    else:
+        own_s = max(0.0, total_s - upstream_s)
+        timing = f"sidecache;dur={own_s * 1e3:.3f}, upstream;dur={upstream_s * 1e3:.3f}"
+    told.append(("Server-Timing", timing))
+    return tuple(told)
+
+
+def _member(outcome: Outcome, name: str) -> str:
+    """Our member of ``Cache-Status``; "" where RFC 9211, section 2, wants none."""
+    verdict = outcome.verdict
+    if verdict is Verdict.ERROR:
+        # An error of our own says nothing about the cache, but for the one that is about it.
+        absent = outcome.why is Why.ONLY_IF_CACHED
+        return f"{item(name)}; detail={outcome.why.value}" if absent else ""
+    ttl_s = outcome.ttl_s
+    ttl = "" if ttl_s is None else f"; ttl={floor(max(-_LIMIT_S, min(ttl_s, _LIMIT_S)))}"
+    detail = outcome.detail or _implied_detail(outcome)
+    last = f"{ttl}; detail={item(detail)}" if detail else ttl
+    fwd = outcome.fwd
+    if fwd is None and (verdict is Verdict.HIT or verdict is Verdict.STALE):
+        return f"{item(name)}; hit{last}"
+    if fwd is None:
+        fwd = Fwd.BYPASS if verdict is Verdict.BYPASS else Fwd.MISS
+    status = "" if outcome.fwd_status is None else f"; fwd-status={outcome.fwd_status}"
+    stored = "; stored" if outcome.stored else ""
+    collapsed = _COLLAPSED[outcome.collapsed]
+    return f"{item(name)}; fwd={fwd.value}{status}{stored}{collapsed}{last}"
+
+
+_COLLAPSED = {None: "", True: "; collapsed", False: "; collapsed=?0"}
+
+
+def _implied_detail(outcome: Outcome) -> str:
+    """The word that tells most of what the other parameters leave open; "" if nothing is."""
+    why = outcome.why
+    if why is Why.FRESH and outcome.fwd is None:
+        return outcome.tier.partition("_")[0]  # l1_memory: which level, not which make
+    if why not in _SELF_EVIDENT:
+        return why.value
+    if outcome.verdict is Verdict.MISS and not outcome.stored:
+        # While a stream begins nobody knows yet whether it will be whole.
+        return "stream" if outcome.stored is None else Why.UNCACHEABLE.value
+    return ""
+
+
+def item(text: str) -> str:
+    """``text`` as a Token where it is one, else as a String (RFC 9651, sections 3.3.3, 3.3.4).
+
+    What a String cannot hold, controls and everything beyond ASCII, becomes ``?``.
+    """
+    if _TOKEN.fullmatch(text):
+        return text
+    printable = _UNPRINTABLE.sub("?", text)
+    return '"' + printable.replace("\\", r"\\").replace('"', r"\"") + '"'

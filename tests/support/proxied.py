@@ -1,0 +1,73 @@
+"""The whole proxy on real sockets, in front of whatever a test puts behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from proxy.app import Sidecache
+from proxy.config.settings import Settings
+from proxy.model.outcome import Record
+
+Json = dict[str, Any]
+
+
+class Proxied(Sidecache):
+    """A proxy, and the ``records`` it made of the requests that are over."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.records: list[Record] = []
+        super().__init__(settings, self.records.append)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.partition("://")[2].rpartition(":")
+        return host, int(port)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """What became of each request that is over, in the order they ended."""
+        return [record.outcome.verdict.value for record in self.records]
+
+    async def landed(self) -> None:
+        """Wait until no flight is in the air."""
+        while pumps := {flight.pump for flight in self.flights._up if flight.pump is not None}:
+            await asyncio.wait(pumps, timeout=20)
+
+
+@asynccontextmanager
+async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Proxied]:
+    """Serve until the block ends, then check that nothing is left behind and nothing went wrong.
+
+    ``upstreams`` are URLs or whole settings, ``settings`` the rest.
+    """
+    backends = [{"url": each} if isinstance(each, str) else each for each in upstreams]
+    given = {"listen": "127.0.0.1:0", "admin": {"enabled": False}, "upstreams": backends}
+    proxy = Proxied(Settings.model_validate(given | settings))
+    errors = _Errors()
+    logging.getLogger("sidecache").addHandler(errors)
+    try:
+        await proxy.start()
+        yield proxy
+    finally:
+        await proxy.close(0)
+        logging.getLogger("sidecache").removeHandler(errors)
+    assert errors.seen == []
+    assert proxy.server.counts.bugs == 0
+    assert proxy.server.counts.open == 0
+    assert len(proxy.flights) == 0
+    flights = proxy.flights
+    assert (flights._bytes, flights._orphans, flights._refreshing, flights._board) == (0, 0, 0, {})
+    assert [upstream.in_use for upstream in proxy.routes._upstreams if upstream.in_use] == []
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(self.format(record))
