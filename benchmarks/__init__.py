@@ -1,0 +1,1 @@
+"""What it costs and what it gains, measured in pairs: ``python -m benchmarks [NAME ...]``."""

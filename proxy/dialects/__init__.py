@@ -1,0 +1,1 @@
+"""The protocols that can be cached; this folder is the feature matrix."""

@@ -1,0 +1,72 @@
+"""What the proxy asks of a dialect: to read, to tell whole from broken, to change the form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from proxy.model.entry import Entry
+from proxy.model.message import Head, Headers
+from proxy.model.query import Form, Query, Refusal, Sealed
+
+
+class Relay(Enum):
+    """How somebody who wants one form can hear a flight that comes in another."""
+
+    VERBATIM = "verbatim"  # as it comes
+    FILTERED = "filtered"  # as it comes, through ``Dialect.sieve``
+    AT_END = "at-end"  # once it is whole, through ``Dialect.render``
+    NEVER = "never"  # not without losing something
+
+
+Sieve = Callable[[bytes], bytes]
+"""Fed with pieces of a stream as they come; returns what may go on (b"" while in doubt)."""
+
+
+class Dialect(Protocol):
+    """One protocol. Pure: no clock, no dice, no waiting. Raises nothing of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether requests to this route are in this dialect; ``path`` is raw."""
+        ...
+
+    def read(self, headers: Headers, body: bytes) -> Query | Refusal:
+        """What ``body`` asks, or why it cannot be cached; it is then forwarded untouched."""
+        ...
+
+    def arriving(self, head: Head, asked: Form) -> Form | None:
+        """The form of a body whose head is here, or None if it is none of this dialect's."""
+        ...
+
+    def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
+        """The whole answer, if ``body`` is complete and worth keeping; else why not.
+
+        No proper prefix of an answer is ever sealed.
+        """
+        ...
+
+    def relay(self, offered: Form, wanted: Form) -> Relay:
+        """How a follower who wants ``wanted`` can hear a flight that comes as ``offered``."""
+        ...
+
+    def sieve(self, wanted: Form) -> Sieve:
+        """A fresh filter for ``Relay.FILTERED``."""
+        ...
+
+    def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
+        """The stored answer in the form asked for, or None if that would lose something."""
+        ...
+
+
+class Rendered:
+    """A body in the form asked for."""
+
+    __slots__ = ("body", "content_type")
+
+    def __init__(self, body: bytes, content_type: str = "") -> None:
+        self.body = body
+        self.content_type = content_type  # "": as stored

@@ -1,0 +1,268 @@
+"""The key: what makes two queries equal, and whose answers they may share.
+
+Everything that is forwarded and could change the answer is in the digest: method, upstream, path,
+query string, the body in canonical form, and every end-to-end header that is not known to be inert.
+An unknown header or field counts until proven otherwise; caches that listed the fields that matter,
+rather than those that do not, have answered one question with another's answer.
+
+The scope is part of the digest. By default it is a keyed hash of the caller's credential: nobody
+hears another's answer, and who would be refused by the backend is not served from the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import itemgetter
+from typing import Final
+from urllib.parse import parse_qsl
+
+from proxy.model.entry import CacheKey
+from proxy.model.message import Headers, Request
+from proxy.model.query import Query
+
+SCHEMA: Final = "sidecache/1"  # counted up when equal queries would no longer give equal digests
+
+CREDENTIALS: Final = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+_CREDENTIAL_PARAMETERS: Final = frozenset({"key", "api_key", "api-key", "access_token"})
+
+INERT: Final = frozenset(
+    {
+        # who asks, not what is asked
+        "user-agent", "dnt", "priority",
+        # what the wire takes care of
+        "accept-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "te",
+        "trailer", "upgrade", "expect", "host", "proxy-connection", "proxy-authorization",
+        "max-forwards", "via",
+        # orders to the cache; what they select is keyed elsewhere
+        "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
+        # names of one attempt, never of a question
+        "x-request-id", "request-id", "x-correlation-id", "x-client-request-id", "idempotency-key",
+        "x-amzn-trace-id", "x-cloud-trace-context", "x-ms-client-request-id", "cf-ray",
+        "x-amz-cf-id", "x-azure-ref", "x-appgw-trace-id", "x-kong-request-id", "fly-request-id",
+        # trace context: W3C, B3, Jaeger, Sentry, Elastic, New Relic, LangSmith
+        # (by name: Baggage has what the application put in, a user or a tenant, and counts)
+        "traceparent", "tracestate", "b3", "uber-trace-id", "sentry-trace",
+        "elastic-apm-traceparent", "newrelic", "langsmith-trace",
+        # who passed it on
+        # (by name: X-Forwarded-User and CF-Access-* say who somebody is, and count)
+        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+        "x-forwarded-by", "x-forwarded-server", "x-forwarded-scheme", "x-real-ip", "x-client-ip",
+        "true-client-ip", "x-cluster-client-ip", "cdn-loop", "cf-connecting-ip", "cf-visitor",
+        "cf-connecting-ipv6", "cf-ew-via", "cf-worker",
+    }
+)  # fmt: skip
+INERT_PREFIXES: Final = (
+    "x-stainless-", "x-b3-", "x-datadog-", "x-ot-span-", "x-envoy-", "x-istio-", "sec-ch-",
+    "sec-fetch-",
+)  # fmt: skip
+
+# An API client that accepts JSON first, and any of these besides, is told the same thing.
+_PLAIN_ACCEPT: Final = frozenset(
+    {"*/*", "application/*", "application/json", "text/event-stream", "text/plain"}
+)
+_ADMITS_JSON: Final = frozenset({"*/*", "application/*", "application/json"})
+
+# Names come from clients. Bounds, not tunings: together they are a bound in bytes.
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 64
+
+
+_name: Final = itemgetter(0)
+
+
+class ScopeBy(StrEnum):
+    """Whose answers may be shared."""
+
+    CREDENTIAL = "credential"  # each caller's own
+    HEADER = "header"  # callers whose header has the same value
+    SHARED = "shared"  # all callers'
+
+
+@dataclass(frozen=True, slots=True)
+class Scoping:
+    """How the scope of a request is found; ``header`` (lower case) only with ScopeBy.HEADER.
+
+    Raises:
+        ValueError: no header is named, or one that no request can have, so that none would count.
+    """
+
+    by: ScopeBy = ScopeBy.CREDENTIAL
+    header: str = ""
+
+    def __post_init__(self) -> None:
+        if self.by is ScopeBy.HEADER and (not self.header or self.header != self.header.lower()):
+            raise ValueError(f"no header to tell callers apart by: {self.header!r}")
+
+
+class KeyRules:
+    """What is left out of the key, and the secret that keeps digests from telling anything.
+
+    Args:
+        secret: at least 16 bytes; equal secrets give equal keys across workers and restarts.
+        scoping: how the scope is found.
+        inert: further headers (lower case) that never change an answer.
+        keyed: headers (lower case) that do, although they belong to an inert family.
+        inert_cookies: cookies that never change an answer, such as those of a CDN.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        *,
+        scoping: Scoping | None = None,
+        inert: frozenset[str] = frozenset(),
+        keyed: frozenset[str] = frozenset(),
+        inert_cookies: frozenset[str] = frozenset(),
+    ) -> None:
+        if len(secret) < 16:  # noqa: PLR2004 - RFC 2104, section 3: shorter keys weaken the hash
+            raise ValueError("the key secret must have at least 16 bytes")
+        self._secret = hashlib.blake2b(secret, digest_size=32).digest()
+        self._scoping = scoping or Scoping()
+        self._inert = (INERT | set(CREDENTIALS) | inert) - keyed
+        self._keyed = keyed
+        self._in_scope = {
+            ScopeBy.CREDENTIAL: frozenset(CREDENTIALS),
+            ScopeBy.HEADER: frozenset({self._scoping.header}),
+            ScopeBy.SHARED: frozenset[str](),
+        }[self._scoping.by]
+        self._inert_cookies = inert_cookies
+        self._known: dict[str, str] = {}
+
+    def is_inert(self, name: str) -> bool:
+        """Whether header ``name`` (lower case) is in the key neither by itself nor by the scope."""
+        return name not in self._in_scope and self._is_left_out(name)
+
+    def scope_of(self, request: Request) -> str:
+        """Whose answers ``request`` may be given: "shared", "anon", or 32 hexadecimal digits.
+
+        Who does not send the header that callers are told apart by is told apart by credential.
+        """
+        by = self._scoping.by
+        if by is ScopeBy.SHARED:
+            return "shared"
+        index = request.headers.index()
+        if by is ScopeBy.HEADER and index.get(self._scoping.header):
+            material = _fenced(index, (self._scoping.header,))
+        else:
+            material = _fenced(index, CREDENTIALS)
+            if request.query_string:
+                material += _credentials_in(request.query_string)
+        if not material:
+            return "anon"
+        return self._hash(b"scope", material, b"", 16).hex()
+
+    def key_of(self, request: Request, query: Query, upstream: str) -> CacheKey:
+        """The key under which the answer to ``query`` is stored.
+
+        Equal for queries that differ only in the order of JSON members and headers, in space,
+        in Unicode normal form, or in what is documented to be inert.
+        """
+        scope = self.scope_of(request)
+        path, query_string = request.path, request.query_string
+        namespace = query.controls.namespace
+        fields = self._keyed_fields(request.headers)
+        fields.sort(key=_name)  # the order of fields with one name counts (RFC 9110, section 5.3)
+        # Each part behind its length: no two lists of parts give the same text.
+        text = (
+            f"{SCHEMA} {len(scope)}:{scope}{len(query.dialect)}:{query.dialect}"
+            f"{len(upstream)}:{upstream}{len(request.method)}:{request.method}"
+            f"{len(path)}:{path}{len(query_string)}:{query_string}{len(namespace)}:{namespace}"
+            f"{len(fields)}:"
+        ) + "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields])
+        return CacheKey(scope, self._hash(b"key", text, query.canonical, 32))
+
+    def _keyed_fields(self, headers: Headers) -> list[tuple[str, str]]:
+        known = self._known
+        index = headers.index()  # where one field says nothing, a second of its name may
+        fields = []
+        for spelled, value in headers.pairs:
+            name = known.get(spelled)
+            if name is None:
+                name = self._learn(spelled)
+            if not name:
+                continue
+            if name in {"cookie", "baggage"}:
+                part = self._keyed_cookies(value) if name == "cookie" else _keyed_baggage(value)
+                if part:
+                    fields.append((name, part))
+                continue
+            if (name == "accept" and _is_plain_accept(index[name])) or (
+                name == "content-type" and _is_json(index[name])
+            ):
+                continue
+            fields.append((name, value))
+        return fields
+
+    def _is_left_out(self, name: str) -> bool:
+        if name in self._inert:
+            return True
+        return name.startswith(INERT_PREFIXES) and name not in self._keyed
+
+    def _learn(self, spelled: str) -> str:
+        """The lower-case name of a keyed header, "" of an inert one; remembered for next time."""
+        lower = spelled.lower()
+        name = "" if self._is_left_out(lower) else lower
+        if len(spelled) <= _LONGEST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[spelled] = name
+        return name
+
+    def _keyed_cookies(self, value: str) -> str:
+        crumbs = (crumb.strip(" \t") for crumb in value.split(";"))
+        return "; ".join(c for c in crumbs if c.partition("=")[0] not in self._inert_cookies)
+
+    def _hash(self, purpose: bytes, text: str, rest: bytes, size: int) -> bytes:
+        hashed = hashlib.blake2b(
+            text.encode("utf-8", "surrogateescape"),
+            digest_size=size,
+            key=self._secret,
+            person=purpose,
+        )
+        hashed.update(rest)
+        return hashed.digest()
+
+
+def _fenced(index: dict[str, str], names: tuple[str, ...]) -> str:
+    """The named headers that are there, each part behind its length."""
+    return "".join(
+        [
+            f"{len(name)}:{name}{len(value)}:{value}"
+            for name in names
+            if (value := index.get(name)) is not None
+        ]
+    )
+
+
+def _credentials_in(query_string: str) -> str:
+    return "".join(
+        [
+            f"?{len(name)}:{name}{len(value)}:{value}"
+            for name, value in parse_qsl(
+                query_string, keep_blank_values=True, errors="surrogateescape"
+            )
+            if name.lower() in _CREDENTIAL_PARAMETERS
+        ]
+    )
+
+
+def _keyed_baggage(value: str) -> str:
+    """``value`` less what Sentry adds to every request, which is trace context."""
+    members = (member.strip(" \t") for member in value.split(","))
+    return ",".join(member for member in members if not member.startswith("sentry-"))
+
+
+def _is_plain_accept(value: str) -> bool:
+    if value in _ADMITS_JSON:
+        return True
+    # Parameters rank media types, rule them out (q=0) or tell versions apart: none is plain.
+    first, *others = (item.strip(" \t").lower() for item in value.split(","))
+    return first in _ADMITS_JSON and _PLAIN_ACCEPT.issuperset(others)
+
+
+def _is_json(value: str) -> bool:
+    if value == "application/json":
+        return True
+    return value.lower().replace(" ", "") in {"application/json", "application/json;charset=utf-8"}

@@ -1,0 +1,244 @@
+"""Who leaves the memory tier: first the dead, then those nobody came back for.
+
+``Wheel`` finds entries that are past their keep, a few steps at a time. ``S3Fifo`` chooses among
+the living: a small queue takes the newcomers, a main queue keeps what was used again, and a ghost
+remembers who left the small queue, so that who is asked for again soon goes straight to the main
+one (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023). One-off questions
+flow through a tenth of the memory and never touch the rest.
+
+Both are exact about what they hold, use neither clock nor dice, and bound the work of each call.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from math import inf
+
+from proxy.model.entry import Entry
+
+MOST_USES = 3  # more uses than these are not counted
+_MOVES = 64  # most slots looked at to find one to evict
+
+TICK_S = 4.0  # how late the dead may be found
+SPOKES = 1024  # of TICK_S each: a lap of 68 minutes
+_STEPS = 32  # most slots and spokes looked at to find one dead
+
+
+class Link:
+    """A place in a ring. Alone, it is a ring of its own."""
+
+    __slots__ = ("after", "before")
+
+    def __init__(self) -> None:
+        self.before: Link = self
+        self.after: Link = self
+
+    def insert(self, link: Link) -> None:
+        """Put ``link``, which is in no ring, before this one."""
+        link.before = before = self.before
+        link.after = self
+        self.before = before.after = link
+
+    def take_out(self) -> None:
+        """Leave the ring. The links kept are not to be used."""
+        self.before.after = self.after
+        self.after.before = self.before
+
+
+class Slot(Link):
+    """An entry in memory, and what is known of it; as a link, it is one of the ``Wheel``."""
+
+    __slots__ = ("dead_at", "digest", "entry", "scope", "size", "uses")
+
+    def __init__(self, entry: Entry, size: int, dead_at: float) -> None:
+        # Not linked to itself, which would make it garbage that only a collection finds.
+        self.entry = entry
+        self.digest = entry.key.digest
+        self.scope = entry.key.scope
+        self.size = size  # bytes it is accounted for
+        self.dead_at = dead_at  # seconds on the tier's clock
+        self.uses = 0  # hits not yet spent on staying, at most MOST_USES
+
+
+class S3Fifo:
+    """Slots by their digest, in the order in which they leave.
+
+    Whoever finds a slot here and uses it counts that in ``Slot.uses``; nothing else moves on a
+    hit.
+
+    Args:
+        small: bytes for newcomers; at least as many as the largest of them.
+        ghosts: how many who left are remembered.
+        share: bytes beyond which the entries of one scope get no second chance, as long as others
+            are here too; None for no such limit.
+    """
+
+    def __init__(self, small: int, ghosts: int, share: int | None = None) -> None:
+        self.bytes = 0
+        self._small = small
+        self._newcomers: OrderedDict[bytes, Slot] = OrderedDict()
+        self._newcomer_bytes = 0
+        self._main: OrderedDict[bytes, Slot] = OrderedDict()
+        self._ghost = Ghost(ghosts)
+        self._share = share
+        self._scopes: dict[str, int] = {}  # bytes of each, if there is a share
+
+    def __len__(self) -> int:
+        return len(self._newcomers) + len(self._main)
+
+    def find(self, digest: bytes) -> Slot | None:
+        """The slot of ``digest``, if it is here."""
+        return self._newcomers.get(digest) or self._main.get(digest)
+
+    def add(self, slot: Slot) -> None:
+        """Take in a slot whose digest is not here."""
+        self._account(slot, slot.size)
+        if self._ghost.recalls(slot.digest, len(self)):
+            self._main[slot.digest] = slot
+        else:
+            self._newcomers[slot.digest] = slot
+            self._newcomer_bytes += slot.size
+
+    def resize(self, slot: Slot, size: int) -> None:
+        """Account a slot that is here for ``size`` bytes from now on."""
+        growth = size - slot.size
+        slot.size = size
+        self._account(slot, growth)
+        if slot.digest in self._newcomers:
+            self._newcomer_bytes += growth
+
+    def remove(self, slot: Slot) -> None:
+        """Let go of a slot that is here."""
+        self._account(slot, -slot.size)
+        if self._newcomers.pop(slot.digest, None) is None:
+            del self._main[slot.digest]
+        else:
+            self._newcomer_bytes -= slot.size
+
+    def clear(self) -> None:
+        """Let go of all slots; the ghost remembers what it remembered."""
+        self._newcomers.clear()
+        self._main.clear()
+        self._scopes.clear()
+        self.bytes = self._newcomer_bytes = 0
+
+    def evict(self, incoming: int) -> Slot:
+        """Let go of the slot that is missed least, to make room for ``incoming`` bytes.
+
+        Raises:
+            KeyError: there is none.
+        """
+        patience = _MOVES
+        while True:
+            if self._newcomer_bytes + incoming > self._small and self._newcomers:
+                digest, slot = self._newcomers.popitem(last=False)
+                self._newcomer_bytes -= slot.size
+                if not slot.uses or not patience or self._greedy(slot):
+                    self._ghost.remember(digest)
+                    break
+                slot.uses = 0
+            else:
+                digest, slot = self._main.popitem(last=False)
+                if not slot.uses or not patience or self._greedy(slot):
+                    break
+                slot.uses -= 1
+            self._main[digest] = slot
+            patience -= 1
+        self._account(slot, -slot.size)
+        return slot
+
+    def _account(self, slot: Slot, growth: int) -> None:
+        self.bytes += growth
+        if self._share is not None:
+            held = self._scopes.get(slot.scope, 0) + growth
+            if held:
+                self._scopes[slot.scope] = held
+            else:
+                del self._scopes[slot.scope]
+
+    def _greedy(self, slot: Slot) -> bool:
+        """Whether the slot's scope holds more than its share, at the cost of others."""
+        if self._share is None or len(self._scopes) == 1:
+            return False
+        return self._scopes[slot.scope] > self._share
+
+
+class Ghost:
+    """A bounded memory of digests that left: one word each, the newer displaces the older.
+
+    Digests are evenly spread, so their first bytes do. It forgets a few early, where two share a
+    place, and takes one in 2^32 for another: either costs a hit at most.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = array("Q", bytes(8 * places))
+        self._count = places
+        self._left = 0  # how many have left so far, modulo 2^32
+
+    def remember(self, digest: bytes) -> None:
+        """Note that ``digest`` leaves now."""
+        self._left = left = (self._left + 1) & _WORD
+        number = int.from_bytes(digest[:8], "little")
+        # The number's upper half is the mark, its remainder the place, and the count the age.
+        self._places[number % self._count] = number & ~_WORD | left
+
+    def recalls(self, digest: bytes, window: int) -> bool:
+        """Whether ``digest`` is among the last ``window`` that left."""
+        number = int.from_bytes(digest[:8], "little")
+        noted = self._places[number % self._count]
+        return noted ^ number <= _WORD and (self._left - noted) & _WORD < window
+
+
+_WORD = 0xFFFFFFFF
+
+
+class Wheel:
+    """Slots by the time they die: a wheel of rings, turned as time goes by.
+
+    Rings of links, not dictionaries: those never shrink, and each would stay as large as its
+    busiest moment made it.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._spokes = [Link() for _ in range(SPOKES)]
+        self._spared = Link()  # from the spoke at hand, until the next lap
+        self._tick = int(now / TICK_S)  # of the spoke at hand
+
+    def add(self, slot: Slot) -> None:
+        """Watch over a slot."""
+        tick = int(slot.dead_at / TICK_S) if slot.dead_at < inf else 0
+        self._spokes[tick % SPOKES].insert(slot)
+
+    def remove(self, slot: Slot) -> None:
+        """Watch no longer over a slot."""
+        slot.take_out()
+
+    def clear(self) -> None:
+        """Watch over none."""
+        for spoke in (*self._spokes, self._spared):
+            while spoke.after is not spoke:
+                spoke.after.take_out()
+
+    def take(self, now: float) -> Slot | None:
+        """One that is dead, and no longer watched; None if a few steps found none."""
+        tick = int(now / TICK_S)
+        if self._tick >= tick:
+            return None
+        # After a long pause whole laps are left out: it is the same spoke that is at hand.
+        self._tick += max(0, (tick - self._tick) // SPOKES - 1) * SPOKES
+        for _ in range(_STEPS):
+            at_hand = self._tick % SPOKES
+            spoke = self._spokes[at_hand]
+            slot = spoke.after
+            if isinstance(slot, Slot):
+                slot.take_out()
+                if slot.dead_at <= now:
+                    return slot
+                self._spared.insert(slot)
+            else:
+                self._spokes[at_hand], self._spared = self._spared, spoke
+                self._tick += 1
+                if self._tick >= tick:
+                    break
+        return None

@@ -1,0 +1,162 @@
+"""The first tier: entries in this process's memory, bounded in bytes.
+
+What is accounted never exceeds the budget, not even between two awaits; there are no awaits. The
+methods whose names end in ``_now`` are the tier, the asynchronous ones make it fit the ladder.
+
+There is no background task. The dead, those past their keep, are dropped when they are asked for,
+and each ``put`` drops a few more, so that they go before anything living has to. Among the living
+the order is that of ``S3Fifo``. Every call does a bounded amount of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.model.entry import CacheKey, Entry
+from proxy.tiers.eviction import MOST_USES, S3Fifo, Slot, Wheel
+
+_SMALL_SHARE = 0.1  # of the budget, for newcomers; half and twice as much differ by a point
+_SWEPT = 2  # dead entries a put drops without need: one more than it brings, so that they run out
+_BYTES_A_GHOST = 4096  # of budget; entries are seldom smaller, and a ghost takes 8 bytes
+_GHOSTS = (1024, 2**20)  # at least, at most
+
+
+class L1Memory:
+    """The memory tier. Counters are plain integers that only grow, but for ``bytes``.
+
+    Args:
+        max_bytes: the budget, overhead included (see ``Entry.size``).
+        max_entry_bytes: a larger entry is declined.
+        clock: seconds on the monotonic clock that ``Entry.stored_at`` was read from.
+        scope_share: the part of the budget that one scope may defend against others, from 0 to 1.
+            What it holds beyond that is still cached, but the first to go. Off at 1: where scopes
+            trust each other, a limit costs the busiest of them hits.
+    """
+
+    name = "l1_memory"
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_entry_bytes: int,
+        clock: Callable[[], float],
+        scope_share: float = 1.0,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._max_entry_bytes = min(max_entry_bytes, max_bytes)
+        self._clock = clock
+        least, most = _GHOSTS
+        self._order = S3Fifo(
+            # The largest entry must fit, or it would push its way through the main queue.
+            small=max(int(max_bytes * _SMALL_SHARE), self._max_entry_bytes),
+            ghosts=max(least, min(max_bytes // _BYTES_A_GHOST, most)),
+            share=None if scope_share >= 1.0 else int(max_bytes * scope_share),
+        )
+        self._wheel = Wheel(clock())
+        self.hits = 0
+        self.misses = 0
+        self.declined = 0  # too large, or dead on arrival
+        self.evicted = 0  # to make room
+        self.expired = 0
+        self.replaced = 0
+        self.deleted = 0
+
+    @property
+    def entries(self) -> int:
+        """How many entries are here, the dead that were not found yet among them."""
+        return len(self._order)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes accounted for; never more than the budget."""
+        return self._order.bytes
+
+    def get_now(self, key: CacheKey) -> Entry | None:
+        """As ``get``, at once."""
+        slot = self._order.find(key.digest)
+        if slot is None or slot.entry.key.scope != key.scope:
+            self.misses += 1
+            return None
+        if slot.dead_at <= self._clock():
+            self._drop(slot)
+            self.expired += 1
+            self.misses += 1
+            return None
+        if slot.uses < MOST_USES:
+            slot.uses += 1
+        self.hits += 1
+        return slot.entry
+
+    def put_now(self, entry: Entry) -> None:
+        """As ``put``, at once."""
+        now = self._clock()
+        size = entry.size
+        dead_at = entry.stored_at + entry.lifetime.keep - entry.initial_age
+        slot = self._order.find(entry.key.digest)
+        if size > self._max_entry_bytes or dead_at <= now:
+            self.declined += 1
+            if slot is not None:  # what is superseded must not be served in place of the new
+                self._drop(slot)
+                self.replaced += 1
+        elif slot is None:
+            self._make_room(size, now)
+            slot = Slot(entry, size, dead_at)
+            self._order.add(slot)
+            self._wheel.add(slot)
+        else:
+            self._wheel.remove(slot)
+            self._order.resize(slot, size)
+            slot.entry = entry
+            slot.dead_at = dead_at
+            self._wheel.add(slot)
+            self.replaced += 1
+            self._make_room(0, now)
+
+    def delete_now(self, key: CacheKey) -> None:
+        """As ``delete``, at once."""
+        slot = self._order.find(key.digest)
+        if slot is not None:
+            self._drop(slot)
+            self.deleted += 1
+
+    def clear_now(self) -> None:
+        """As ``clear``, at once."""
+        self.deleted += len(self._order)
+        self._order.clear()
+        self._wheel.clear()
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        return self.get_now(key)
+
+    async def put(self, entry: Entry) -> None:
+        self.put_now(entry)
+
+    async def delete(self, key: CacheKey) -> None:
+        self.delete_now(key)
+
+    async def clear(self) -> None:
+        self.clear_now()
+
+    def _drop(self, slot: Slot) -> None:
+        self._order.remove(slot)
+        self._wheel.remove(slot)
+
+    def _make_room(self, incoming: int, now: float) -> None:
+        """Drop a few of the dead, and then as many of whom it takes to fit ``incoming`` bytes."""
+        for _ in range(_SWEPT):
+            if not self._bury(now):
+                break
+        while self._order.bytes + incoming > self._max_bytes:
+            if not self._bury(now):
+                self._wheel.remove(self._order.evict(incoming))
+                self.evicted += 1
+
+    def _bury(self, now: float) -> bool:
+        """Drop one of the dead; False if none is found at once."""
+        slot = self._wheel.take(now)
+        if slot is None:
+            return False
+        self._order.remove(slot)
+        self.expired += 1
+        return True

@@ -1,0 +1,95 @@
+"""The ladder: all tiers in order, nearest first, and the generation that purges count up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import TierError
+from proxy.tiers.base import Tier
+
+
+class Found(NamedTuple):
+    """An entry and the tier it was found in."""
+
+    entry: Entry | None
+    tier: str
+
+
+NOTHING = Found(None, "")
+
+
+class Ladder:
+    """Looks in each tier in turn; a tier that fails is a miss, never an error.
+
+    Args:
+        tiers: nearest first.
+        report: told of each failure: the tier's name and what it raised.
+    """
+
+    def __init__(self, tiers: Sequence[Tier], report: Callable[[str, TierError], None]) -> None:
+        self._tiers = tuple(tiers)
+        self._report = report
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Counted up by every purge; what was asked under an older one is not to be stored."""
+        return self._generation
+
+    async def get(self, key: CacheKey) -> Found:
+        """What is stored under ``key``, fresh or stale. Raises nothing."""
+        for tier in self._tiers:
+            try:
+                entry = await tier.get(key)
+            except TierError as error:
+                self._report(tier.name, error)
+                continue
+            if entry is not None:
+                return Found(entry, tier.name)
+        return NOTHING
+
+    async def put(self, entry: Entry, generation: int) -> bool:
+        """Store ``entry`` in every tier, unless a purge came after ``generation``.
+
+        Returns whether at least one tier took it without failing. Raises nothing.
+        """
+        taken = False
+        for tier in self._tiers:
+            if generation != self._generation:
+                return False
+            try:
+                await tier.put(entry)
+            except TierError as error:
+                self._report(tier.name, error)
+                continue
+            if generation != self._generation:
+                await self._take_back(tier, entry.key)
+                return False
+            taken = True
+        return taken
+
+    async def clear(self) -> None:
+        """Forget everything; nothing that is in the air now will be stored.
+
+        Raises:
+            TierError: some tier could not promise to have forgotten; the others have.
+        """
+        self._generation += 1
+        failed: TierError | None = None
+        for tier in self._tiers:
+            try:
+                await tier.clear()
+            except TierError as error:
+                self._report(tier.name, error)
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _take_back(self, tier: Tier, key: CacheKey) -> None:
+        """A purge overtook a put: what was put must not outlive it."""
+        try:
+            await tier.delete(key)
+        except TierError as error:
+            self._report(tier.name, error)
