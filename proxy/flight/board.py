@@ -1,0 +1,360 @@
+"""The board of flights: who joins, who is sent, who stores, who is called off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+
+from proxy.flight.errand import (
+    Boarded,
+    Counts,
+    Errand,
+    Found,
+    Handed,
+    Landed,
+    Limits,
+    Released,
+)
+from proxy.flight.memory import Marks, Setbacks
+from proxy.flight.seat import Flight, Seat
+from proxy.model.decision import GiveUp, Share, Why
+from proxy.model.errors import BrokenReply, ConnectFailed, UpstreamError
+from proxy.model.message import Arrival
+from proxy.model.query import Form, Refusal
+
+
+class Flights:
+    """The board of all flights of this process, and their owner.
+
+    Args:
+        limits: see ``Limits``.
+        clock: seconds, monotonic.
+        report: told of an exception that no rule foresees; a bug.
+    """
+
+    def __init__(
+        self, limits: Limits, *, clock: Callable[[], float], report: Callable[[BaseException], None]
+    ) -> None:
+        self.limits = limits
+        self.counts = Counts()
+        self._clock = clock
+        self._report = report
+        self._board: dict[bytes, Flight] = {}
+        self._up: set[Flight] = set()
+        self._bytes = 0  # in all logs
+        self._orphans = 0
+        self._refreshing = 0
+        self._marks = Marks(limits.hit_for_miss_ttl, limits.hit_for_miss_keys)
+        self._setbacks = Setbacks(limits.hit_for_miss_keys)
+
+    def __len__(self) -> int:
+        return len(self._up)
+
+    def board(
+        self, errand: Errand, suits: Callable[[Form], bool], *, fresh: bool = False
+    ) -> Seat | Released:
+        """A seat on the flight for this key, which is sent now if none that suits is up.
+
+        Args:
+            errand: what a new flight is sent to do.
+            suits: whether the caller can use an answer that comes in a form.
+            fresh: only an answer that has not begun to come will do (``no-cache``).
+        """
+        limits, now = self.limits, self._clock()
+        digest = errand.key.digest
+        if self._marks.holds(digest, now):
+            self.counts.hit_for_miss += 1
+            if len(self._up) >= limits.flights:
+                return self._crowded()
+            return self._launch(errand, now, shared=False, why=Why.HIT_FOR_MISS)
+        flight = self._board.get(digest)
+        if flight is not None and self._takes(flight, errand, suits, now, fresh=fresh):
+            if len(flight.seats) > limits.followers:
+                return self._crowded()
+            return self._join(flight)
+        if len(self._up) >= limits.flights:
+            return self._crowded()
+        return self._launch(errand, now, shared=True, why=Why.UNSEEN)
+
+    def refresh(self, errand: Errand) -> bool:
+        """Renew an entry in the background; whether a flight was sent.
+
+        At most one for a key. Not while the key's last refresh failed a moment ago, nor while too
+        many are up: dropped, not queued, for the next request will ask again.
+        """
+        now, digest = self._clock(), errand.key.digest
+        flight = self._board.get(digest)
+        if flight is not None and flight.errand.generation == errand.generation:
+            return False
+        if self._setbacks.holds(digest, now):
+            return False
+        if self._refreshing >= self.limits.refreshes or len(self._up) >= self.limits.flights:
+            self.counts.refreshes_dropped += 1
+            return False
+        self.counts.refreshes += 1
+        self._refreshing += 1
+        self._send(Flight(errand, now, shared=True, background=True))
+        return True
+
+    async def close(self) -> None:
+        """Call off every flight and wait until all pumps have ended."""
+        pumps = [flight.pump for flight in self._up if flight.pump is not None]
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+    # -- boarding ---------------------------------------------------------------------------------
+
+    def _takes(
+        self,
+        flight: Flight,
+        errand: Errand,
+        suits: Callable[[Form], bool],
+        now: float,
+        *,
+        fresh: bool,
+    ) -> bool:
+        """Whether a newcomer may join ``flight``."""
+        if flight.errand.generation != errand.generation or flight.window:
+            return False
+        if now - flight.progress > self.limits.stall_timeout:
+            self.counts.aged += 1
+            return False
+        if fresh and not (flight.asking and flight.boarding is None):
+            return False
+        return suits(flight.offered)
+
+    def _join(self, flight: Flight) -> Seat:
+        seat = Seat(self, flight, first=False, why=Why.JOINED)
+        if seat.joined:
+            self.counts.joined_after_head += 1
+        else:
+            self.counts.joined_before_head += 1
+        self._adopt(flight)
+        flight.seats.add(seat)
+        return seat
+
+    def _launch(self, errand: Errand, now: float, *, shared: bool, why: Why) -> Seat:
+        flight = Flight(errand, now, shared=shared, background=False)
+        seat = Seat(self, flight, first=True, why=why)
+        flight.seats.add(seat)
+        self._send(flight)
+        return seat
+
+    def _send(self, flight: Flight) -> None:
+        self.counts.started += 1
+        if flight.shared:
+            self._board[flight.errand.key.digest] = flight
+        self._up.add(flight)
+        # A context of its own: what belongs to the first passenger's request must not stick to it.
+        loop = asyncio.get_running_loop()
+        flight.pump = loop.create_task(self._pump(flight), context=contextvars.Context())
+        # Not a finally in the pump: a task that is cancelled before its first step runs none of it.
+        flight.pump.add_done_callback(lambda _task: self._retire(flight))
+
+    def _crowded(self) -> Released:
+        self.counts.crowded += 1
+        return Released(Why.CROWDED)
+
+    # -- the pump ---------------------------------------------------------------------------------
+
+    async def _pump(self, flight: Flight) -> None:
+        try:
+            await self._fly(flight)
+        except UpstreamError as error:
+            self._break(flight, error)
+        except Exception as bug:  # noqa: BLE001 - a task's root: everybody aboard must be told
+            self._report(bug)
+            self._break(flight, UpstreamError("the answer could not be handled"))
+
+    async def _fly(self, flight: Flight) -> None:
+        errand = flight.errand
+        entry = await errand.look()
+        if entry is not None:
+            self._unboard(flight)
+            flight.boarding = Found(entry)
+            flight.landed = Landed(b"", entry, stored=True, why=Why.FRESH)
+            flight.publish()
+            return
+        flight.asking = True
+        began = self._clock()
+        arrival = await self._ask(errand)
+        try:
+            flight.progress = self._clock()
+            upstream_s = flight.progress - began
+            verdict, form = errand.weigh(arrival)
+            if isinstance(verdict, GiveUp):
+                self._give_up(flight, Handed(arrival, verdict.why, upstream_s))
+                return
+            flight.storable = verdict.storable
+            flight.boarding = Boarded(arrival.head, form, arrival.length, upstream_s)
+            flight.publish()
+            if not flight.seats:
+                self._orphan(flight)
+            await self._carry(flight, arrival)
+        finally:
+            if not isinstance(flight.boarding, Handed):
+                arrival.close()
+        await self._land(flight, flight.boarding, verdict, self._clock() - began)
+
+    async def _ask(self, errand: Errand) -> Arrival:
+        """Ask; where no connection could be made, nothing was sent and asking again is safe."""
+        for _ in range(self.limits.elections):
+            try:
+                return await errand.ask()
+            except ConnectFailed:
+                self.counts.elected += 1
+        return await errand.ask()
+
+    async def _carry(self, flight: Flight, arrival: Arrival) -> None:
+        limits = self.limits
+        async for piece in arrival.chunks():
+            flight.log.append(piece)
+            flight.size += len(piece)
+            self._bytes += len(piece)
+            flight.progress = self._clock()
+            too_much = flight.size > limits.flight_bytes or self._bytes > limits.total_bytes
+            if too_much and not flight.window:
+                self._open_window(flight)
+            flight.publish()
+            while flight.window and flight.size > limits.window_bytes:
+                await self._shift(flight)
+
+    def _open_window(self, flight: Flight) -> None:
+        """Too long to be kept: no newcomers, nothing stored, and those behind must keep up."""
+        flight.window = True
+        flight.storable = False
+        self._unboard(flight)
+        if isinstance(flight.boarding, Boarded) and not flight.seats:
+            self._call_off(flight)
+
+    async def _shift(self, flight: Flight) -> None:
+        """Forget pieces until the log fits the window, and the seats that have not read them.
+
+        Pieces that not even the fastest seat has read are waited for instead.
+        """
+        surplus, number = flight.size - self.limits.window_bytes, 0
+        while surplus > 0:
+            surplus -= len(flight.log[number])
+            number += 1
+        if flight.seats:
+            number = min(number, max(seat.read for seat in flight.seats) - flight.dropped)
+        if number <= 0:
+            flight.drained.clear()
+            await flight.drained.wait()
+            return
+        freed = sum(map(len, flight.log[:number]))
+        del flight.log[:number]
+        flight.dropped += number
+        flight.size -= freed
+        self._bytes -= freed
+        laggards = [seat for seat in flight.seats if seat.read < flight.dropped]
+        for seat in laggards:
+            self.counts.laggards += 1
+            seat.leave()
+        if laggards:
+            flight.publish()
+
+    async def _land(
+        self, flight: Flight, boarded: Boarded, verdict: Share, upstream_s: float
+    ) -> None:
+        body = b"" if flight.window else b"".join(flight.log)
+        why, entry, stored = verdict.why, None, False
+        if flight.window:
+            why = Why.TOO_LARGE
+        elif verdict.storable and boarded.form is not None:
+            sealed = flight.errand.seal(boarded.head, body, boarded.form, upstream_s)
+            if isinstance(sealed, Refusal):
+                why = sealed.why
+            elif flight.shared and self._board.get(flight.errand.key.digest) is not flight:
+                why = Why.SUPERSEDED
+            else:
+                entry = sealed
+                stored = await flight.errand.keep(entry)
+                why = Why.FRESH if stored else Why.SUPERSEDED
+        self._unboard(flight)
+        if stored:
+            self.counts.stored += 1
+            self._marks.drop(flight.errand.key.digest)
+        self.counts.landed += 1
+        flight.landed = Landed(body, entry, stored, why)
+        flight.publish()
+
+    def _give_up(self, flight: Flight, handed: Handed) -> None:
+        self._unboard(flight)
+        self.counts.given_up += 1
+        if handed.why is not Why.STATUS:
+            self._marks.add(flight.errand.key.digest, self._clock())
+        flight.boarding = handed
+        flight.landed = Landed(b"", None, stored=False, why=handed.why)
+        flight.publish()
+        if not any(seat.first for seat in flight.seats):
+            handed.arrival.close()
+
+    def _break(self, flight: Flight, error: UpstreamError) -> None:
+        self._unboard(flight)
+        self.counts.broken += 1
+        flight.error = error
+        flight.publish()
+
+    def _unboard(self, flight: Flight) -> None:
+        digest = flight.errand.key.digest
+        if self._board.get(digest) is flight:
+            del self._board[digest]
+
+    def _retire(self, flight: Flight) -> None:
+        if not flight.over:
+            self._break(flight, BrokenReply("the call was called off"))
+        self._adopt(flight)
+        self._up.discard(flight)
+        self._bytes -= flight.size
+        if flight.background:
+            self._refreshing -= 1
+            digest = flight.errand.key.digest
+            if flight.landed is not None and flight.landed.stored:
+                self._setbacks.drop(digest)
+            else:
+                self.counts.refreshes_failed += 1
+                self._setbacks.add(digest, self._clock())
+
+    # -- orphans ----------------------------------------------------------------------------------
+
+    def left(self, flight: Flight, seat: Seat) -> None:
+        """A seat was given up."""
+        flight.seats.discard(seat)
+        flight.drained.set()
+        if isinstance(flight.boarding, Handed) and seat.first:
+            flight.boarding.arrival.close()  # for the case that it never came to read it
+        if not flight.seats and not flight.over and flight.timer is None:
+            self._orphan(flight)
+
+    def _orphan(self, flight: Flight) -> None:
+        """Nobody listens any more; decide how long it may go on."""
+        if flight.background:
+            return
+        self._adopt(flight)
+        if flight.boarding is None:
+            wait = self.limits.orphan_grace
+        elif flight.storable and self._orphans < self.limits.orphans:
+            wait = self.limits.orphan_budget
+            self.counts.kept_orphans += 1
+        else:
+            self._call_off(flight)
+            return
+        self._orphans += 1
+        flight.timer = asyncio.get_running_loop().call_later(wait, self._call_off, flight)
+
+    def _adopt(self, flight: Flight) -> None:
+        """Somebody listens, or it is over: the orphan's clock stops."""
+        if flight.timer is not None:
+            flight.timer.cancel()
+            flight.timer = None
+            self._orphans -= 1
+
+    def _call_off(self, flight: Flight) -> None:
+        self.counts.cancelled_orphans += 1
+        self._adopt(flight)
+        self._unboard(flight)
+        if flight.pump is not None:
+            flight.pump.cancel()

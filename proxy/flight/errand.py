@@ -1,0 +1,145 @@
+"""The words of flights: their bounds, what they are sent to do, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.model.decision import HeadVerdict, Why
+from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import BrokenReply
+from proxy.model.message import Arrival, Head
+from proxy.model.query import Form, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of time (seconds), size (bytes) and number."""
+
+    wait_timeout: float = 90.0
+    stall_timeout: float = 120.0
+    flights: int = 10_000
+    followers: int = 10_000  # in one flight
+    flight_bytes: int = 16 * 2**20  # a longer log becomes a window
+    total_bytes: int = 256 * 2**20  # of all logs
+    window_bytes: int = 1 * 2**20  # kept for those behind once the log is a window
+    orphan_grace: float = 1.0
+    orphan_budget: float = 30.0
+    orphans: int = 32
+    hit_for_miss_ttl: float = 120.0
+    hit_for_miss_keys: int = 10_000
+    elections: int = 1  # further attempts when no connection could be made
+    refreshes: int = 16  # in the background at once
+
+    def __post_init__(self) -> None:
+        if self.wait_timeout > self.stall_timeout:
+            raise ValueError(
+                "wait_timeout must not exceed stall_timeout: followers of a flight that "
+                "is given up for stalled would each ask alone"
+            )
+
+
+class Errand(Protocol):
+    """What a flight is sent to do; written by whoever sends it."""
+
+    @property
+    def key(self) -> CacheKey: ...
+
+    @property
+    def asked(self) -> Form:
+        """The form asked of the upstream."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Counted up by every purge; flights of different generations do not mix."""
+        ...
+
+    async def look(self) -> Entry | None:
+        """A last look for a usable entry, landed since it was missed. Raises nothing."""
+        ...
+
+    async def ask(self) -> Arrival:
+        """Ask the upstream. Raises UpstreamError."""
+        ...
+
+    def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
+        """Who may have what is arriving, and in which form it comes."""
+        ...
+
+    def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
+        """The entry to store, or why there is none."""
+        ...
+
+    async def keep(self, entry: Entry) -> bool:
+        """Store it; whether it was taken. Raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Boarded:
+    """A shared answer is coming."""
+
+    head: Head
+    form: Form | None
+    length: int | None
+    upstream_s: float  # seconds from the asking to the head
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The last look found an entry: nothing was asked."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """The answer is nobody else's business; it is the first seat's to read and to close."""
+
+    arrival: Arrival
+    why: Why
+    upstream_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Ask for yourself, and do not store."""
+
+    why: Why
+
+
+Boarding = Boarded | Found | Handed | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The body is whole. ``entry`` was made of it unless ``why`` says why not."""
+
+    body: bytes
+    entry: Entry | None
+    stored: bool
+    why: Why
+
+
+class Lagged(BrokenReply):
+    """A reader was too slow for a flight that others are on."""
+
+
+class Counts:
+    """What flights did, as plain integers."""
+
+    __slots__ = (
+        "aged", "broken", "cancelled_orphans", "crowded", "elected", "given_up",
+        "hit_for_miss", "joined_after_head", "joined_before_head", "kept_orphans", "laggards",
+        "landed", "refreshes", "refreshes_dropped", "refreshes_failed", "started", "stored",
+        "wait_timeouts",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.started = self.landed = self.stored = self.broken = 0
+        self.joined_before_head = self.joined_after_head = 0
+        self.given_up = self.hit_for_miss = self.elected = self.crowded = 0
+        self.wait_timeouts = self.aged = self.laggards = 0
+        self.cancelled_orphans = self.kept_orphans = 0
+        self.refreshes = self.refreshes_dropped = self.refreshes_failed = 0

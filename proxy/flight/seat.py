@@ -1,0 +1,156 @@
+"""A flight and its seats: one append-only log, an index for each seat, one event for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
+from proxy.model.decision import Why
+from proxy.model.errors import BrokenReply, UpstreamError
+from proxy.model.query import Form
+
+if TYPE_CHECKING:
+    from proxy.flight.board import Flights
+
+
+class Flight:
+    """One upstream call in the air. Owned by ``Flights``; passengers see it through a ``Seat``."""
+
+    __slots__ = (
+        "asking", "background", "boarding", "drained", "dropped", "errand", "error", "landed",
+        "log", "progress", "pulse", "pump", "seats", "shared", "size", "storable", "timer",
+        "window",
+    )  # fmt: skip
+
+    def __init__(self, errand: Errand, now: float, *, shared: bool, background: bool) -> None:
+        self.errand = errand
+        self.shared = shared  # on the board, where others may join
+        self.background = background  # a refresh: it needs no seats
+        self.asking = False  # the last look is over, the upstream is being asked
+        self.boarding: Boarded | Found | Handed | None = None
+        self.storable = False
+        self.landed: Landed | None = None
+        self.error: UpstreamError | None = None
+        self.log: list[bytes] = []
+        self.dropped = 0  # pieces that are no longer in the log
+        self.size = 0  # bytes in the log
+        self.window = False  # the log no longer keeps everything
+        self.seats: set[Seat] = set()
+        self.pulse = asyncio.Event()  # something came
+        self.drained = asyncio.Event()  # some seat read on, or left
+        self.progress = now
+        self.pump: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.landed is not None or self.error is not None
+
+    @property
+    def offered(self) -> Form:
+        """The form it comes in, or the one that was asked for while nobody knows."""
+        known = self.boarding.form if isinstance(self.boarding, Boarded) else None
+        return known or self.errand.asked
+
+    def publish(self) -> None:
+        """Wake all who wait; they go on in the loop's next round."""
+        self.pulse.set()
+        self.pulse.clear()
+
+
+class Seat:
+    """One passenger's place on a flight. ``leave`` must be called at the end, however it ends."""
+
+    __slots__ = ("_flight", "_flights", "_index", "_left", "first", "joined", "why")
+
+    def __init__(self, flights: Flights, flight: Flight, *, first: bool, why: Why) -> None:
+        self._flights = flights
+        self._flight = flight
+        self._index = 0  # pieces read, counted from the first that ever came
+        self._left = False
+        self.first = first
+        self.why = why  # JOINED, HIT_FOR_MISS, or UNSEEN for whoever sent the flight
+        self.joined = not first and isinstance(flight.boarding, Boarded)  # after the head
+
+    async def boarded(self) -> Boarding:
+        """Wait until it is known what comes, a follower at most ``wait_timeout`` seconds.
+
+        Raises:
+            UpstreamError: the call failed before its head came.
+        """
+        flight = self._flight
+        try:
+            async with asyncio.timeout(None if self.first else self._flights.limits.wait_timeout):
+                while flight.boarding is None and flight.error is None:
+                    await flight.pulse.wait()
+        except TimeoutError:
+            self._flights.counts.wait_timeouts += 1
+            return Released(Why.WAIT_TIMEOUT)
+        boarding = flight.boarding
+        if boarding is None:
+            raise _again(flight.error)
+        if isinstance(boarding, Handed):
+            return boarding if self.first else Released(Why.GIVE_UP)
+        return boarding
+
+    async def landing(self, within: float | None = None) -> Landed | None:
+        """Wait for the whole body; None if it is too long to be kept, or not here in time.
+
+        Args:
+            within: seconds; None waits as long as the flight makes progress.
+
+        Raises:
+            UpstreamError: the body broke off.
+        """
+        flight = self._flight
+        if not flight.over and not flight.window:
+            try:
+                async with asyncio.timeout(within):
+                    while not flight.over and not flight.window:
+                        await flight.pulse.wait()
+            except TimeoutError:
+                return None
+        if flight.error is not None:
+            raise _again(flight.error)
+        return None if flight.window else flight.landed
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body from its first byte, live; pieces that have gathered come as one.
+
+        Raises:
+            UpstreamError: the body broke off, or this reader fell too far behind.
+        """
+        flight = self._flight
+        while True:
+            start = self._index - flight.dropped
+            if start < 0 or self._left:
+                raise Lagged("too slow for a flight that others are on")
+            if start < len(flight.log):
+                gathered = flight.log[start:]
+                self._index += len(gathered)
+                flight.drained.set()
+                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            elif flight.error is not None:
+                raise _again(flight.error)
+            elif flight.landed is not None:
+                return
+            else:
+                await flight.pulse.wait()
+
+    def leave(self) -> None:
+        """Give the seat up. Idempotent."""
+        if not self._left:
+            self._left = True
+            self._flights.left(self._flight, self)
+
+    @property
+    def read(self) -> int:
+        """Pieces read, counted from the first that ever came."""
+        return self._index
+
+
+def _again(error: UpstreamError | None) -> UpstreamError:
+    """A fresh copy to raise: one error told to many must not gather all their tracebacks."""
+    return BrokenReply("the call ended") if error is None else type(error)(*error.args)

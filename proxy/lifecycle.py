@@ -1,0 +1,349 @@
+"""The life of a request: Request -> Query -> CacheKey -> Decision -> Reply, in one straight line.
+
+``answer`` is the whole of it; what follows are its paragraphs. What may be served or kept is
+decided elsewhere and purely (``key``, ``policy``, the dialects); here the tiers, flights and
+upstreams are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from proxy.dialects.base import Dialect, Relay, Sieve
+from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
+from proxy.key import KeyRules
+from proxy.model.decision import Hit, Miss, Why
+from proxy.model.errors import LoopDetected, UpstreamError
+from proxy.model.message import (
+    Arrival,
+    Body,
+    Duplex,
+    Headers,
+    Outbound,
+    Request,
+    Upstream,
+    Upstreams,
+)
+from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
+from proxy.model.query import Refusal
+from proxy.policy import FAILING, judge, refuse
+from proxy.question import Question, Rooms
+from proxy.reply import Replies, retyped
+from proxy.wire import frames
+from proxy.wire.headers import passed_before
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one request may cost, in bytes and seconds."""
+
+    request_bytes: int = 4 * 2**20  # a longer body is passed on, uncached
+    settle: float = 0.25  # a JSON answer is awaited whole for so long, to tell if it was stored
+    replay_pause: float = 0.0  # between the events of a replayed stream
+
+
+class Lifecycle:
+    """Answers requests. Whatever fails, the client gets what the backend says.
+
+    Args:
+        passing: the headers to send upstream for a request that is passed on untouched.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstreams: Upstreams,
+        dialects: Sequence[Dialect],
+        keys: KeyRules,
+        flights: Flights,
+        rooms: Rooms,
+        replies: Replies,
+        passing: Callable[[Request], Headers],
+        bounds: Bounds,
+    ) -> None:
+        self._upstreams = upstreams
+        self._dialects = tuple(dialects)
+        self._keys = keys
+        self._flights = flights
+        self._rooms = rooms
+        self._replies = replies
+        self._passing = passing
+        self._bounds = bounds
+
+    async def answer(self, request: Request) -> Reply:
+        """The reply to ``request``; what goes wrong upstream is a reply too.
+
+        Raises:
+            RequestError: the client's body broke off, came too slowly, or made no sense.
+        """
+        began = self._rooms.clock()
+        upstream = self._upstreams.route(request.path)
+        if upstream is None or passed_before(request.headers, self._replies.name):
+            return self._astray(upstream, began)
+        dialect = next((d for d in self._dialects if d.matches(request.method, request.path)), None)
+        if dialect is None:
+            return await self._pass_on(request, upstream, request.body, Why.ROUTE, began)
+        body = await request.body.whole(self._bounds.request_bytes)
+        if body is None:
+            return await self._pass_on(request, upstream, request.body, Why.TOO_LARGE, began)
+        query = dialect.read(request.headers, body)
+        if isinstance(query, Refusal):
+            return await self._pass_on(request, upstream, body, query.why, began)
+        terms = self._rooms.policy.terms(request.path, query.model)
+        if (bypass := refuse(query, terms)) is not None:
+            return await self._pass_on(request, upstream, query.forward, bypass.why, began)
+
+        key = self._keys.key_of(request, query, upstream.id)
+        generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
+        question = Question(
+            self._rooms, request, upstream, dialect, query, terms, key, generation, began
+        )
+        found = await self._rooms.ladder.get(key)
+        match judge(found.entry, found.tier, query.controls, self._rooms.clock()):
+            case Hit() as hit if (reply := self._replay(question, hit)) is not None:
+                if hit.why is Why.SWR:
+                    self._flights.refresh(question)
+                return reply
+            case Hit():
+                miss = Miss(Why.FORM)
+            case Miss() as miss:
+                pass
+        return await self._fly(question, miss)
+
+    # -- from the cache -----------------------------------------------------------------------
+
+    def _replay(self, question: Question, hit: Hit, failed: int | None = None) -> Reply | None:
+        """The stored answer in the form asked for, or None if it cannot take that form.
+
+        ``failed`` is the upstream's status that made a stale answer the better one.
+        """
+        entry, now = hit.entry, self._rooms.clock()
+        rendered = question.render(entry)
+        if rendered is None:
+            return None
+        outcome = Outcome(
+            Verdict.HIT if hit.why is Why.FRESH else Verdict.STALE,
+            hit.why,
+            dialect=entry.dialect,
+            model=entry.model,
+            tier=hit.tier,
+            key=entry.key,
+            fwd=None if hit.why is not Why.SIE else Fwd.STALE,
+            fwd_status=failed,
+            age_s=entry.age(now),
+            ttl_s=entry.ttl_left(now),
+            lookup_s=now - question.began,
+        )
+        head, body = retyped(entry.head, rendered.content_type), rendered.body
+        if self._bounds.replay_pause and question.query.form.stream:
+            paced = _paced(body, self._bounds.replay_pause)
+            return self._replies.write(head, paced, outcome, question.began, len(body))
+        return self._replies.write(head, body, outcome, question.began)
+
+    def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
+        """A stale answer in place of the upstream's failure, where one may be served."""
+        if miss.fallback is None:
+            return None
+        return self._replay(question, Hit(miss.fallback, Why.SIE, miss.tier), failed)
+
+    # -- by a flight --------------------------------------------------------------------------
+
+    async def _fly(self, question: Question, miss: Miss) -> Reply:
+        """The answer of the flight for this key: the one that is up, or one sent now."""
+        if question.query.controls.only_if_cached:
+            return self._not_cached(question)
+        fresh = question.query.controls.no_cache
+        seat = self._flights.board(question, question.suits, fresh=fresh)
+        if isinstance(seat, Released):
+            return await self._ask_alone(question, miss, seat.why)
+        reply: Reply | None = None
+        try:
+            reply, why = await self._aboard(question, miss, seat)
+        except UpstreamError as error:
+            return self._stand_in(question, miss, None) or self._replies.fail(
+                error, question.failed(Why.UPSTREAM_ERROR), question.began
+            )
+        finally:
+            if reply is None or isinstance(reply.body, bytes):
+                seat.leave()  # else whoever reads the body leaves at its end
+        return reply or await self._ask_alone(question, miss, why)
+
+    async def _aboard(self, question: Question, miss: Miss, seat: Seat) -> tuple[Reply | None, Why]:
+        """What the flight brings, or None and why one has to ask for oneself."""
+        boarding = await seat.boarded()
+        match boarding:
+            case Released(why):
+                return None, why
+            case Found(entry):  # it landed between our look and the flight's own
+                verdict = judge(entry, "", question.query.controls, self._rooms.clock())
+                reply = self._replay(question, verdict) if isinstance(verdict, Hit) else None
+                return reply, Why.FORM
+            case Handed(arrival, why, upstream_s):
+                outcome = question.missed(miss.why, seat.why, joined=False)
+                outcome = outcome._replace(stored=False, detail=why, upstream_s=upstream_s)
+                body = _Coming(arrival.chunks(), seat.leave)
+                return self._relay(question, arrival, body, outcome), why
+            case Boarded():
+                return await self._hear(question, miss, boarding, seat), Why.GIVE_UP
+
+    async def _hear(
+        self, question: Question, miss: Miss, boarded: Boarded, seat: Seat
+    ) -> Reply | None:
+        """What is coming, in the form asked for; None if it will not take that form."""
+        head, form, wanted = boarded.head, boarded.form, question.query.form
+        if head.status in FAILING and (reply := self._stand_in(question, miss, head.status)):
+            return reply
+        outcome = question.missed(miss.why, seat.why, joined=seat.joined)
+        outcome = outcome._replace(upstream_s=boarded.upstream_s)
+        how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
+        if not seat.first:
+            head = question.shareable(head)
+            if form is not None:
+                how = question.dialect.relay(form, wanted)
+        if how is Relay.NEVER:
+            return None
+        if how is Relay.AT_END or form is None or not form.stream:
+            landed = await seat.landing(None if how is Relay.AT_END else self._bounds.settle)
+            if landed is not None:
+                return self._whole(question, replace(boarded, head=head), landed, how, outcome)
+            if how is Relay.AT_END:
+                return None
+        if how is Relay.FILTERED:
+            sieved = _sieved(seat.pieces(), question.dialect.sieve(wanted))
+            return self._replies.write(head, _Coming(sieved, seat.leave), outcome, question.began)
+        body = _Coming(seat.pieces(), seat.leave)
+        return self._replies.write(head, body, outcome, question.began, boarded.length)
+
+    def _whole(
+        self, question: Question, boarded: Boarded, landed: Landed, how: Relay, outcome: Outcome
+    ) -> Reply | None:
+        """A reply that is here to its end, so that it can be told whether it was stored."""
+        head, body, entry = boarded.head, landed.body, landed.entry
+        if how is Relay.AT_END:
+            rendered = None if entry is None else question.render(entry)
+            if rendered is None:
+                return None
+            head, body = retyped(head, rendered.content_type), rendered.body
+        ttl = entry.lifetime.ttl if entry is not None and landed.stored else None
+        detail = "" if landed.stored else landed.why
+        outcome = outcome._replace(stored=landed.stored, ttl_s=ttl, detail=detail)
+        return self._replies.write(head, body, outcome, question.began)
+
+    # -- past the cache -----------------------------------------------------------------------
+
+    async def _ask_alone(self, question: Question, miss: Miss, why: Why) -> Reply:
+        """An answer for this caller only: not shared, not stored."""
+        outcome = question.missed(miss.why, why, joined=False)
+        outcome = outcome._replace(stored=False, collapsed=False, detail=why)
+        try:
+            arrival = await question.ask()
+        except UpstreamError as error:
+            return self._stand_in(question, miss, None) or self._replies.fail(
+                error, question.failed(Why.UPSTREAM_ERROR), question.began
+            )
+        return self._relay(question, arrival, _Coming(arrival.chunks(), arrival.close), outcome)
+
+    async def _pass_on(
+        self, request: Request, upstream: Upstream, body: bytes | Body, why: Why, began: float
+    ) -> Reply:
+        """The upstream's own answer, streamed both ways and left alone."""
+        outbound = Outbound(
+            request.method, request.path, request.query_string, self._passing(request), body
+        )
+        asked = self._rooms.clock()
+        try:
+            arrival = await upstream.send(outbound)
+        except UpstreamError as error:
+            failed = Outcome(Verdict.ERROR, Why.UPSTREAM_ERROR, fwd=Fwd.BYPASS)
+            return self._replies.fail(error, failed, began)
+        outcome = Outcome(
+            Verdict.BYPASS,
+            why,
+            fwd=Fwd.BYPASS,
+            upstream_s=self._rooms.clock() - asked,
+        )
+        return self._replies.write(
+            arrival.head, _Coming(arrival.chunks(), arrival.close), outcome, began, arrival.length
+        )
+
+    def _relay(
+        self, question: Question, arrival: Arrival, body: AsyncIterator[bytes], outcome: Outcome
+    ) -> Reply:
+        return self._replies.write(arrival.head, body, outcome, question.began, arrival.length)
+
+    async def tunnel(self, request: Request) -> Duplex | Reply:
+        """The two-way connection an Upgrade request asks for, or the upstream's refusal."""
+        began = self._rooms.clock()
+        upstream = self._upstreams.route(request.path)
+        if upstream is None or passed_before(request.headers, self._replies.name):
+            return self._astray(upstream, began)
+        outbound = Outbound(
+            request.method, request.path, request.query_string, self._passing(request), b""
+        )
+        outcome = Outcome(Verdict.BYPASS, Why.UPGRADE, fwd=Fwd.BYPASS)
+        try:
+            opened = await upstream.tunnel(outbound)
+        except UpstreamError as error:
+            failed = outcome._replace(verdict=Verdict.ERROR, why=Why.UPSTREAM_ERROR)
+            return self._replies.fail(error, failed, began)
+        if isinstance(opened, Duplex):
+            return opened
+        return self._replies.write(
+            opened.head, _Coming(opened.chunks(), opened.close), outcome, began, opened.length
+        )
+
+    # -- replies of our own -------------------------------------------------------------------
+
+    def _astray(self, upstream: Upstream | None, began: float) -> Reply:
+        if upstream is None:
+            outcome = Outcome(Verdict.ERROR, Why.BAD_REQUEST)
+            detail = "No upstream serves this path; see `upstreams` in the configuration."
+            return self._replies.refuse(404, "no_upstream", detail, outcome, began)
+        error = LoopDetected("This request has been through this proxy before.")
+        return self._replies.fail(error, Outcome(Verdict.ERROR, Why.LOOP), began)
+
+    def _not_cached(self, question: Question) -> Reply:
+        outcome = question.failed(Why.ONLY_IF_CACHED)
+        detail = "No stored answer, and the request asked for nothing else (only-if-cached)."
+        return self._replies.refuse(504, "only_if_cached", detail, outcome, question.began)
+
+
+class _Coming:
+    """A body that is still coming; what it holds is given back at its end, heard or not.
+
+    Not a generator: closing one that nobody has begun to read runs none of its code.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], give_back: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._give_back = give_back
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except BaseException:  # its end, its failure, or the reader's cancellation
+            self._give_back()
+            raise
+
+    async def aclose(self) -> None:
+        self._give_back()
+        if isinstance(self._pieces, AsyncGenerator):
+            await self._pieces.aclose()
+
+
+async def _paced(body: bytes, pause: float) -> AsyncIterator[bytes]:
+    for number, event in enumerate(frames.split(body)[0]):
+        if number:
+            await asyncio.sleep(pause)
+        yield event
+
+
+async def _sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if passed := sieve(piece):
+            yield passed

@@ -1,0 +1,68 @@
+"""Replies: what the cache knows, written onto what goes downstream. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from proxy.model.errors import UpstreamError
+from proxy.model.message import Head
+from proxy.model.outcome import Outcome, Reply
+from proxy.wire.cache_status import fields
+from proxy.wire.problem import problem
+
+_OURS: Final = frozenset({"cache-status", "x-cache", "x-cache-reason", "x-cache-tier"})
+_CONTENT_TYPE: Final = frozenset({"content-type"})
+
+
+class Replies:
+    """Writes replies in the name of this proxy.
+
+    Args:
+        name: how it calls itself in ``Cache-Status`` and ``Via``.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self._clock = clock
+
+    def write(
+        self,
+        head: Head,
+        body: bytes | AsyncIterator[bytes],
+        outcome: Outcome,
+        began: float,
+        length: int | None = None,
+    ) -> Reply:
+        """``head`` and ``body``, and what the cache did.
+
+        Args:
+            began: when the request came, seconds on the proxy's clock.
+            length: bytes to declare for a body that is still coming, if known.
+        """
+        headers, index = head.headers, head.headers.index()
+        theirs, total_s = index.get("cache-status", ""), self._clock() - began
+        told = fields(outcome, theirs, name=self.name, total_s=total_s)
+        if not _OURS.isdisjoint(index):
+            headers = headers.without(_OURS)
+        if isinstance(body, bytes):
+            length = len(body)
+        return Reply(Head(head.status, head.reason, headers.plus(*told)), body, length, outcome)
+
+    def fail(self, error: UpstreamError, outcome: Outcome, began: float) -> Reply:
+        """The reply when the upstream has none: 502, 504 or 508, and why."""
+        return self.refuse(error.status, error.token, str(error), outcome, began)
+
+    def refuse(self, status: int, code: str, detail: str, outcome: Outcome, began: float) -> Reply:
+        """A reply of our own: ``detail`` is a sentence for people, ``code`` a word for programs."""
+        head, body = problem(status, code, detail, pseudonym=self.name)
+        return self.write(head, body, outcome, began)
+
+
+def retyped(head: Head, content_type: str) -> Head:
+    """``head`` for a body in another form; "" leaves it as it is."""
+    if not content_type:
+        return head
+    headers = head.headers.without(_CONTENT_TYPE).plus(("Content-Type", content_type))
+    return Head(head.status, head.reason, headers)
