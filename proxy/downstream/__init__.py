@@ -1,0 +1,1 @@
+"""The clients' side: connections, requests as they arrive, replies as they leave."""

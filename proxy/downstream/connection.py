@@ -1,0 +1,404 @@
+"""One client's connection: aiohttp parses what comes in, this decides what becomes of it.
+
+Why not leave it to aiohttp's own loop: it answers broken input with the parser's words, keeps no
+time but that between requests, drops the reply when a client ends its side early, takes a short
+body for a whole one, and starts a task for every request. Its parser, its flow control and its body
+streams stay.
+
+A connection is WAITING for a request, has the beginning of a HEAD, is SERVING a request, is
+LINGERING (the last word is said; what still comes in is thrown away, so that it does not reset what
+was said) or FLUSHING (closed, but the client has yet to take the end). Each has its deadline.
+
+A client that ends its side (FIN) may be gone or may be waiting for the reply, and nothing tells
+which until something is written: a client that is gone answers that with a reset. So once it has,
+a reply must begin within a grace, and from then on the socket is asked now and then whether it was
+reset. Encrypted connections have no half-closed state; there the client is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from enum import Enum
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from proxy.downstream.deadline import Deadline
+from proxy.downstream.exchange import CLIENT_GONE, Exchange
+from proxy.downstream.request import Origin, last_word, upgrade_surplus
+from proxy.downstream.service import Service, log
+from proxy.model.errors import RequestError
+from proxy.model.message import Headers
+from proxy.wire.head import write_head
+from proxy.wire.headers import tunnelled
+from proxy.wire.problem import problem
+
+_OVERLOADED: Final = 503
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+
+
+class _Phase(Enum):
+    WAITING = "waiting"
+    HEAD = "head"
+    SERVING = "serving"
+    LINGERING = "lingering"
+    FLUSHING = "flushing"
+
+
+class Connection(RequestHandler):
+    """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
+
+    __slots__ = (
+        "_backlog", "_cause", "_deadline", "_deaf", "_ended", "_head_bytes", "_lost", "_owed",
+        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_written",
+        "_written_before_end", "origin",
+    )  # fmt: skip
+
+    def __init__(
+        self, manager: web.Server, service: Service, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        limits = service.limits
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=0,  # the deadlines are kept here
+            access_log=None,  # type: ignore[arg-type] # what aiohttp's documentation says to pass
+            max_line_size=limits.line_bytes,
+            max_field_size=limits.field_bytes,
+            max_headers=limits.fields,
+            read_bufsize=limits.read_buffer,
+            auto_decompress=False,  # a body is passed on as it came
+        )
+        self.origin = Origin("", "http")
+        self._service = service
+        self._phase = _Phase.WAITING
+        self._deadline = Deadline(loop, self._too_late)
+        self._head_bytes = 0  # of a head that came in pieces
+        self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
+        self._parting: tuple[int, str, str] | None = None  # status, code and detail of a last word
+        self._cause = ""
+        self._deaf = False  # nothing that comes in counts any more
+        self._ended = False  # the client has ended its side
+        self._lost = False  # bytes were dropped, so what follows cannot be made sense of
+        self._owed = 0  # body bytes still to come of a request whose upgrade is ignored
+        self._raw_waiter: asyncio.Future[None] | None = None
+        self._written = 0  # bytes
+        self._written_before_end = 0
+        self._backlog = 0  # bytes the client had not taken when it was last looked
+
+    # -- what asyncio calls -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self.origin = Origin(
+            str(peer[0]) if isinstance(peer, tuple) else "", "https" if encrypted else "http"
+        )
+        counts, limits = self._service.counts, self._service.limits
+        counts.accepted += 1
+        counts.open += 1
+        if counts.open > limits.connections:
+            counts.turned_away += 1
+            self._parting = (_OVERLOADED, "overload", "This proxy has too many connections.")
+        self._deadline.expect(limits.header_deadline_s)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._manager is None:
+            return
+        self._cause = self._cause or CLIENT_GONE
+        self._service.counts.open -= 1
+        self._ended = self._deaf = True
+        self._deadline.end()
+        self._spoil("The client has gone.")  # others than the task that is cancelled may be reading
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for a bool (True: stay)
+        if not (self._phase is _Phase.SERVING or self._messages) or self.origin.scheme == "https":
+            return False
+        self._ended = True
+        self._wake(self._raw_waiter)
+        self._spoil("The body of the request broke off.")
+        self._written_before_end = self._written
+        self._deadline.expect(self._service.limits.half_close_grace_s)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        parsed = self._request_count
+        super().data_received(data)
+        if self._request_count != parsed:
+            self._look_at_parsed(data, self._request_count - parsed)
+        elif self._upgraded:
+            self._wake(self._raw_waiter)
+        elif self._owed:
+            self._lost = len(data) > self._owed
+            self._owed = max(0, self._owed - len(data))
+        elif self._phase is not _Phase.SERVING and data:
+            self._look_at_head(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        # Streams call this at every read; for a connection that was not paused it would cost a
+        # round through the parser.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    # -- the conversation ---------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serve one request after the other; aiohttp makes this the connection's task."""
+        linger = False
+        try:
+            while self._parting is None and await self._listen():
+                message, stream = self._take()
+                if isinstance(message, _ErrInfo):
+                    self._parting = last_word(message.exc)
+                    self._service.counts.malformed += 1
+                    log.debug("malformed request: %s", type(message.exc).__name__)
+                    break
+                self._stream = stream
+                if not await Exchange(self, self._service, message, stream).run():
+                    linger = not stream.is_eof() or self._deaf
+                    break
+                self._stream = EMPTY_PAYLOAD
+            if self._parting is not None:
+                self._dismiss(*self._parting)
+                linger = True
+        except ConnectionError:
+            pass  # the client has gone, and everything about it is in the record
+        except Exception as error:  # noqa: BLE001 - the task's root
+            self._service.bug("a connection", error)
+            self.abort(type(error).__name__)
+        finally:
+            self._leave(linger=linger)
+
+    def retire(self) -> None:
+        """Close it if it is idle; else the reply under way will be the last."""
+        if self._phase is _Phase.WAITING and not self._messages:
+            self._wake(self._waiter)
+
+    def abort(self, cause: str) -> None:
+        """Reset the connection: nothing that was sent can pass for a clean end. Idempotent."""
+        self._cause = self._cause or cause
+        transport = self.transport
+        if transport is None:
+            return
+        # Closing a socket says FIN, which to an HTTP/1.0 client is the end of a body; closing it
+        # with no time to linger says RST.
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+            )
+        transport.abort()
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task that serves it, from the moment it is made to its end."""
+        return self._task_handler
+
+    def keeps_limits(self) -> bool:
+        """Whether the parser this was built with refuses what is beyond the limits. Spoils it."""
+        if self._parser is None:
+            return False
+        try:
+            self._parser.feed_data(b"GET /" + b"a" * self._service.limits.line_bytes)
+        except LineTooLong:
+            return True
+        return False
+
+    # -- what exchanges use -------------------------------------------------------------------
+
+    @property
+    def lasting(self) -> bool:
+        return not self._lost
+
+    @property
+    def cause(self) -> str:
+        return self._cause
+
+    def write(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._written += len(data)
+        transport.write(data)
+
+    async def drain(self) -> None:
+        limits = self._service.limits
+        while self._paused:
+            transport = self.transport
+            if transport is None:
+                raise ConnectionResetError("the client has gone")
+            left = transport.get_write_buffer_size()
+            # Not aiohttp's own wait, which cannot be waited for again once it was timed out.
+            waiter = self._drain_waiter = self._loop.create_future()
+            try:
+                async with asyncio.timeout(limits.stall_s):
+                    await waiter
+            except TimeoutError:
+                if self._stalls(left, transport):
+                    raise ConnectionAbortedError("the client does not read") from None
+
+    async def receive(self) -> bytes:
+        while not self._message_tail:
+            if self._ended:
+                return b""
+            self._raw_waiter = self._loop.create_future()
+            try:
+                await self._raw_waiter
+            finally:
+                self._raw_waiter = None
+        data, self._message_tail = self._message_tail, b""
+        if self._buffer_paused:
+            self._resume_reading_if_drained()
+        return data
+
+    # -- requests as they come in -------------------------------------------------------------
+
+    async def _listen(self) -> bool:
+        """Wait for a request; False if there will be none, or only a last word is left to say."""
+        if not self._messages:
+            if self._ended:
+                return False
+            if self._phase is _Phase.SERVING:
+                self._phase = _Phase.WAITING
+                self._deadline.expect(self._service.limits.idle_s)
+            if self._service.draining and self._phase is _Phase.WAITING:
+                return False
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._phase = _Phase.SERVING
+        if not self._ended:
+            self._deadline.lift()
+        return bool(self._messages)
+
+    def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
+        """The next of what was parsed; makes room for the parser to go on."""
+        taken = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        return taken
+
+    def _look_at_parsed(self, data: bytes, count: int) -> None:
+        message, stream = self._messages[-1]
+        if isinstance(message, _ErrInfo):
+            self._deaf = True  # whatever follows, the parser would find it malformed too
+            self._spoil("The body of the request is malformed.")
+        elif message.upgrade and not self._upgraded:
+            # The parser takes this for an ordinary request, but drops what follows it in ``data``.
+            surplus = upgrade_surplus(message, data) if count == 1 else None
+            self._lost = surplus is None or surplus > 0
+            self._owed = 0 if surplus is None else max(0, -surplus)
+            if stream is EMPTY_PAYLOAD and tunnelled(Headers(message.headers.items())):
+                self._upgraded = True  # no HTTP after this, whatever is said to it
+
+    def _look_at_head(self, data: bytes) -> None:
+        """Keep account of a head that is coming in pieces."""
+        limits = self._service.limits
+        if self._phase is _Phase.WAITING:
+            if data.isspace():
+                return  # an empty line before a request is none of it (RFC 9112, section 2.2)
+            self._phase = _Phase.HEAD
+            self._head_bytes = 0
+            if self._request_count:  # else the clock has been running since the connection was made
+                self._deadline.expect(limits.header_deadline_s)
+        self._head_bytes += len(data)
+        if self._head_bytes > limits.head_bytes:
+            self._give_up_on_head(431, "The head of the request is too long.")
+
+    def _give_up_on_head(self, status: int, detail: str) -> None:
+        self._deaf = True
+        self._parting = (status, "http_request_error", detail)
+        self._wake(self._waiter)
+
+    def _spoil(self, why: str) -> None:
+        """Tell whoever reads a body that it will not come to its end."""
+        for stream in (self._stream, *(stream for _, stream in self._messages)):
+            if not stream.is_eof() and stream.exception() is None:
+                stream.set_exception(RequestError(400, why))
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def _too_late(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        match self._phase:
+            case _Phase.WAITING:
+                self._wake(self._waiter)
+            case _Phase.HEAD:
+                self._service.counts.timeouts += 1
+                self._give_up_on_head(408, "The head of the request came too slowly.")
+            case _Phase.SERVING:
+                self._probe(transport)
+            case _Phase.LINGERING:
+                self.abort("Lingered")
+            case _Phase.FLUSHING:
+                if not self._stalls(self._backlog, transport):
+                    self._backlog = transport.get_write_buffer_size()
+                    self._deadline.expect(self._service.limits.stall_s)
+
+    def _probe(self, transport: asyncio.Transport) -> None:
+        """Find out whether a client that has ended its side still wants the reply."""
+        if self._upgraded:
+            return  # a tunnel's end has a grace of its own
+        unheard = self._written == self._written_before_end
+        error = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if unheard or error:
+            self.abort(CLIENT_GONE)
+        else:
+            self._deadline.expect(self._service.limits.half_close_grace_s)
+
+    def _stalls(self, left: int, transport: asyncio.Transport) -> bool:
+        """Whether too little of ``left`` bytes was taken in ``stall_s``; it is cut off if so."""
+        limits = self._service.limits
+        stalls = left - transport.get_write_buffer_size() < limits.min_rate * limits.stall_s
+        if stalls:
+            self._service.counts.stalled += 1
+            self.abort("ReaderStalled")
+        return stalls
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _dismiss(self, status: int, code: str, detail: str) -> None:
+        head, body = problem(status, code, detail, pseudonym=self._service.pseudonym)
+        framing = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+        if status == _OVERLOADED:
+            framing += "Retry-After: 1\r\n"
+        self.write(write_head(head, framing, self._service.date()) + body)
+
+    def _leave(self, *, linger: bool) -> None:
+        """Close the connection once what was written is delivered."""
+        self._deaf = True
+        transport, limits = self.transport, self._service.limits
+        if transport is None or transport.is_closing():
+            return
+        if linger and not self._ended:
+            self._phase = _Phase.LINGERING
+            if transport.can_write_eof():
+                transport.write_eof()
+            self._resume_transport_reading()
+            self._deadline.expect(limits.linger_s)
+        else:
+            self._phase = _Phase.FLUSHING
+            transport.close()
+            self._backlog = transport.get_write_buffer_size()
+            self._deadline.expect(limits.stall_s)
+
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,170 @@
+"""One request and its reply, from the parsed head to the record."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from aiohttp import HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from proxy.downstream.request import Origin, read_request
+from proxy.downstream.respond import GONE_STATUS, Opening, Progress, close_body
+from proxy.downstream.service import Service
+from proxy.downstream.tunnel import RawLine, splice
+from proxy.model.decision import Why
+from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
+from proxy.model.message import Duplex, Head, Headers, Request
+from proxy.model.outcome import Delivery, Outcome, Record, Reply, Verdict
+from proxy.wire.problem import problem
+
+CLIENT_GONE: Final = "ClientGone"  # what a delivery gives as its error when nobody is left to read
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_UNDECIDED: Final = Outcome(Verdict.ERROR, Why.CLIENT_GONE)
+_TUNNELLED: Final = Outcome(Verdict.BYPASS, Why.UPGRADE)
+_PONG: Final = Reply(
+    Head(204, "No Content", Headers()), b"", None, Outcome(Verdict.BYPASS, Why.METHOD)
+)
+
+
+class ClientLine(RawLine, Protocol):
+    """The connection an exchange takes place on."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another request may follow, as far as the connection is concerned."""
+        ...
+
+    @property
+    def cause(self) -> str:
+        """Why the connection was reset or lost, in one word; "" if it was not."""
+        ...
+
+
+class Exchange:
+    """One request that the parser has found, and the reply to it."""
+
+    __slots__ = ("_line", "_message", "_outcome", "_progress", "_service", "_stream")
+
+    def __init__(
+        self, line: ClientLine, service: Service, message: RawRequestMessage, stream: StreamReader
+    ) -> None:
+        self._line = line
+        self._service = service
+        self._message = message
+        self._stream = stream
+        self._outcome = _UNDECIDED
+        self._progress = Progress()
+
+    async def run(self) -> bool:
+        """Answer it; whether another request may follow on the connection.
+
+        It is recorded once, however it ends, unless it is refused before anybody has seen it.
+        """
+        service, line, progress = self._service, self._line, self._progress
+        try:
+            request, tunnel = read_request(
+                self._message, self._stream, line.origin, service.limits, self._invite
+            )
+        except RequestError as error:
+            service.counts.refused += 1
+            return await self._send(self._refusal(error), persist=False)
+        service.counts.requests += 1
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        persists = False
+        try:
+            reply = await self._reply(request, tunnel=tunnel)
+            if isinstance(reply, Reply):
+                self._outcome = reply.outcome
+                persists = await self._send(reply, persist=not tunnel)
+            else:
+                self._outcome = _TUNNELLED
+                service.counts.tunnels += 1
+                await splice(line, reply, progress, service.limits.half_close_grace_s)
+        except (ConnectionError, asyncio.CancelledError):
+            progress.error = line.cause or CLIENT_GONE
+            raise
+        except Exception as error:
+            progress.error = type(error).__name__
+            raise
+        finally:
+            if progress.error == CLIENT_GONE:
+                service.counts.hang_ups += 1
+            if not progress.complete and progress.status != GONE_STATUS:
+                line.abort(progress.error)  # no part of a reply may pass for the whole
+            took_s = clock() - began
+            service.settle(
+                Record(
+                    request,
+                    self._outcome,
+                    Delivery(
+                        progress.status, progress.sent, progress.complete, took_s, progress.error
+                    ),
+                )
+            )
+        return persists
+
+    async def _reply(self, request: Request, *, tunnel: bool) -> Reply | Duplex:
+        """What the proxy has to say, be it an error."""
+        service = self._service
+        try:
+            if tunnel:
+                return await service.tunnel(request)
+            if request.method == "OPTIONS" and _ends_here(request):
+                return _PONG
+            return await service.answer(request)
+        except RequestError as error:
+            return self._refusal(error)
+        except UpstreamError as error:
+            return self._failure(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            service.bug("answering", error)
+            detail = "This proxy has failed; its log says where."
+            return self._problem(500, "proxy_internal_error", detail, Why.INTERNAL)
+
+    async def _send(self, reply: Reply, *, persist: bool) -> bool:
+        """Send ``reply``; whether another request may follow."""
+        message, service = self._message, self._service
+        head_only, modern = message.method == "HEAD", message.version is HttpVersion11
+        persist = (
+            persist
+            and not message.should_close
+            and not service.draining
+            and self._line.lasting
+            and self._stream.is_eof()  # else what comes next is a body that nobody wanted
+        )
+        date = service.date()
+        try:
+            opening = Opening(reply, date, head_only=head_only, modern=modern, persist=persist)
+        except ProtocolViolation as error:
+            self._progress.error = type(error).__name__
+            await close_body(reply.body)
+            reply = self._failure(error)
+            opening = Opening(reply, date, head_only=head_only, modern=modern, persist=persist)
+        await opening.send(self._line, self._progress)
+        return opening.persists
+
+    def _invite(self) -> None:
+        if self._progress.status == GONE_STATUS:  # the reply has not begun
+            self._line.write(_CONTINUE)
+
+    def _refusal(self, error: RequestError) -> Reply:
+        return self._problem(error.status, "http_request_error", str(error), Why.BAD_REQUEST)
+
+    def _failure(self, error: UpstreamError) -> Reply:
+        return self._problem(error.status, error.token, str(error), Why.UPSTREAM_ERROR)
+
+    def _problem(self, status: int, code: str, detail: str, why: Why) -> Reply:
+        head, body = problem(status, code, detail, pseudonym=self._service.pseudonym)
+        return Reply(head, body, len(body), Outcome(Verdict.ERROR, why))
+
+
+def _ends_here(request: Request) -> bool:
+    """Whether an OPTIONS request is for this proxy (RFC 9110, sections 7.6.2 and 9.3.7)."""
+    return request.path == "*" or request.headers.get("max-forwards") == "0"

@@ -1,0 +1,93 @@
+"""What every connection of a server shares: whom to ask, whom to tell, and what was counted."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+from proxy.downstream.limits import Limits
+from proxy.model.message import Duplex, Request
+from proxy.model.outcome import Record, Reply
+
+Answer = Callable[[Request], Awaitable[Reply]]
+Tunnel = Callable[[Request], Awaitable[Duplex | Reply]]
+Recorder = Callable[[Record], None]
+
+log = logging.getLogger("sidecache.downstream")
+
+
+class Counts:
+    """What happened on the clients' side, as plain integers."""
+
+    __slots__ = (
+        "accepted", "bugs", "hang_ups", "malformed", "open", "refused", "requests", "stalled",
+        "timeouts", "tunnels", "turned_away",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.open = 0  # connections, now
+        self.accepted = 0  # connections
+        self.turned_away = 0  # connections beyond the bound
+        self.timeouts = 0  # connections closed over a head that did not come
+        self.requests = 0  # that were answered or tunnelled
+        self.tunnels = 0  # requests that switched protocols
+        self.malformed = 0  # what the parser would not have
+        self.refused = 0  # requests that were parsed, but must not be processed
+        self.hang_ups = 0  # clients that left before their reply was whole
+        self.stalled = 0  # clients cut off because they did not read
+        self.bugs = 0  # exceptions nobody foresaw
+
+
+class DateLine:
+    """The ``Date`` field as a line, made anew once a second (RFC 9110, section 6.6.1).
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    __slots__ = ("_clock", "_second", "_text")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._second = -1
+        self._text = ""
+
+    def __call__(self) -> str:
+        now = int(self._clock())
+        if now != self._second:
+            self._second = now
+            self._text = f"Date: {formatdate(now, usegmt=True)}\r\n"
+        return self._text
+
+
+@dataclass(slots=True)
+class Service:
+    """What connections share; the ``Server`` that makes it says what its parts are."""
+
+    answer: Answer
+    tunnel: Tunnel
+    record: Recorder
+    limits: Limits
+    date: DateLine
+    pseudonym: str
+    counts: Counts = field(default_factory=Counts)
+    draining: bool = False  # every reply is the last on its connection
+
+    def settle(self, record: Record) -> None:
+        """Hand ``record`` on; whatever goes wrong there is no concern of the client's."""
+        try:
+            self.record(record)
+        except Exception as error:  # noqa: BLE001 - recording must never fail a request
+            self.bug("recording", error)
+
+    def bug(self, where: str, error: BaseException) -> None:
+        """Count and log what should not have happened, without the text of ``error``.
+
+        Exceptions tend to quote the value they choked on, which here may be a prompt or a secret.
+        """
+        self.counts.bugs += 1
+        trail = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s failed: %s\n%s", where, type(error).__name__, trail)

@@ -1,0 +1,81 @@
+"""A response from a backend while its body is still coming."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import ClientError, SocketTimeoutError
+from aiohttp.http import HttpProcessingError
+
+from proxy.model.errors import BrokenReply, RequestError, UpstreamError
+from proxy.model.message import Head
+from proxy.upstream.exchange import Exchange, Response
+
+
+class HttpArrival:
+    """A response whose head is here. Implements ``Arrival``.
+
+    Holds the connection until the body was read to its end, or ``close``.
+    """
+
+    def __init__(self, exchange: Exchange, response: Response, idle_timeout_s: float) -> None:
+        self._head = response.head
+        self._length = response.length
+        self._body = response.body
+        self._exchange: Exchange | None = exchange
+        self._idle_timeout_s = idle_timeout_s
+        self._complete = response.body.at_eof()
+        if self._complete:
+            self.close()
+
+    @property
+    def head(self) -> Head:
+        return self._head
+
+    @property
+    def length(self) -> int | None:
+        return self._length
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while self._exchange is not None:
+            try:
+                piece = await self._body.readany()
+            except (
+                ClientError,
+                HttpProcessingError,
+                UpstreamError,
+                RequestError,
+                OSError,
+            ) as fault:
+                self.close()
+                # Not "from": an aiohttp error may quote the body.
+                raise BrokenReply(self._told(fault)) from None
+            if piece:
+                yield piece
+            else:
+                self._complete = True
+                self.close()
+        if not self._complete:
+            raise BrokenReply("the response was given up")
+
+    def close(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if self._body.is_eof():
+            exchange.finish()
+        else:
+            exchange.abort(BrokenReply("the response was given up"))
+
+    def _told(self, fault: Exception) -> str:
+        match fault:
+            case UpstreamError():
+                return str(fault)
+            case SocketTimeoutError():
+                return f"the backend was silent for {self._idle_timeout_s:g} s within the body"
+            case HttpProcessingError():
+                return "the backend framed the body wrongly"
+            case RequestError():
+                return "the request's body broke off, so the response was given up"
+            case _:
+                return "the backend broke off within the body"

@@ -1,0 +1,134 @@
+"""A backend spoken to in HTTP/1.1: send a request, get its response as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp.abc import AbstractResolver
+
+from proxy.model.errors import ConnectFailed, NoReply
+from proxy.model.message import Arrival, Body, Duplex, Outbound
+from proxy.upstream.arrival import HttpArrival
+from proxy.upstream.exchange import Exchange, Response, StaleConnection
+from proxy.upstream.head import SWITCHING_PROTOCOLS, RequestHead
+from proxy.upstream.mount import Mount
+from proxy.upstream.pool import Pool
+from proxy.upstream.resolver import Resolver
+from proxy.upstream.spec import UpstreamSpec
+from proxy.upstream.tunnel import HttpDuplex
+
+
+class HttpUpstream:
+    """One backend. Implements ``Upstream``.
+
+    Belongs to the event loop it is first used on, where ``resolver`` is called to make one.
+    ``close`` ends what is in the air.
+
+    Raises:
+        ConfigError: a TLS file cannot be used.
+    """
+
+    def __init__(
+        self, spec: UpstreamSpec, resolver: Callable[[], AbstractResolver] = Resolver
+    ) -> None:
+        self.mount = Mount(spec.prefix, spec.base_path, strip_prefix=spec.strip_prefix)
+        self.stale_retries = 0  # requests sent again because a kept connection had ended
+        self._spec = spec
+        self._tls = spec.tls_context()
+        self._resolver = resolver
+        self._request_head = RequestHead(spec)
+        self._kept: Pool | None = None
+        self._single: Pool | None = None  # for tunnels, which never give a connection back
+        self._exchanges: set[Exchange] = set()
+        self._closed = False
+
+    @property
+    def id(self) -> str:
+        return self._spec.id
+
+    @property
+    def in_use(self) -> int:
+        """How many connections have a request, a response or a tunnel on them."""
+        return len(self._exchanges)
+
+    async def send(self, outbound: Outbound) -> Arrival:
+        body = _settled(outbound.body)
+        head = self._head(outbound, body)
+        try:
+            return await self._send(outbound, head, body)
+        except StaleConnection:
+            # RFC 9112, section 9.3.1: it ended while idle, as far as can be told, so the backend
+            # has not begun. On a new connection that excuse is gone; after a timeout, or a byte
+            # of a response, there never was one.
+            if not (self._spec.retry_stale and isinstance(body, bytes)):
+                raise
+        self.stale_retries += 1
+        return await self._send(outbound, head, body, unused=True)
+
+    async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
+        offered = outbound.headers.get("upgrade")
+        body = _settled(outbound.body)
+        head = self._head(outbound, body, upgrade=offered)
+        if self._single is None:
+            self._single = self._pool(keep=False)
+        exchange = await self._begin(self._single)
+        response = await self._ask(exchange, head, body, offered=offered)
+        if response.head.status == SWITCHING_PROTOCOLS:
+            return HttpDuplex(exchange, response.head)
+        return HttpArrival(exchange, response, self._spec.idle_timeout_s)
+
+    async def close(self) -> None:
+        """End every connection at once; who still waits gets NoReply or BrokenReply."""
+        self._closed = True
+        for exchange in tuple(self._exchanges):
+            exchange.abort(NoReply("the proxy is closing"))
+        pools = [pool for pool in (self._kept, self._single) if pool is not None]
+        await asyncio.gather(*(pool.close() for pool in pools))
+
+    async def _send(
+        self, outbound: Outbound, head: bytes, body: bytes | Body, *, unused: bool = False
+    ) -> Arrival:
+        if self._kept is None:
+            self._kept = self._pool(keep=True)
+        exchange = await self._begin(self._kept, unused=unused)
+        bodiless = outbound.method == "HEAD"
+        response = await self._ask(exchange, head, body, bodiless=bodiless)
+        return HttpArrival(exchange, response, self._spec.idle_timeout_s)
+
+    def _pool(self, *, keep: bool) -> Pool:
+        if self._closed:
+            raise ConnectFailed("the proxy is closing")
+        return Pool(self._spec, self._tls, self._resolver(), keep=keep)
+
+    async def _begin(self, pool: Pool, *, unused: bool = False) -> Exchange:
+        connection, line = await pool.take(unused=unused)
+        exchange = Exchange(connection, line, self._spec, self._exchanges.discard)
+        self._exchanges.add(exchange)
+        return exchange
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        head: bytes,
+        body: bytes | Body,
+        *,
+        bodiless: bool = False,
+        offered: str = "",
+    ) -> Response:
+        try:
+            exchange.ask(head, body, bodiless=bodiless)
+            return await exchange.response(offered)
+        except BaseException:
+            exchange.abort(NoReply("the request was given up"))
+            raise
+
+    def _head(self, outbound: Outbound, body: bytes | Body, upgrade: str = "") -> bytes:
+        length = len(body) if isinstance(body, bytes) else body.length
+        target = self.mount.target(outbound.path, outbound.query_string)
+        return self._request_head.write(outbound, target, length, upgrade)
+
+
+def _settled(body: bytes | Body) -> bytes | Body:
+    """``body``, as bytes if there is none: those can be sent twice."""
+    return b"" if not isinstance(body, bytes) and body.length == 0 else body

@@ -1,0 +1,106 @@
+"""Heads: what a request says before its body, and what a response does.
+
+Written and read here rather than by aiohttp, as bytes have to go through unchanged: its writer
+drops those that are not UTF-8, its header dictionaries respell names.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+
+from aiohttp.http import HttpVersion11, RawResponseMessage
+
+from proxy.model.errors import ProtocolViolation, RequestError
+from proxy.model.message import Head, Headers, Outbound
+from proxy.upstream.spec import UpstreamSpec
+from proxy.wire import headers
+
+# RFC 9112, sections 3 and 5. No control characters, so no line that was not meant to be one.
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_HEAD = re.compile(
+    rb"%b [!-~\x80-\xff]+ HTTP/1\.1\r\n(?:%b: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)+\r\n"
+    % (_TOKEN, _TOKEN)
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+# Fields that say how the message travels on this connection; Expect is answered downstream.
+_OURS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+SWITCHING_PROTOCOLS = 101
+_EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class RequestHead:
+    """Writes the heads of requests to one backend."""
+
+    def __init__(self, spec: UpstreamSpec) -> None:
+        host = spec.origin.host_port_subcomponent
+        self._host = host or ""
+        self._preserve_host = spec.preserve_host
+        self._set = [f"{name}: {value}" for name, value in spec.set_headers]
+        self._dropped = _OURS | {name.lower() for name, _ in spec.set_headers}
+
+    def write(
+        self, outbound: Outbound, target: str, length: int | None, upgrade: str = ""
+    ) -> bytes:
+        """The head of a request for ``target`` with a body of ``length`` bytes; None: chunked.
+
+        Raises:
+            RequestError: it would not be a well-formed head.
+        """
+        fields = outbound.headers
+        host = (self._preserve_host and fields.get("host")) or self._host
+        lines = [f"{outbound.method} {target} HTTP/1.1", f"Host: {host}"]
+        dropped = self._dropped
+        lines += [f"{name}: {value}" for name, value in fields if name.lower() not in dropped]
+        lines += self._set
+        if upgrade:
+            lines += ["Connection: Upgrade", f"Upgrade: {upgrade}"]
+        if length is None:
+            lines.append("Transfer-Encoding: chunked")
+        elif length or outbound.method in _EXPECT_A_BODY:
+            lines.append(f"Content-Length: {length}")
+        lines.append("\r\n")
+        try:
+            head = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            head = b""  # half a character, which no peer can have sent
+        # The count finds what the grammar cannot: a value that is two well-formed lines.
+        if head.count(b"\r\n") != len(lines) or not _REQUEST_HEAD.fullmatch(head):
+            raise RequestError(400, "The request has a malformed target or header field.")
+        return head
+
+
+def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
+    """What a response says, and its Content-Length. A 101 keeps its hop-by-hop fields.
+
+    Raises:
+        ProtocolViolation: it cannot be passed on as it is.
+    """
+    codings = [coding.lower() for coding in message.headers.getall("Transfer-Encoding", ())]
+    if codings and (codings != ["chunked"] or message.version < HttpVersion11):
+        # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.
+        raise ProtocolViolation("the backend used a transfer coding other than chunked")
+    text = b"\n".join(chain.from_iterable(message.raw_headers)).decode("utf-8", "surrogateescape")
+    parts = text.split("\n") if message.raw_headers else []
+    if len(parts) != 2 * len(message.raw_headers) or _CONTROL.search(text + message.reason):
+        raise ProtocolViolation("the backend sent control characters in its response head")
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    switched = message.code == SWITCHING_PROTOCOLS
+    fields = Headers(pairs) if switched else headers.inbound(pairs)
+    length = message.headers.get("Content-Length")
+    head = Head(message.code, message.reason, fields)
+    return head, None if length is None else int(length)

@@ -1,0 +1,38 @@
+"""Which backend a path belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+from proxy.model.errors import ConfigError
+from proxy.upstream.client import HttpUpstream
+
+
+class Routes:
+    """All backends, each under its prefix; the longest that fits wins. Implements ``Upstreams``.
+
+    Raises:
+        ConfigError: two of them share a prefix or an id.
+    """
+
+    def __init__(self, upstreams: Iterable[HttpUpstream]) -> None:
+        self._upstreams = sorted(upstreams, key=lambda upstream: -len(upstream.mount.prefix))
+        for what, values in (
+            ("prefix", [upstream.mount.prefix or "/" for upstream in self._upstreams]),
+            ("id", [upstream.id for upstream in self._upstreams]),
+        ):
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise ConfigError(f"two upstreams have the {what} {', '.join(twice)}")
+
+    def route(self, path: str) -> HttpUpstream | None:
+        for upstream in self._upstreams:
+            if upstream.mount.holds(path):
+                return upstream
+        return None
+
+    async def close(self) -> None:
+        """End every connection to every backend, at once."""
+        await asyncio.gather(*(upstream.close() for upstream in self._upstreams))

@@ -1,0 +1,156 @@
+"""From an answer, or the lack of one, to a response and a record."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+from proxy.downstream.limits import Limits
+from proxy.downstream.server import Server
+from proxy.model.decision import Why
+from proxy.model.errors import (
+    ConnectFailed,
+    FirstByteTimeout,
+    LoopDetected,
+    RequestError,
+    UpstreamError,
+)
+from proxy.model.message import Request
+from proxy.model.outcome import Record, Reply, Verdict
+from support.raw_client import RawClient
+from support.serving import NOON, OUTCOME, reply_with, serving
+
+GET = b"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def test_a_request_is_recorded_once_with_its_outcome_and_delivery() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(b"hello", status=203)
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        await client.response()
+        record = await stage.record()
+        assert stage.no_more_records()
+    assert record.request is stage.requests[0]
+    assert record.outcome is OUTCOME
+    assert (record.delivery.status, record.delivery.sent) == (203, 5)
+    assert (record.delivery.complete, record.delivery.error) == (True, "")
+    assert 0 <= record.delivery.duration_s < 10
+    assert stage.server.counts.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "token"),
+    [
+        (ConnectFailed("no route to it"), 502, "connection_refused"),
+        (FirstByteTimeout("it took too long"), 504, "connection_read_timeout"),
+        (LoopDetected("seen before"), 508, "proxy_loop_detected"),
+        (RequestError(408, "too slow"), 408, "http_request_error"),
+    ],
+)
+async def test_each_error_becomes_its_status_and_the_connection_goes_on(
+    error: UpstreamError | RequestError, status: int, token: str
+) -> None:
+    async def answer(request: Request) -> Reply:
+        raise error
+
+    async with serving(answer) as stage, await stage.client() as client:
+        for _ in range(2):
+            await client.send(GET)
+            response = await client.response()
+            assert response.status == status
+            assert response.get("Proxy-Status") == f"sidecache; error={token}"
+            assert response.get("Cache-Control") == "no-store"
+            assert json.loads(response.body)["error"]["message"] == str(error)
+        record = await stage.record()
+    assert record.outcome.verdict is Verdict.ERROR
+    assert record.delivery.status == status
+    assert record.delivery.complete
+    assert stage.server.counts.bugs == 0
+
+
+async def test_a_bug_becomes_500_and_is_logged_without_what_it_choked_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(request: Request) -> Reply:
+        raise KeyError("sk-secret")
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        response = await client.response()
+        await client.send(GET)
+        assert (await client.response()).status == 500
+        record = await stage.record()
+    assert response.status == 500
+    assert response.get("Proxy-Status") == "sidecache; error=proxy_internal_error"
+    assert record.outcome.why is Why.INTERNAL
+    assert stage.server.counts.bugs == 2
+    assert "answering failed: KeyError" in caplog.text
+    assert "test_exchange.py" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
+async def test_a_request_that_is_refused_unseen_is_counted_but_not_recorded() -> None:
+    async with serving() as stage, await stage.client() as client:
+        await client.send(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+        assert (await client.response()).status == 400
+        assert stage.no_more_records()
+    counts = stage.server.counts
+    assert (counts.refused, counts.requests, counts.malformed) == (1, 0, 0)
+
+
+async def test_what_goes_wrong_in_recording_does_not_concern_the_client(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with()
+
+    def record(record: Record) -> None:
+        raise OSError("disk full")
+
+    server = Server(answer, answer, record, Limits(), clock=lambda: NOON)
+    address = await server.start("127.0.0.1", 0)
+    async with await RawClient.connect(address) as client:
+        for _ in range(2):
+            await client.send(GET)
+            assert (await client.response()).status == 200
+    await server.close(1)
+    assert server.counts.bugs == 2
+    assert "recording failed: OSError" in caplog.text
+
+
+async def test_the_proxy_calls_itself_by_its_pseudonym() -> None:
+    async def answer(request: Request) -> Reply:
+        raise ConnectFailed("gone")
+
+    server = Server(
+        answer, answer, lambda record: None, Limits(), clock=lambda: NOON, pseudonym="edge"
+    )
+    address = await server.start("127.0.0.1", 0)
+    async with await RawClient.connect(address) as client:
+        await client.send(GET)
+        response = await client.response()
+    await server.close(1)
+    assert response.get("Proxy-Status") == "edge; error=connection_refused"
+
+
+async def test_nothing_a_client_sends_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = b"canary-7319"
+    requests = [
+        b"GET /%b HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\n\r\n" % (secret, secret),
+        b"%b\r\n\r\n" % secret,
+        b"GET / HTTP/1.1\r\nHost: %b b\r\n\r\n" % secret,
+        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n" % secret,
+        b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (secret * 9999),
+    ]
+    async with serving() as stage:
+        for request in requests:
+            async with await stage.client() as client:
+                await client.send(request)
+                assert secret not in await client.receive()
+        await asyncio.sleep(0)
+    assert secret.decode() not in caplog.text

@@ -1,0 +1,214 @@
+"""Starting, draining and closing a server, in clear and encrypted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl as tls
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from proxy.downstream.limits import Limits
+from proxy.downstream.server import Server
+from proxy.model.message import Request
+from proxy.model.outcome import Reply
+from support.raw_client import RawClient
+from support.serving import NOON, reply_with, serving
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+PEM = Path(__file__).parents[1] / "support" / "tls"
+
+
+async def hello(request: Request) -> Reply:
+    return reply_with()
+
+
+def server(limits: Limits | None = None) -> Server:
+    return Server(hello, hello, lambda record: None, limits or Limits(), clock=lambda: NOON)
+
+
+def test_it_does_not_start_without_the_compiled_parser() -> None:
+    program = (
+        "import asyncio\n"
+        "from proxy.downstream.server import Server\n"
+        "from proxy.downstream.limits import Limits\n"
+        "server = Server(None, None, None, Limits(), clock=lambda: 0.0)\n"
+        "asyncio.run(server.start('127.0.0.1', 0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ConfigError" in done.stderr
+    assert "its compiled parser is missing" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["connections", "idle_s", "min_rate", "body_cap"])
+def test_a_bound_must_be_above_zero(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be above zero, not 0"):
+        Limits(**{name: 0})
+
+
+async def test_it_serves_on_a_socket_it_is_given_and_on_several_at_once() -> None:
+    serves = server()
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    given = await serves.start(None, 0, sock=sock)
+    chosen = await serves.start("127.0.0.1", 0, reuse_port=True)
+    assert given == sock.getsockname()
+    for address in (given, chosen):
+        async with await RawClient.connect(address) as client:
+            await client.send(GET)
+            assert (await client.response()).status == 200
+    await serves.close(1)
+
+
+async def test_closing_what_never_started_is_nothing() -> None:
+    await server().close(1)
+
+
+async def test_draining_refuses_new_connections_and_closes_idle_ones() -> None:
+    async with serving() as stage:
+        idle, fresh = await stage.client(), await stage.client()
+        await idle.send(GET)
+        await idle.response()
+        while stage.server.counts.open < 2:
+            await asyncio.sleep(0.001)
+        stage.server.drain()
+        assert await idle.rest() == b""
+        assert await fresh.rest() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await stage.client()
+        idle.close()
+        fresh.close()
+
+
+async def test_draining_lets_the_reply_under_way_be_the_last() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Reply:
+        begun.set()
+        await go_on.wait()
+        return reply_with()
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET + GET)
+        await begun.wait()
+        closing = asyncio.ensure_future(stage.server.close(30))
+        await asyncio.sleep(0)
+        assert not closing.done()
+        go_on.set()
+        assert (await client.response()).get("Connection") == "close"
+        assert await client.rest() == b""
+        client.close()
+        await closing
+    assert len(stage.requests) == 1
+
+
+async def test_draining_lets_a_stream_run_to_its_end() -> None:
+    go_on = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one"
+        await go_on.wait()
+        yield b"two"
+
+    async def answer(request: Request) -> Reply:
+        return reply_with(body())
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        await client.until(b"one\r\n")
+        closing = asyncio.ensure_future(stage.server.close(30))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await client.rest() == b"3\r\ntwo\r\n0\r\n\r\n"
+        client.close()
+        await closing
+        assert (await stage.record()).delivery.complete
+
+
+async def test_a_head_that_has_begun_is_still_served_when_draining() -> None:
+    async with serving() as stage, await stage.client() as client:
+        await client.send(GET[:10])
+        while stage.server.counts.open < 1:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)  # for the ten bytes to be read
+        stage.server.drain()
+        await client.send(GET[10:])
+        assert (await client.response()).get("Connection") == "close"
+        assert await client.rest() == b""
+
+
+async def test_what_is_not_over_by_the_deadline_is_reset() -> None:
+    begun, called_off = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Reply:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            called_off.set()
+        return reply_with()
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        await begun.wait()
+        await stage.server.close(0.05)
+        assert called_off.is_set()
+        assert await client.was_reset()
+        assert (await stage.record()).delivery.error == "Draining"
+
+
+async def test_encrypted_connections_are_served_and_say_so() -> None:
+    ours = tls.create_default_context(tls.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(PEM / "server.pem", PEM / "server.key")
+    theirs = tls.create_default_context(cafile=str(PEM / "authority.pem"))
+    theirs.check_hostname = False
+    async with serving(ssl=ours) as stage:
+        reader, writer = await asyncio.open_connection(*stage.address, ssl=theirs)
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert await reader.readexactly(5) == b"hello"
+        assert stage.requests[0].scheme == "https"
+        writer.write(b"nonsense\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_encrypted_client_that_leaves_calls_its_request_off() -> None:
+    begun, called_off = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Reply:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            called_off.set()
+        return reply_with()
+
+    ours = tls.create_default_context(tls.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(PEM / "server.pem", PEM / "server.key")
+    theirs = tls.create_default_context(cafile=str(PEM / "authority.pem"))
+    theirs.check_hostname = False
+    async with serving(answer, ssl=ours) as stage:
+        _, writer = await asyncio.open_connection(*stage.address, ssl=theirs)
+        writer.write(GET)
+        await begun.wait()
+        writer.close()
+        async with asyncio.timeout(10):
+            await called_off.wait()
+        assert (await stage.record()).delivery.error == "ClientGone"

@@ -1,0 +1,178 @@
+"""Bodies come as they come, whole or known to be broken, and let go of their connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.asking import outbound
+
+from proxy.model.errors import BrokenReply, FirstByteTimeout
+
+SOON_S = 0.05  # a deadline that is meant to pass
+
+
+async def begun(up, upstream, start, **framing):
+    """A response whose head is here, and the call that makes its body."""
+    asking = start(upstream.send(outbound()))
+    call = await up.next_call()
+    await call.head(200, **framing)
+    return await asking, call
+
+
+async def rest(chunks):
+    return b"".join([piece async for piece in chunks])
+
+
+async def test_pieces_come_one_by_one_as_they_are_sent(up, reach, start):
+    arrival, call = await begun(up, reach(up.url), start, chunked=True)
+    chunks = arrival.chunks()
+    for piece in (b"data: 1\n\n", b"data: 2\n\n", b"x" * 30_000):
+        await call.chunk(piece)
+        received = b""
+        while len(received) < len(piece):
+            received += await anext(chunks)
+        assert received == piece
+    await call.end()
+    assert await rest(chunks) == b""
+
+
+async def test_pieces_that_arrive_together_come_together(up, reach, start):
+    asking = start(reach(up.url).send(outbound()))
+    call = await up.next_call()
+    await call.raw(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\na\r\n1;ext=1\r\nb\r\n1\r\nc\r\n0\r\nTrailer: x\r\n\r\n"
+    )
+    assert [piece async for piece in (await asking).chunks()] == [b"abc"]
+
+
+@pytest.mark.parametrize("framing", [{"chunked": True}, {"length": 6}, {"close_delimited": True}])
+async def test_a_whole_body_ends_quietly(up, reach, start, framing):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, **framing)
+    reading = start(rest(arrival.chunks()))
+    await call.chunk(b"abc")
+    await call.chunk(b"def")
+    await call.end()
+    assert await reading == b"abcdef"
+    assert upstream.in_use == 0
+
+
+@pytest.mark.parametrize(
+    ("framing", "way"),
+    [
+        ({"chunked": True}, "cut"),
+        ({"chunked": True}, "reset"),
+        ({"length": 6}, "cut"),
+        ({"length": 6}, "reset"),
+        ({"close_delimited": True}, "reset"),
+    ],
+)
+async def test_a_body_that_breaks_off_says_so(up, reach, start, framing, way):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, **framing)
+    chunks = arrival.chunks()
+    await call.chunk(b"abc")
+    assert await anext(chunks) == b"abc"
+    await getattr(call, way)()
+    with pytest.raises(BrokenReply, match="broke off"):
+        await anext(chunks)
+    assert upstream.in_use == 0
+
+
+async def test_a_body_that_breaks_off_before_anyone_reads_says_so(up, reach, start):
+    arrival, call = await begun(up, reach(up.url), start, length=6)
+    await call.chunk(b"abc")
+    await call.cut()
+    with pytest.raises(BrokenReply):
+        await rest(arrival.chunks())
+
+
+@pytest.mark.parametrize("nonsense", [b"zz\r\n", b"1\r\nab\r\n", b"-1\r\n", b"1\nx"])
+async def test_a_chunk_that_is_framed_wrongly_breaks_the_body(up, reach, start, nonsense):
+    arrival, call = await begun(up, reach(up.url), start, chunked=True)
+    reading = start(rest(arrival.chunks()))
+    await call.raw(nonsense)
+    with pytest.raises(BrokenReply, match="wrongly"):
+        await reading
+    await call.hung_up()
+
+
+async def test_silence_within_a_body_breaks_it(up, reach, start):
+    arrival, call = await begun(up, reach(up.url, idle_timeout_s=SOON_S), start, chunked=True)
+    with pytest.raises(BrokenReply, match=r"silent for 0\.05 s"):
+        await rest(arrival.chunks())
+    await call.hung_up()
+
+
+async def test_a_slow_reader_is_not_a_silent_backend(up, reach, start):
+    upstream = reach(up.url, idle_timeout_s=0.2)
+    asking = start(upstream.send(outbound()))
+    call = await up.next_call()
+    await call.head(200, chunked=True)
+    sending = start(call.chunk(b"x" * 32 * 1024 * 1024))
+    arrival = await asking
+    with pytest.raises(FirstByteTimeout):  # more than that time has passed
+        await reach(up.url, first_byte_timeout_s=0.4).send(outbound())
+    assert not sending.done()  # the backend was made to wait
+    assert await anext(arrival.chunks())
+    arrival.close()
+
+
+async def test_a_finished_body_gives_its_connection_back(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+    await call.end()
+    await rest(arrival.chunks())
+    start(upstream.send(outbound()))
+    assert (await up.next_call()).connection is call.connection
+
+
+async def test_a_body_that_is_here_but_unread_gives_its_connection_back(up, reach):
+    up.answer_with(lambda call: call.reply(200, body=b"small"))
+    upstream = reach(up.url)
+    for _ in range(2):
+        arrival = await upstream.send(outbound())
+        arrival.close()
+        arrival.close()
+        with pytest.raises(BrokenReply):
+            await anext(arrival.chunks())
+    assert len(up.connections) == 1
+
+
+async def test_a_body_that_is_given_up_ends_its_connection(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+    reading = start(rest(arrival.chunks()))
+    await call.chunk(b"abc")
+    arrival.close()
+    await call.hung_up()
+    with pytest.raises(BrokenReply, match="given up"):
+        await reading
+    assert upstream.in_use == 0
+
+
+async def test_a_reader_that_is_cancelled_can_close(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+    chunks = arrival.chunks()
+    await call.chunk(b"abc")
+    await anext(chunks)
+    reading = start(rest(chunks))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    arrival.close()
+    await call.hung_up()
+    assert upstream.in_use == 0
+
+
+async def test_a_response_after_which_the_backend_closes_is_not_kept(up, reach, start):
+    upstream = reach(up.url)
+    asking = start(upstream.send(outbound()))
+    await (await up.next_call()).reply(200, [("Connection", "close")], b"whole")
+    assert await rest((await asking).chunks()) == b"whole"
+    start(upstream.send(outbound()))
+    assert (await up.next_call()).nth == 1

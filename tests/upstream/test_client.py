@@ -1,0 +1,447 @@
+"""Requests and responses pass as they are; what goes wrong is named; only one thing is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+
+import pytest
+from support.asking import FedBody, outbound
+
+from proxy.model.errors import (
+    BrokenReply,
+    ConnectFailed,
+    FirstByteTimeout,
+    NoReply,
+    ProtocolViolation,
+    RequestError,
+)
+
+SOON_S = 0.05  # a deadline that is meant to pass
+
+
+async def read(arrival):
+    return b"".join([piece async for piece in arrival.chunks()])
+
+
+async def ask(upstream, asked):
+    return await read(await upstream.send(asked))
+
+
+class TestRequests:
+    async def test_a_request_arrives_byte_for_byte(self, up, reach, start):
+        headers = (("X-b", "\udce9t\udce9"), ("accept", "*/*"), ("x-B", "ü"), ("Empty", ""))
+        asked = outbound(
+            "PUT", "//a/../%zz;x", query_string="q=%20&&é", headers=headers, body=b"hi"
+        )
+        start(reach(up.url).send(asked))
+        call = await up.next_call()
+        assert call.raw_head == (
+            b"PUT //a/../%%zz;x?q=%%20&&\xc3\xa9 HTTP/1.1\r\n"
+            b"Host: 127.0.0.1:%d\r\n"
+            b"X-b: \xe9t\xe9\r\naccept: */*\r\nx-B: \xc3\xbc\r\nEmpty: \r\n"
+            b"Content-Length: 2\r\n\r\n" % up.port
+        )
+        assert call.body == b"hi"
+
+    @pytest.mark.parametrize(
+        ("method", "fields"),
+        [("POST", ["Content-Length: 0"]), ("GET", []), ("HEAD", []), ("DELETE", [])],
+    )
+    async def test_an_empty_body_is_declared_where_one_is_expected(
+        self, up, reach, start, method, fields
+    ):
+        start(reach(up.url).send(outbound(method)))
+        call = await up.next_call()
+        assert call.raw_head.decode().split("\r\n")[2:] == [*fields, "", ""]
+
+    async def test_framing_and_connection_fields_are_written_anew(self, up, reach, start):
+        headers = (
+            ("Host", "evil.test"),
+            ("content-length", "99"),
+            ("Transfer-Encoding", "chunked"),
+            ("Connection", "close"),
+            ("Expect", "100-continue"),
+            ("Upgrade", "h2c"),
+        )
+        start(reach(up.url).send(outbound(headers=headers, body=b"hi")))
+        call = await up.next_call()
+        assert call.headers == [("Host", f"127.0.0.1:{up.port}"), ("Content-Length", "2")]
+
+    async def test_prefix_and_base_path_are_exchanged(self, up, reach, start):
+        start(reach(up.url + "/api/", prefix="/openai").send(outbound(path="/openai/v1/x")))
+        assert (await up.next_call()).target == "/api/v1/x"
+
+    async def test_the_clients_host_is_passed_on_if_so_configured(self, up, reach, start):
+        start(reach(up.url, preserve_host=True).send(outbound(headers=(("Host", "a.test"),))))
+        assert (await up.next_call()).headers[0] == ("Host", "a.test")
+
+    async def test_configured_fields_replace_the_clients(self, up, reach, start):
+        upstream = reach(up.url, set_headers=(("Authorization", "Bearer ours"),))
+        start(upstream.send(outbound(headers=(("authorization", "Bearer theirs"), ("A", "b")))))
+        call = await up.next_call()
+        assert call.headers[1:3] == [("A", "b"), ("Authorization", "Bearer ours")]
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            outbound(headers=(("A", "b\r\nC: d"),)),
+            outbound(headers=(("A", "b\nC: d"),)),
+            outbound(headers=(("A", "\0"),)),
+            outbound(headers=(("A", "\ud800"),)),
+            outbound(headers=(("A:", "b"),)),
+            outbound(headers=(("A b", "c"),)),
+            outbound(headers=(("", "c"),)),
+            outbound(path="/a b"),
+            outbound(path="/a\r\nB: c"),
+            outbound(query_string="\n"),
+            outbound(method="GE T"),
+        ],
+    )
+    async def test_a_head_that_could_be_read_otherwise_is_never_sent(self, up, reach, asked):
+        with pytest.raises(RequestError) as caught:
+            await reach(up.url).send(asked)
+        assert caught.value.status == 400
+        assert up.connections == []
+
+    async def test_a_kept_connection_carries_the_next_request(self, up, reach):
+        up.answer_with(lambda call: call.reply(200, body=call.target.encode()))
+        upstream = reach(up.url)
+        assert [await ask(upstream, outbound(path=f"/{n}")) for n in range(3)] == [
+            b"/0",
+            b"/1",
+            b"/2",
+        ]
+        assert len(up.connections) == 1
+        assert upstream.in_use == 0
+
+    async def test_an_idle_connection_is_not_used_past_its_time(self, up, reach):
+        up.answer_with(lambda call: call.reply(200))
+        upstream = reach(up.url, keepalive_s=1e-9)
+        for _ in range(2):
+            await ask(upstream, outbound())
+        assert len(up.connections) == 2
+
+
+class TestResponses:
+    async def test_a_head_arrives_as_it_was_sent(self, up, reach, start):
+        asking = start(reach(up.url).send(outbound()))
+        call = await up.next_call()
+        fields = [
+            ("Date", "Mon, 01 Jan 2026 00:00:00 GMT"),
+            ("x-Request-ID", "\udce9"),
+            ("Set-Cookie", "a=1"),
+            ("SET-COOKIE", "b=2"),
+            ("X-Empty", ""),
+        ]
+        await call.head(299, fields, length=5, reason="Sort of \udce9")
+        arrival = await asking
+        assert (arrival.head.status, arrival.head.reason) == (299, "Sort of \udce9")
+        assert arrival.head.headers.get("x-request-id") == "\udce9"
+        assert arrival.head.headers.all("set-cookie") == ("a=1", "b=2")
+        assert [name.lower() for name, _ in arrival.head.headers] == [n.lower() for n, _ in fields]
+        assert arrival.length == 5
+
+    async def test_hop_by_hop_fields_end_here(self, up, reach):
+        fields = [("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("A", "b")]
+        up.answer_with(lambda call: call.reply(200, fields, b"x"))
+        arrival = await reach(up.url).send(outbound())
+        assert arrival.head.headers.pairs == (("A", "b"),)
+
+    async def test_a_response_to_head_has_a_length_and_no_body(self, up, reach, start):
+        upstream = reach(up.url)
+        asking = start(upstream.send(outbound("HEAD")))
+        await (await up.next_call()).head(200, length=2048)
+        arrival = await asking
+        assert arrival.length == 2048
+        assert await read(arrival) == b""
+        start(upstream.send(outbound()))
+        assert (await up.next_call()).nth == 2
+
+    @pytest.mark.parametrize("status", [204, 304])
+    async def test_a_status_without_a_body_gives_the_connection_back(
+        self, up, reach, start, status
+    ):
+        upstream = reach(up.url)
+        asking = start(upstream.send(outbound("GET")))
+        await (await up.next_call()).head(status, [("ETag", '"a"')])
+        arrival = await asking
+        assert upstream.in_use == 0
+        assert await read(arrival) == b""
+        start(upstream.send(outbound("GET")))
+        assert (await up.next_call()).nth == 2
+
+    async def test_interim_responses_are_swallowed(self, up, reach, start):
+        asking = start(reach(up.url).send(outbound()))
+        call = await up.next_call()
+        for status in (100, 102, 103):
+            await call.head(status, [("Link", "</a>")])
+        await call.reply(200, [("A", "b")], b"whole")
+        arrival = await asking
+        assert (arrival.head.status, arrival.head.headers.pairs) == (200, (("A", "b"),))
+        assert await read(arrival) == b"whole"
+
+    async def test_redirects_and_cookies_are_the_clients_business(self, up, reach):
+        fields = [("Location", f"{up.url}/elsewhere"), ("Set-Cookie", "a=1")]
+        up.answer_with(lambda call: call.reply(302, fields))
+        upstream = reach(up.url)
+        for _ in range(2):
+            assert (await upstream.send(outbound("GET"))).head.status == 302
+        assert [(call.target, call.field("cookie")) for call in up.history] == [("/", "")] * 2
+
+    async def test_encoded_bodies_stay_encoded(self, up, reach):
+        up.answer_with(lambda call: call.reply(200, [("Content-Encoding", "gzip")], b"\x1f\x8bnot"))
+        assert await ask(reach(up.url), outbound()) == b"\x1f\x8bnot"
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX-A: a\x00b\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX-A: secret\x01b\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX-A: secret\rX-B: b\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX-A: %b\r\n\r\n" % (b"a" * 40_000),
+            b"HTTP/1.1 200 OK\r\n" + b"X-A: a\r\n" * 300 + b"\r\n",
+            b"SSH-2.0-secret\r\n\r\n",
+            b"\x16\x03\x01secret",
+        ],
+    )
+    async def test_what_is_not_http_is_a_violation_and_not_quoted(self, up, reach, start, said):
+        upstream = reach(up.url)
+        asking = start(upstream.send(outbound()))
+        call = await up.next_call()
+        await call.raw(said)
+        with pytest.raises(ProtocolViolation) as caught:
+            await asking
+        assert "secret" not in "".join(traceback.format_exception(caught.value))
+        await call.hung_up()
+        assert upstream.in_use == 0
+
+
+class TestFailures:
+    async def test_a_silent_backend_is_given_up_and_not_asked_again(self, up, reach, start):
+        upstream = reach(up.url, first_byte_timeout_s=SOON_S)
+        with pytest.raises(FirstByteTimeout):
+            await upstream.send(outbound())
+        call = await up.next_call()
+        await call.hung_up()
+        assert up.calls == 1
+
+    async def test_a_head_that_stops_half_way_is_given_up(self, up, reach, start):
+        asking = start(reach(up.url, idle_timeout_s=SOON_S).send(outbound()))
+        await (await up.next_call()).raw(b"HTTP/1.1 200 OK\r\nX-A: ")
+        with pytest.raises(FirstByteTimeout):
+            await asking
+
+    async def test_a_slow_upload_is_not_silence(self, up, reach, start):
+        upstream = reach(up.url, first_byte_timeout_s=SOON_S)
+        body = FedBody()
+        uploading = start(upstream.send(outbound(body=body)))
+        body.feed(b"one")
+        await (await up.next_call(whole=False)).received(3)
+        with pytest.raises(FirstByteTimeout):  # more than that time has passed
+            await upstream.send(outbound())
+        assert not uploading.done()
+
+    @pytest.mark.parametrize("way", ["cut", "reset"])
+    async def test_a_new_connection_that_ends_is_not_tried_again(self, up, reach, start, way):
+        asking = start(reach(up.url).send(outbound()))
+        await getattr(await up.next_call(), way)()
+        with pytest.raises(NoReply):
+            await asking
+        assert up.calls == 1
+
+    async def test_closing_ends_what_is_in_the_air(self, up, reach, start):
+        upstream = reach(up.url)
+        waiting = start(upstream.send(outbound()))
+        await up.next_call()
+        reading = start(ask(upstream, outbound()))
+        call = await up.next_call()
+        await call.head(200, chunked=True)
+        await call.chunk(b"so far")
+        await upstream.close()
+        with pytest.raises(NoReply):
+            await waiting
+        with pytest.raises((NoReply, BrokenReply)):
+            await reading
+        await up.deserted()
+        with pytest.raises(ConnectFailed):
+            await upstream.send(outbound())
+
+    async def test_closing_before_use_is_fine(self, up, reach):
+        upstream = reach(up.url)
+        await upstream.close()
+        with pytest.raises(ConnectFailed):
+            await upstream.send(outbound())
+
+
+class TestTheOneSafeRetry:
+    async def kept(self, up, upstream, count=1):
+        """Have ``count`` idle connections in the pool."""
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(ask(upstream, outbound())) for _ in range(count)]
+            for call in [await up.next_call() for _ in asking]:
+                await call.reply(200)
+        assert up.open_connections == count
+
+    @pytest.mark.parametrize("way", ["cut", "reset"])
+    async def test_a_kept_connection_that_ends_as_it_is_used_costs_no_request(
+        self, up, reach, start, way
+    ):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        asking = start(ask(upstream, outbound(path="/second", body=b"hello")))
+        lost = await up.next_call()
+        assert lost.connection.number == 1
+        await getattr(lost, way)()
+        again = await up.next_call()
+        assert again.connection.number == 2
+        assert (again.raw_head, again.body) == (lost.raw_head, b"hello")
+        await again.reply(200, body=b"answer")
+        assert await asking == b"answer"
+        assert upstream.stale_retries == 1
+
+    async def test_it_goes_out_on_a_new_connection_though_others_are_kept(self, up, reach, start):
+        upstream = reach(up.url)
+        await self.kept(up, upstream, 3)
+        asking = start(ask(upstream, outbound()))
+        await (await up.next_call()).cut()
+        again = await up.next_call()
+        assert again.nth == 1
+        await again.reply(200, body=b"answer")
+        assert await asking == b"answer"
+
+    async def test_it_is_made_once(self, up, reach, start):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        asking = start(upstream.send(outbound()))
+        for _ in range(2):
+            await (await up.next_call()).cut()
+        with pytest.raises(NoReply):
+            await asking
+        assert up.calls == 3
+
+    async def test_it_is_not_made_after_the_first_byte_of_a_response(self, up, reach, start):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        asking = start(upstream.send(outbound()))
+        call = await up.next_call()
+        await call.raw(b"H")
+        await call.cut()
+        with pytest.raises(BrokenReply):
+            await asking
+        assert up.calls == 2
+
+    async def test_it_is_not_made_after_a_timeout(self, up, reach, start):
+        upstream = reach(up.url, first_byte_timeout_s=0.5)
+        await self.kept(up, upstream)
+        with pytest.raises(FirstByteTimeout):
+            await upstream.send(outbound())
+        assert up.calls == 2
+
+    async def test_it_is_not_made_with_a_body_that_is_gone(self, up, reach, start):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        body = FedBody()
+        asking = start(upstream.send(outbound(body=body)))
+        body.feed(b"one")
+        call = await up.next_call(whole=False)
+        await call.received(3)
+        await call.cut()
+        with pytest.raises(NoReply):
+            await asking
+        assert up.calls == 2
+
+    async def test_it_is_made_with_a_streamed_body_that_is_empty(self, up, reach, start):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        asking = start(ask(upstream, outbound("GET", body=FedBody(length=0))))
+        await (await up.next_call()).cut()
+        await (await up.next_call()).reply(200, body=b"answer")
+        assert await asking == b"answer"
+
+    async def test_it_can_be_turned_off(self, up, reach, start):
+        upstream = reach(up.url, retry_stale=False)
+        await self.kept(up, upstream)
+        asking = start(upstream.send(outbound()))
+        await (await up.next_call()).cut()
+        with pytest.raises(NoReply):
+            await asking
+
+    @pytest.mark.parametrize(
+        "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", b"HTTP/1.1 4", b"\r\n"]
+    )
+    async def test_what_comes_unasked_never_answers_the_next_request(
+        self, up, reach, start, unasked
+    ):
+        upstream = reach(up.url)
+        await self.kept(up, upstream)
+        await up.connections[0].send(unasked)
+        # Another exchange with the loop: what was sent has arrived by its end.
+        await ask_elsewhere(up, reach, start)
+        asking = start(ask(upstream, outbound(path="/second")))
+        call = await up.next_call()
+        assert call.nth == 1
+        await call.reply(200, body=b"right")
+        assert await asking == b"right"
+
+
+async def ask_elsewhere(up, reach, start):
+    asking = start(ask(reach(up.url), outbound()))
+    await (await up.next_call()).reply(200)
+    await asking
+
+
+async def test_a_storm_of_cancellations_leaves_nothing_behind_and_mixes_nothing_up(up, reach):
+    async def answer(call):
+        await call.head(200, chunked=True)
+        await call.chunk(call.target.encode())
+        await call.chunk(call.body)
+        await call.end()
+
+    up.answer_with(answer)
+    upstream = reach(up.url, max_connections=4)
+    dice = random.Random(1)
+    answered = 0
+    for _ in range(40):
+        asked = [
+            outbound(path=f"/{dice.random()}", body=b"x" * dice.randrange(2000)) for _ in range(8)
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(closing(upstream, each)) for each in asked]
+            for _ in range(dice.randrange(30)):
+                await asyncio.sleep(0)
+            for task in tasks:
+                if dice.random() < 0.5:
+                    task.cancel()
+        for each, task in zip(asked, tasks, strict=True):
+            if not task.cancelled():
+                assert task.result() == each.path.encode() + each.body
+                answered += 1
+    assert answered > 100
+    assert upstream.in_use == 0
+    # No place in the pool was lost either.
+    arrivals = await asyncio.gather(*(upstream.send(outbound()) for _ in range(4)))
+    assert upstream.in_use == 4
+    for arrival in arrivals:
+        arrival.close()
+    await upstream.close()
+    await up.deserted()
+    assert [task for task in asyncio.all_tasks() if "/proxy/" in repr(task)] == []
+
+
+async def closing(upstream, asked):
+    arrival = await upstream.send(asked)
+    try:
+        return await read(arrival)
+    finally:
+        arrival.close()
