@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,12 @@ class Proxied(Sidecache):
     def verdicts(self) -> list[str]:
         """What became of each request that is over, in the order they ended."""
         return [record.outcome.verdict.value for record in self.records]
+
+    async def counted(self, true: Callable[[], bool]) -> None:
+        """Wait until something about this proxy is ``true``."""
+        async with asyncio.timeout(20):
+            while not true():
+                await asyncio.sleep(0)  # what is waited for happens on this very loop
 
     async def landed(self) -> None:
         """Wait until no flight is in the air."""

@@ -39,7 +39,7 @@ _HEAD_LIMIT = 1024 * 1024  # bytes; far above what any test sends as a head
 
 
 class ScriptedUpstream:
-    """A server on 127.0.0.1 and a free port; see the module for how to drive it.
+    """A server, by default on 127.0.0.1 and a free port; see the module for how to drive it.
 
     ``tls``: serve https with this context. ``limit_s``: seconds any wait may take.
     ``reads_bodies=False``: leave bodies, and what comes after a 101, in the socket until
@@ -52,11 +52,13 @@ class ScriptedUpstream:
         tls: ssl.SSLContext | None = None,
         limit_s: float = 10.0,
         reads_bodies: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.history: list[Call] = []  # every request, in the order their heads arrived
         self.connections: list[Connection] = []  # every connection, in the order accepted
-        self.host = "127.0.0.1"
-        self.port = 0
+        self.host = host
+        self.port = port
         self._tls = tls
         self._limit_s = limit_s
         self._reads_bodies = reads_bodies

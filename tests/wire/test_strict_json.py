@@ -382,11 +382,11 @@ def test_many_containers_side_by_side_are_not_deep() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", b" ", b"nul", b"{", b"[1,]", b'{"a":1,}', b"{'a':1}", b'{"a" 1}', b"{1:2}", b"01", b"+1",
-        b".5", b"1.", b"1e", b"0x10", b"1_000", b"NaN", b"[NaN]", b"Infinity", b"-Infinity", b"nan",
-        b"True", b"1 1", b"{}{}", b"{}x", b"{}\x00", b"\x00", b"/**/1", b"1//", b"\xa01", b"\x0c1",
-        b'"\n"', b'"\t"', b'"\x00"', b'"\x1f"', b'"', b'"\\x41"', b'"\\u12"', b'"\\u{41}"', b'"\\a"',
-        b"\xef\xbb\xbf1", b"\xef\xbb\xbf{}", "1".encode("utf-16"), "{}".encode("utf-16-le"),
+        b"", b" ", b"nul", b"{", b"[1,]", b'{"a":1,}', b"{'a':1}", b'{"a" 1}', b"{1:2}", b"01",
+        b"+1", b".5", b"1.", b"1e", b"0x10", b"1_000", b"NaN", b"[NaN]", b"Infinity", b"-Infinity",
+        b"nan", b"True", b"1 1", b"{}{}", b"{}x", b"{}\x00", b"\x00", b"/**/1", b"1//", b"\xa01",
+        b"\x0c1", b'"\n"', b'"\t"', b'"\x00"', b'"\x1f"', b'"', b'"\\x41"', b'"\\u12"', b'"\\u{41}"',
+        b'"\\a"', b"\xef\xbb\xbf1", b"\xef\xbb\xbf{}", "1".encode("utf-16"), "{}".encode("utf-16-le"),
         "{}".encode("utf-32-be"), b'"\xff"', b'"\xc3"', b'"\xc0\xaf"', b'"\xe0\x80\xaf"',
         b'"\xed\xa0\x80"', b'"\xed\xbf\xbf"', b'"\xf4\x90\x80\x80"', b'{"\xff":1}', b'"\\ud800"',
         b'"\\udc00"', b'"\\udc00\\ud800"', b'"\\ud800\\u0041"', b'"\\ud800x"', b'{"\\ud800":1}',

@@ -1,0 +1,191 @@
+"""The command line: reads what was asked, loads the settings, and hands over. Thin."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+
+from proxy.config import render
+from proxy.config.environment import CONFIG_FILE, UPSTREAM
+from proxy.config.faults import Given
+from proxy.config.load import Loaded, load
+from proxy.config.settings import Settings
+from proxy.model.errors import ConfigError
+
+_NO_UPSTREAM: Final = f"""\
+there is no backend to serve. Name one, in any of these ways:
+  sidecache serve --upstream http://127.0.0.1:8000
+  {UPSTREAM}=http://127.0.0.1:8000 sidecache serve
+  sidecache serve --config sidecache.yaml     (upstreams: [{{url: http://127.0.0.1:8000}}])
+Or try it without one: sidecache serve --demo"""
+
+
+class Serve(Protocol):
+    """Serves until told to stop; returns the exit status."""
+
+    def __call__(self, settings: Settings, *, demo: bool = False) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the commands open; imported when asked for, so that the others start at once."""
+
+    serve: Serve
+    tour: Callable[[], int]
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="sidecache", obj=Rooms(_serve, _tour))
+
+
+def _serve(settings: Settings, *, demo: bool = False) -> int:
+    if demo:
+        from proxy.demo import serving  # noqa: PLC0415 - the whole proxy
+
+        return serving.serve(settings)
+    from proxy import app  # noqa: PLC0415 - as above
+
+    return app.serve(settings)
+
+
+def _tour() -> int:
+    from proxy.demo import guide  # noqa: PLC0415 - as above
+
+    return guide.tour()
+
+
+class _Refused(click.ClickException):
+    """The operator's mistake: told in one message, without a traceback."""
+
+    exit_code = 2
+
+
+def _choosing_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options that choose settings; ``_load`` takes what they bring."""
+    for option in (
+        click.option("--log-format", metavar="json|text", help="How log lines look."),
+        click.option("--admin", metavar="HOST:PORT", help="Where the operator comes in."),
+        click.option("--listen", metavar="HOST:PORT", help="Where clients come in."),
+        click.option("--upstream", metavar="URL", help="The backend, for all paths."),
+        click.option(
+            "-c",
+            "--config",
+            type=click.Path(path_type=Path),
+            envvar=CONFIG_FILE,
+            show_envvar=True,
+            help="The file of settings, YAML or TOML.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _load(
+    config: Path | None,
+    upstream: str | None,
+    listen: str | None,
+    admin: str | None,
+    log_format: str | None,
+) -> Loaded:
+    """The settings; tells of what is amiss, and leaves if that forbids going on."""
+    flags = (
+        Given(("upstreams",), [{"url": upstream}] if upstream else None, "--upstream"),
+        Given(("listen",), listen, "--listen"),
+        Given(("admin", "listen"), admin, "--admin"),
+        Given(("log", "format"), log_format, "--log-format"),
+    )
+    try:
+        loaded = load(config, os.environ, [flag for flag in flags if flag.value is not None])
+    except ConfigError as error:
+        raise _Refused(str(error)) from error
+    for warning in loaded.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return loaded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A caching reverse proxy that stands beside any LLM or RAG backend."""
+
+
+@cli.command()
+@_choosing_settings
+@click.option("--demo", is_flag=True, help="Serve in front of a built-in backend.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    *,
+    config: Path | None,
+    upstream: str | None,
+    listen: str | None,
+    admin: str | None,
+    log_format: str | None,
+    demo: bool,
+) -> None:
+    """Serve, until told to stop."""
+    settings = _load(config, upstream, listen, admin, log_format).settings
+    if not settings.upstreams and not demo:
+        raise _Refused(_NO_UPSTREAM)
+    rooms: Rooms = context.obj
+    try:
+        status = rooms.serve(settings, demo=demo)
+    except ConfigError as error:
+        raise _Refused(str(error)) from error
+    context.exit(status)
+
+
+@cli.command()
+@_choosing_settings
+def check(
+    config: Path | None,
+    upstream: str | None,
+    listen: str | None,
+    admin: str | None,
+    log_format: str | None,
+) -> None:
+    """Show the settings in force and where they come from; or all that is wrong with them."""
+    loaded = _load(config, upstream, listen, admin, log_format)
+    click.echo(render.effective(loaded), nl=False)
+    if not loaded.settings.upstreams:
+        click.echo("Warning: upstreams is empty; to serve, there must be one", err=True)
+
+
+@cli.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "yaml", "markdown"]),
+    default="json",
+    show_default=True,
+    help="A JSON schema for editors, a file of all defaults, or a page to read.",
+)
+def schema(form: str) -> None:
+    """Show all settings there are."""
+    forms = {"json": render.schema, "yaml": render.example, "markdown": render.reference}
+    click.echo(forms[form](), nl=False)
+
+
+@cli.command()
+@click.pass_context
+def demo(context: click.Context) -> None:
+    """Show what the proxy does, with a backend of its own."""
+    rooms: Rooms = context.obj
+    context.exit(rooms.tour())
+
+
+@cli.command("version")
+def show_version() -> None:
+    """Show the version."""
+    try:
+        number = version("sidecache")
+    except PackageNotFoundError:
+        number = "unknown (not installed)"
+    click.echo(f"sidecache {number}, Python {platform.python_version()}")

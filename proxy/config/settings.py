@@ -1,0 +1,213 @@
+"""The settings: everything that can be chosen, its default, and what it means.
+
+They are read once, before anything starts, and never change. Rooms take plain parameters: only the
+composition root sees these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from proxy.config.caching import Cache, Flights, L1Memory
+from proxy.config.section import Section, conflict
+from proxy.config.units import (
+    Address,
+    Bytes,
+    HeaderSecret,
+    Listen,
+    Network,
+    Pseudonym,
+    ReadableFile,
+    Seconds,
+    SecretInFile,
+    SomeCount,
+    SomeSeconds,
+)
+from proxy.config.upstreams import Upstream, distinct
+
+_KIB: Final = 1024
+
+
+class ServerTls(Section):
+    """Serving https rather than http."""
+
+    cert_file: ReadableFile | None = Field(
+        default=None, description="The certificate (PEM), with its chain; null: plain http."
+    )
+    key_file: ReadableFile | None = Field(
+        default=None, description="The private key (PEM); null: it is in `cert_file`."
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.key_file and not self.cert_file:
+            raise conflict("a `key_file` needs a `cert_file`", "key_file", "cert_file")
+        return self
+
+
+class Admin(Section):
+    """The operator's own listener: health, and what the proxy tells about itself."""
+
+    enabled: bool = Field(default=True, description="Whether there is one.")
+    listen: Listen = Field(
+        default=Address("127.0.0.1", 8081),
+        description="Where. Others than this machine can only be let in with a `token`.",
+    )
+    token: HeaderSecret | None = Field(
+        default=None,
+        description="What callers must send as `Authorization: Bearer`; only /healthz and /readyz "
+        "are open to all.",
+    )
+    token_file: SecretInFile | None = Field(
+        default=None, description="A file to read `token` from."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Further names it may be called by. A request that names another host is "
+        "refused, so that no web page can reach it by DNS rebinding.",
+    )
+
+    @property
+    def bearer(self) -> str | None:
+        """The token, wherever it was given."""
+        secret = self.token_file.secret if self.token_file else self.token
+        return secret.get_secret_value() if secret else None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.token and self.token_file:
+            raise conflict("`token` and `token_file` cannot both be given", "token_file", "token")
+        if self.token is not None and not self.token.get_secret_value():
+            raise conflict("must not be empty", "token")
+        if self.enabled and not self.listen.is_loopback and self.bearer is None:
+            raise conflict(
+                f"{self.listen} lets in others than this machine: give a `token` or `token_file`",
+                "listen",
+                "token",
+                "token_file",
+            )
+        return self
+
+
+class Limits(Section):
+    """What one client, or all together, may take up."""
+
+    max_connections: SomeCount = Field(default=10_000, description="Connections at once.")
+    header_deadline_s: SomeSeconds = Field(
+        default=10.0, description="How long the head of a request may take to come."
+    )
+    idle_keepalive_s: SomeSeconds = Field(
+        default=75.0, description="For how long a connection is kept without a request."
+    )
+    body_deadline_s: SomeSeconds = Field(
+        default=300.0, description="How long the body of a request may take to come."
+    )
+    body_min_rate_bytes: Bytes = Field(
+        default=1000, description="Bytes a second below which a request's body is too slow."
+    )
+    write_stall_s: SomeSeconds = Field(
+        default=60.0, description="How long a client may take nothing of what it is sent."
+    )
+    half_close_grace_s: Seconds = Field(
+        default=1.0,
+        description="How long a client that has closed its own side is still answered.",
+    )
+    max_header_line_bytes: Bytes = Field(default=16 * _KIB, description="The longest request line.")
+    max_header_field_bytes: Bytes = Field(
+        default=16 * _KIB, description="The longest header of a request."
+    )
+    max_headers: SomeCount = Field(default=128, description="The most headers of a request.")
+    max_body_bytes: Bytes | None = Field(
+        default=None, description="The longest body of a request; null: as the backend allows."
+    )
+
+
+class Downstream(Section):
+    """How clients are treated."""
+
+    limits: Limits = Field(
+        default_factory=Limits, description="What one client, or all together, may take up."
+    )
+    drain_s: Seconds = Field(
+        default=30.0,
+        description="How long answers under way may take after the proxy was told to stop.",
+    )
+    forwarded: Literal["off", "set", "append"] = Field(
+        default="set",
+        description="What the backend is told of the client (X-Forwarded-For, -Host, -Proto, "
+        "Forwarded): nothing, only what the proxy saw, or that added to what it was told.",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        description="The peers whose own forwarding headers are believed.",
+        examples=[["10.0.0.0/8", "2001:db8::/32"]],
+    )
+
+
+class Log(Section):
+    """What is told on standard error; never prompts, answers or secrets."""
+
+    format: Literal["json", "text"] = Field(
+        default="json", description="One JSON object a line, or text for people."
+    )
+    requests: bool = Field(default=True, description="Whether each request is a line.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important events told."
+    )
+
+
+def _distinct(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
+    distinct(upstreams)
+    return upstreams
+
+
+class Settings(Section):
+    """All settings."""
+
+    listen: Listen = Field(
+        default=Address("127.0.0.1", 8080),
+        description="Where clients come in; 0.0.0.0 or [::] lets in others than this machine.",
+    )
+    tls: ServerTls = Field(default_factory=ServerTls, description="Serving https rather than http.")
+    pseudonym: Pseudonym = Field(
+        default="sidecache",
+        description="The proxy's name in Via and Cache-Status. Proxies in a row need different "
+        "ones, or they take each other for a loop.",
+    )
+    upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_distinct)] = Field(
+        default=(),
+        description="The backends; to serve, there must be one.",
+        examples=[[{"url": "http://127.0.0.1:8000"}]],
+    )
+    admin: Admin = Field(
+        default_factory=Admin, description="The operator's own listener, with /healthz and /readyz."
+    )
+    downstream: Downstream = Field(
+        default_factory=Downstream, description="How clients are treated."
+    )
+    cache: Cache = Field(
+        default_factory=Cache, description="What may be answered from the cache, for how long."
+    )
+    l1_memory: L1Memory = Field(
+        default_factory=L1Memory, description="The first tier: entries in this process's memory."
+    )
+    flights: Flights = Field(
+        default_factory=Flights,
+        description="Requests for the same answer at the same time: one asks, all hear it.",
+    )
+    log: Log = Field(
+        default_factory=Log,
+        description="What is told on standard error; never prompts, answers or secrets.",
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.admin.enabled and self.listen.port and self.admin.listen == self.listen:
+            raise conflict(
+                f"clients come in at {self.listen} too; `listen` and `admin.listen` must differ",
+                "admin.listen",
+                "listen",
+            )
+        return self

@@ -1,0 +1,1 @@
+"""What happened, told: logs, metrics, traces."""

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.model.decision import Why
+from proxy.model.entry import CacheKey
+from proxy.model.message import Headers, Request
+from proxy.model.outcome import Delivery, Outcome, Record, Verdict
+from proxy.observe.log import RequestLog, Stamp
+from proxy.observe.sink import Sink
+
+CANARY = "hunter2"
+NOON = 1_795_262_400.25  # 2026-11-21T12:00:00.250Z
+
+
+class NoBody:
+    length = 0
+
+    async def whole(self, limit: int) -> bytes | None:
+        return CANARY.encode()
+
+    async def pieces(self):
+        yield CANARY.encode()
+
+
+HIT = Delivery(200, 2048, True, 0.0004237)
+
+
+def record(
+    path: str = "/v1/chat/completions",
+    model: str = "gpt-4o",
+    delivery: Delivery = HIT,
+    **outcome: object,
+) -> Record:
+    """A hit, all of whose confidential parts are the canary."""
+    return Record(
+        Request(
+            "POST",
+            path,
+            f"key={CANARY}&api-version=1",
+            Headers([("Authorization", f"Bearer {CANARY}"), ("Cookie", CANARY), (CANARY, "x")]),
+            NoBody(),
+            peer="127.0.0.1",
+        ),
+        Outcome(
+            **{
+                "verdict": Verdict.HIT,
+                "why": Why.FRESH,
+                "dialect": "openai_chat",
+                "model": model,
+                "tier": "l1_memory",
+                "key": CacheKey("scope-of-the-caller", CANARY.encode() * 4),
+                "age_s": 12.34567,
+                "ttl_s": -3.0,
+                "detail": CANARY,
+                **outcome,
+            }  # type: ignore[arg-type] # the fields of an Outcome
+        ),
+        delivery,
+    )
+
+
+class Clock:
+    """``call_later`` turned by hand."""
+
+    def __init__(self) -> None:
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        self.due.append((delay, callback))
+
+    def ring(self) -> None:
+        due, self.due = self.due, []
+        for _delay, callback in due:
+            callback()
+
+
+def lines_of(*records: Record, style: str = "json") -> list[str]:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    clock = Clock()
+    log = RequestLog(sink, style=style, wall=lambda: NOON, call_later=clock.later)  # type: ignore[arg-type] # either
+    for each in records:
+        log.write(each)
+    log.flush()
+    sink.close(30)
+    return stream.getvalue().decode().split("\n")[:-1]
+
+
+def test_a_request_is_one_line_of_json() -> None:
+    (line,) = lines_of(record())
+    assert orjson.loads(line) == {
+        "ts": "2026-11-21T12:00:00.250Z",
+        "event": "request",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "status": 200,
+        "verdict": "HIT",
+        "why": "fresh",
+        "dialect": "openai_chat",
+        "model": "gpt-4o",
+        "tier": "l1_memory",
+        "age_s": 12.346,
+        "ttl_s": -3.0,
+        "scope": "scope-of-the-caller",
+        "duration_ms": 0.424,
+        "bytes": 2048,
+        "complete": True,
+        "peer": "127.0.0.1",
+    }
+
+
+def test_a_request_that_went_to_the_backend_says_what_became_of_it() -> None:
+    broken = record(
+        delivery=Delivery(200, 5, False, 2.0, "BrokenReply"),
+        verdict=Verdict.MISS, why=Why.UNSEEN, tier="", age_s=None, ttl_s=None, stored=True,
+        collapsed=False, upstream_s=1.25,
+    )  # fmt: skip
+    fields = orjson.loads(lines_of(broken)[0])
+    assert (fields["verdict"], fields["why"]) == ("MISS", "uri-miss")
+    assert (fields["stored"], fields["collapsed"]) == (True, False)
+    assert (fields["upstream_ms"], fields["duration_ms"]) == (1250.0, 2000.0)
+    assert (fields["complete"], fields["error"]) == (False, "BrokenReply")
+    assert not {"tier", "age_s", "ttl_s"} & fields.keys()
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    bypass = record(verdict=Verdict.BYPASS, why=Why.ROUTE, dialect="", model="", tier="", key=None)
+    fields = orjson.loads(lines_of(bypass)[0])
+    assert not {"dialect", "model", "tier", "scope", "stored", "error"} & fields.keys()
+
+
+def test_people_are_told_the_same_in_text() -> None:
+    assert lines_of(record(), style="text") == [
+        (
+            "2026-11-21T12:00:00.250Z HIT fresh 200 POST /v1/chat/completions dialect=openai_chat "
+            "model=gpt-4o tier=l1_memory age_s=12.346 ttl_s=-3.0 scope=scope-of-the-caller "
+            "duration_ms=0.424 bytes=2048 complete=True peer=127.0.0.1"
+        )
+    ]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_was_said_in_confidence_is_never_told(style: str) -> None:
+    for line in lines_of(record(), style=style):
+        assert CANARY not in line
+        assert CANARY.encode().hex() not in line
+        assert "api-version" not in line
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+@given(st.text(st.characters(categories=None), max_size=600))
+def test_whatever_clients_choose_a_request_stays_one_bounded_line(style: str, text: str) -> None:
+    (line,) = lines_of(record(path=f"/{text}", model=text), style=style)
+    assert len(line) < 12_000
+    assert line.isprintable()
+    if style == "json":
+        assert orjson.loads(line)["status"] == 200
+
+
+def test_a_path_that_is_not_utf8_is_written_out() -> None:
+    (line,) = lines_of(record(path="/a\udcff"))
+    assert orjson.loads(line)["path"] == "/a\\udcff"
+
+
+def test_lines_wait_a_moment_for_company() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    clock = Clock()
+    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=clock.later)
+    log.write(record())
+    log.write(record())
+    assert [delay for delay, _callback in clock.due] == [0.05]
+    clock.ring()
+    log.write(record())
+    assert len(clock.due) == 1
+    sink.close(30)
+    assert stream.getvalue().count(b"\n") == 2
+
+
+def test_a_batch_that_is_full_does_not_wait() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    clock = Clock()
+    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=clock.later)
+    for _ in range(600):
+        log.write(record())
+    assert len(clock.due) == 1
+    sink.close(30)
+    assert stream.getvalue().count(b"\n") == 512
+
+
+def test_a_flush_of_nothing_writes_nothing() -> None:
+    assert lines_of() == []
+
+
+def test_a_record_is_not_kept() -> None:
+    """It would keep the request's body, which may be megabytes."""
+    import gc  # what is asked here is who still holds it
+    import weakref
+
+    sink = Sink(io.BytesIO())
+    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=Clock().later)
+    each = record()
+    body = weakref.ref(each.request.body)
+    log.write(each)
+    del each
+    gc.collect()
+    assert body() is None
+    sink.close(30)
+
+
+def test_the_time_of_day_follows_the_clock() -> None:
+    now = NOON
+    stamp = Stamp(lambda: now)
+    assert stamp() == "2026-11-21T12:00:00.250Z"
+    now += 0.001
+    assert stamp() == "2026-11-21T12:00:00.251Z"
+    now += 0.75
+    assert stamp() == "2026-11-21T12:00:01.001Z"
+    now -= 3600
+    assert stamp() == "2026-11-21T11:00:01.001Z"
+    assert re.fullmatch(r"1970-01-01T00:00:00\.000Z", Stamp(lambda: 0.0)())
