@@ -22,7 +22,7 @@ _FOR_ONE: Final = frozenset({401, 402, 403, 407, 431})
 # What belongs to one delivery or one account and must reach nobody else.
 _PERSONAL: Final = frozenset(
     {
-        "set-cookie", "set-cookie2", "cf-ray", "retry-after", "via", "age", "authentication-info",
+        "set-cookie", "set-cookie2", "cf-ray", "via", "age", "authentication-info",
         "openai-processing-ms", "server-timing", "alt-svc", "nel", "report-to", "traceparent",
         "tracestate", "x-cloud-trace-context", "x-generation-id", "cf-cache-status", "x-cache",
         "x-cache-reason", "openai-organization", "openai-project", "anthropic-organization-id",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import orjson
+from support.cranked import Call, Clock, Crank, Given, settle
 
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.flight import Flights
@@ -24,7 +25,6 @@ from proxy.reply import Replies
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
 from proxy.wire.headers import outbound
-from support.cranked import Call, Clock, Crank, Given, settle
 
 PATH = "/v1/chat/completions"
 JSON = Head(200, "OK", Headers([("Content-Type", "application/json"), ("X-Request-Id", "r1")]))
@@ -74,7 +74,8 @@ class Proxy:
         self.trouble: list[str] = []
         self.memory = L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=self.clock)
         self.ladder = Ladder(
-            [self.memory] if tiers is None else tiers, lambda name, _error: self.trouble.append(name)
+            [self.memory] if tiers is None else tiers,
+            lambda name, _error: self.trouble.append(name),
         )
         self.flights = Flights(limits, clock=self.clock, report=self.bugs.append)
         keys = KeyRules(b"a secret of sixteen bytes")
@@ -98,7 +99,9 @@ class Proxy:
         )
         self._tasks: set[asyncio.Task] = set()
 
-    async def ask(self, text: str = "2+2?", *, path: str = PATH, method: str = "POST", **more) -> Asked:
+    async def ask(
+        self, text: str = "2+2?", *, path: str = PATH, method: str = "POST", **more
+    ) -> Asked:
         """Send a chat request and let everything go as far as it can."""
         headers = [("Content-Type", "application/json"), *more.pop("headers", [])]
         body = more.pop("raw", None) or orjson.dumps(

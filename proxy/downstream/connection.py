@@ -345,7 +345,7 @@ class Connection(RequestHandler):
             case _Phase.SERVING:
                 self._probe(transport)
             case _Phase.LINGERING:
-                self.abort("Lingered")
+                self._flush(transport)
             case _Phase.FLUSHING:
                 if not self._stalls(self._backlog, transport):
                     self._backlog = transport.get_write_buffer_size()
@@ -393,10 +393,13 @@ class Connection(RequestHandler):
             self._resume_transport_reading()
             self._deadline.expect(limits.linger_s)
         else:
-            self._phase = _Phase.FLUSHING
-            transport.close()
-            self._backlog = transport.get_write_buffer_size()
-            self._deadline.expect(limits.stall_s)
+            self._flush(transport)
+
+    def _flush(self, transport: asyncio.Transport) -> None:
+        self._phase = _Phase.FLUSHING
+        transport.close()
+        self._backlog = transport.get_write_buffer_size()
+        self._deadline.expect(self._service.limits.stall_s)
 
     @staticmethod
     def _wake(waiter: asyncio.Future[None] | None) -> None:

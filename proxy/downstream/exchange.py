@@ -17,6 +17,7 @@ from proxy.model.decision import Why
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
 from proxy.model.message import Duplex, Head, Headers, Request
 from proxy.model.outcome import Delivery, Outcome, Record, Reply, Verdict
+from proxy.wire.head import write_switch
 from proxy.wire.problem import problem
 
 CLIENT_GONE: Final = "ClientGone"  # what a delivery gives as its error when nobody is left to read
@@ -85,8 +86,7 @@ class Exchange:
                 persists = await self._send(reply, persist=not tunnel)
             else:
                 self._outcome = _TUNNELLED
-                service.counts.tunnels += 1
-                await splice(line, reply, progress, service.limits.half_close_grace_s)
+                await self._tunnel(reply)
         except (ConnectionError, asyncio.CancelledError):
             progress.error = line.cause or CLIENT_GONE
             raise
@@ -115,6 +115,8 @@ class Exchange:
         service = self._service
         try:
             if tunnel:
+                if not self._line.lasting:
+                    raise RequestError(400, "Bytes came before the protocol was switched.")
                 return await service.tunnel(request)
             if request.method == "OPTIONS" and _ends_here(request):
                 return _PONG
@@ -149,6 +151,18 @@ class Exchange:
             opening = Opening(reply, date, head_only=head_only, modern=modern, persist=persist)
         await opening.send(self._line, self._progress)
         return opening.persists
+
+    async def _tunnel(self, duplex: Duplex) -> None:
+        try:
+            head = write_switch(duplex.head)
+        except ProtocolViolation as error:
+            self._progress.error = type(error).__name__
+            duplex.close()
+            await self._send(self._failure(error), persist=False)
+            return
+        self._service.counts.tunnels += 1
+        grace_s = self._service.limits.half_close_grace_s
+        await splice(self._line, duplex, head, self._progress, grace_s)
 
     def _invite(self) -> None:
         if self._progress.status == GONE_STATUS:  # the reply has not begun

@@ -8,7 +8,6 @@ from typing import Protocol
 from proxy.downstream.respond import Line, Progress
 from proxy.model.errors import UpstreamError
 from proxy.model.message import Duplex
-from proxy.wire.head import write_switch
 
 
 class RawLine(Line, Protocol):
@@ -19,8 +18,10 @@ class RawLine(Line, Protocol):
         ...
 
 
-async def splice(line: RawLine, duplex: Duplex, progress: Progress, grace_s: float) -> None:
-    """Tell the client that the protocol is switched, then carry bytes both ways; close ``duplex``.
+async def splice(
+    line: RawLine, duplex: Duplex, head: bytes, progress: Progress, grace_s: float
+) -> None:
+    """Send ``head``, which switches the protocol, then carry bytes both ways; close ``duplex``.
 
     Each way waits for the slower side, so nothing piles up. The upstream's end is passed on once
     all it said is written. When the client ends its side, what the upstream still says within
@@ -28,10 +29,8 @@ async def splice(line: RawLine, duplex: Duplex, progress: Progress, grace_s: flo
 
     Raises:
         ConnectionError: the client went away, or reads too slowly.
-        ProtocolViolation: the head of the 101 response cannot be sent; nothing was.
     """
     try:
-        head = write_switch(duplex.head)
         progress.status = duplex.head.status
         line.write(head)
         async with asyncio.timeout(None) as end:

@@ -131,7 +131,8 @@ class S3Fifo:
         """
         patience = _MOVES
         while True:
-            if self._newcomer_bytes + incoming > self._small and self._newcomers:
+            crowded = self._newcomer_bytes + incoming > self._small
+            if self._newcomers and (crowded or not self._main):
                 digest, slot = self._newcomers.popitem(last=False)
                 self._newcomer_bytes -= slot.size
                 if not slot.uses or not patience or self._greedy(slot):
@@ -206,13 +207,9 @@ class Wheel:
         self._tick = int(now / TICK_S)  # of the spoke at hand
 
     def add(self, slot: Slot) -> None:
-        """Watch over a slot."""
+        """Watch over a slot, until it is taken out."""
         tick = int(slot.dead_at / TICK_S) if slot.dead_at < inf else 0
         self._spokes[tick % SPOKES].insert(slot)
-
-    def remove(self, slot: Slot) -> None:
-        """Watch no longer over a slot."""
-        slot.take_out()
 
     def clear(self) -> None:
         """Watch over none."""

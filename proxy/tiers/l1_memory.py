@@ -105,7 +105,7 @@ class L1Memory:
             self._order.add(slot)
             self._wheel.add(slot)
         else:
-            self._wheel.remove(slot)
+            slot.take_out()
             self._order.resize(slot, size)
             slot.entry = entry
             slot.dead_at = dead_at
@@ -140,7 +140,7 @@ class L1Memory:
 
     def _drop(self, slot: Slot) -> None:
         self._order.remove(slot)
-        self._wheel.remove(slot)
+        slot.take_out()
 
     def _make_room(self, incoming: int, now: float) -> None:
         """Drop a few of the dead, and then as many of whom it takes to fit ``incoming`` bytes."""
@@ -149,7 +149,7 @@ class L1Memory:
                 break
         while self._order.bytes + incoming > self._max_bytes:
             if not self._bury(now):
-                self._wheel.remove(self._order.evict(incoming))
+                self._order.evict(incoming).take_out()
                 self.evicted += 1
 
     def _bury(self, now: float) -> bool:

@@ -175,7 +175,7 @@ async def test_encrypted_connections_are_served_and_say_so() -> None:
     ours.load_cert_chain(PEM / "server.pem", PEM / "server.key")
     theirs = tls.create_default_context(cafile=str(PEM / "authority.pem"))
     theirs.check_hostname = False
-    async with serving(ssl=ours) as stage:
+    async with serving(ssl=ours, limits=Limits(linger_s=0.1)) as stage:
         reader, writer = await asyncio.open_connection(*stage.address, ssl=theirs)
         for _ in range(2):
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")

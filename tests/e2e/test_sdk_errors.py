@@ -103,6 +103,22 @@ async def test_a_crowd_that_meets_a_full_backend_is_told_when_to_come_back(
     assert hints == ["false"] * 5
 
 
+async def test_an_error_is_told_to_all_who_wait_whatever_form_of_answer_they_want(
+    backend: OpenAIBackend, proxy: Proxied, caller: Caller
+) -> None:
+    backend.faults.append(Fault(429, "Busy."))
+    create = caller.sdk.chat.completions.create
+    told = await asyncio.gather(
+        create(**chat()),
+        create(**chat(), stream=True),
+        create(**chat(), stream=True, stream_options={"include_usage": True}),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in told] == [openai.RateLimitError] * 3
+    assert len(backend.asked) == 1
+
+
 async def test_a_client_that_runs_out_of_patience_asks_again_without_costing_a_second_call(
     backend: OpenAIBackend, proxy: Proxied
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from support.cranked import Clock, Crank, Errand, entry, settle
 
 from proxy.flight import (
     Boarded,
@@ -26,7 +27,6 @@ from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import CacheKey
 from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, UpstreamError
 from proxy.model.query import Form, Refusal
-from support.cranked import Clock, Crank, Errand, entry, settle
 
 
 class Field:

@@ -1,4 +1,4 @@
-"""A clock turned by hand and an upstream cranked by hand, for tests of what happens between them."""
+"""A clock turned by hand and an upstream cranked by hand, for what happens between them."""
 
 from __future__ import annotations
 

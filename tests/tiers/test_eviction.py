@@ -151,7 +151,7 @@ def test_the_wheel_finds_all_the_dead_and_only_them(
     for pause in pauses:
         now += pause
         for number in data.draw(st.sets(st.sampled_from(sorted(watched)))) if watched else ():
-            wheel.remove(watched.pop(number))
+            watched.pop(number).take_out()
         for _ in range(data.draw(st.integers(0, 5))):  # a turn that is broken off midway
             if dead := wheel.take(now):
                 assert watched.pop(numbers([dead])[0]).dead_at <= now
