@@ -261,7 +261,7 @@ class Row:
     bytes: Ratios
 
 
-def run(length: int = 60_000, seed: int = 1) -> list[Row]:
+def run(length: int = 50_000, seed: int = 1) -> list[Row]:
     """Every policy on every trace."""
     rows = []
     for name, trace in traces(length, seed):
@@ -286,7 +286,7 @@ def run(length: int = 60_000, seed: int = 1) -> list[Row]:
     return rows
 
 
-def flood(length: int = 60_000, seed: int = 1) -> list[tuple[str, Ratios]]:
+def flood(length: int = 50_000, seed: int = 1) -> list[tuple[str, Ratios]]:
     """What a quiet scope still hits while another asks thrice as much, all of it new."""
     quiet = zipf(random.Random(seed), length // 4, 0.9, KEYS // 2)
     policies: dict[str, Callable[[int], Policy]] = {
@@ -375,7 +375,7 @@ def _sample(number: int) -> Entry:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="eviction")
-    parser.add_argument("--length", type=int, default=60_000, help="requests in a trace")
+    parser.add_argument("--length", type=int, default=50_000, help="requests in a trace")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     rows = sorted(run(args.length, args.seed), key=lambda row: (row.sizes, row.budget))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
 
 from proxy.dialects.base import Dialect, Relay, Sieve
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
@@ -34,12 +36,15 @@ from proxy.reply import Replies, retyped
 from proxy.wire import frames
 from proxy.wire.headers import passed_before
 
+_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")  # what ends an event
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What one request may cost, in bytes and seconds."""
 
     request_bytes: int = 4 * 2**20  # a longer body is passed on, uncached
+    repeatable: int = 64 * 2**10  # a longer body that is only passed on is not gathered first
     settle: float = 0.25  # a JSON answer is awaited whole for so long, to tell if it was stored
     replay_pause: float = 0.0  # between the events of a replayed stream
 
@@ -84,7 +89,8 @@ class Lifecycle:
             return self._astray(upstream, began)
         dialect = next((d for d in self._dialects if d.matches(request.method, request.path)), None)
         if dialect is None:
-            return await self._pass_on(request, upstream, request.body, Why.ROUTE, began)
+            rest = await self._repeatable(request.body)
+            return await self._pass_on(request, upstream, rest, Why.ROUTE, began)
         body = await request.body.whole(self._bounds.request_bytes)
         if body is None:
             return await self._pass_on(request, upstream, request.body, Why.TOO_LARGE, began)
@@ -200,8 +206,8 @@ class Lifecycle:
         how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
         if not seat.first:
             head = question.shareable(head)
-            if form is not None:
-                how = question.dialect.relay(form, wanted)
+            if form is not None and head.status == HTTPStatus.OK:
+                how = question.relay(form, seat.asked)
         if how is Relay.NEVER:
             return None
         if how is Relay.AT_END or form is None or not form.stream:
@@ -244,6 +250,13 @@ class Lifecycle:
                 error, question.failed(Why.UPSTREAM_ERROR), question.began
             )
         return self._relay(question, arrival, _Coming(arrival.chunks(), arrival.close), outcome)
+
+    async def _repeatable(self, body: Body) -> bytes | Body:
+        """``body``, whole if it is short: should a kept connection have ended, it is sent again."""
+        if body.length is None or body.length > self._bounds.repeatable:
+            return body
+        whole = await body.whole(self._bounds.repeatable)
+        return body if whole is None else whole
 
     async def _pass_on(
         self, request: Request, upstream: Upstream, body: bytes | Body, why: Why, began: float
@@ -344,6 +357,10 @@ async def _paced(body: bytes, pause: float) -> AsyncIterator[bytes]:
 
 
 async def _sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[bytes]:
+    piece = b""
     async for piece in pieces:
         if passed := sieve(piece):
             yield passed
+    if not piece.endswith(_BLANK):
+        # Some backends leave the last event without its empty line; the sieve waits for that.
+        yield sieve(b"\n\n")

@@ -11,7 +11,7 @@ from proxy.model.decision import HeadVerdict, Hit, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
 from proxy.model.outcome import Fwd, Outcome, Verdict
-from proxy.model.query import Form, Query, Refusal, Sealed
+from proxy.model.query import Form, Query, Refusal
 from proxy.policy import Policy, Terms, impersonal, initial_age, judge, lifetime
 from proxy.tiers.ladder import Ladder
 
@@ -62,9 +62,19 @@ class Question(NamedTuple):
         """Whether an answer in the form ``offered`` can be turned into the one asked for."""
         return self.dialect.relay(offered, self.query.form) is not Relay.NEVER
 
-    def render(self, entry: Entry | Sealed) -> Rendered | None:
+    def relay(self, offered: Form, asked: Form) -> Relay:
+        """How to hear what comes as ``offered`` and was asked for as ``asked``.
+
+        Who asks in the same words gets the same bytes, whether the backend did as it was asked or
+        not.
+        """
+        wanted = self.query.form
+        return Relay.VERBATIM if asked == wanted else self.dialect.relay(offered, wanted)
+
+    def render(self, entry: Entry) -> Rendered | None:
         """The stored answer in the form asked for, or None if that would lose something."""
-        return self.dialect.render(entry, self.query.form)
+        wanted = self.query.form
+        return Rendered(entry.body) if entry.asked == wanted else self.dialect.render(entry, wanted)
 
     def outbound(self) -> Outbound:
         """The request as it is sent upstream."""
@@ -136,6 +146,7 @@ class Question(NamedTuple):
             lifetime=life,
             initial_age=age,
             usage=sealed.usage,
+            asked=self.query.form,
             upstream_s=upstream_s,
         )
 

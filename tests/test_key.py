@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from support.documents import chances, documents, objects, picture, spell
+from support.documents import chances, objects, picture, small_documents, spell
 from support.properties import unhurried
 
 from proxy.dialects.openai_chat import OpenAIChat
@@ -119,7 +119,7 @@ def test_the_key_of_a_request_never_changes(made: CacheKey, scope: str, digest: 
 
 # -- what is asked -----------------------------------------------------------------------------
 
-bodies = objects(documents)
+bodies = objects(small_documents)
 
 
 def parts_of(document: object) -> list[tuple[object, object]]:
@@ -137,7 +137,7 @@ def parts_of(document: object) -> list[tuple[object, object]]:
 
 
 @unhurried
-@given(bodies, chances, st.sampled_from(["change", "add", "remove"]), documents)
+@given(bodies, chances, st.sampled_from(["change", "add", "remove"]), small_documents)
 def test_any_change_to_the_body_changes_the_key_and_its_spelling_does_not(
     body: object, chance: random.Random, kind: str, value: object
 ) -> None:
@@ -167,7 +167,7 @@ def test_any_change_to_the_body_changes_the_key_and_its_spelling_does_not(
 
 
 @unhurried
-@given(bodies, documents, chances)
+@given(bodies, small_documents, chances)
 @example({}, None, random.Random(0))
 def test_a_field_no_dialect_has_heard_of_changes_the_key(
     body: object, value: object, chance: random.Random

@@ -516,7 +516,7 @@ async def test_what_cannot_be_shared_is_asked_for_by_each_and_remembered():
 
 async def test_other_routes_are_passed_on_in_both_directions():
     async with proxy() as p:
-        asked = await p.ask(path="/v1/files", raw=b"any bytes at all")
+        asked = await p.ask(path="/v1/files", raw=b"any bytes at all" * 5000)
         call = p.call()
         assert isinstance(call.outbound.body, Given)
         call.answer(Head(201, "Created", Headers([("Location", "/v1/files/1")])))

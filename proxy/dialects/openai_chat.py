@@ -20,11 +20,13 @@ from proxy.model.entry import Entry
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.wire import frames, json_members
-from proxy.wire.cache_control import controls_from_headers, controls_from_object, merge
+from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
+from proxy.wire.recent import Recent
 from proxy.wire.strict_json import NotStrict, canonical, loads
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
+_RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
 _NO_COUNTS: Final = re.compile(rb',\s*"usage"\s*:\s*null')
 # Members by which a request leaves something behind, or builds on what another one left.
 _STATE: Final = ("store", "background", "previous_response_id")
@@ -57,6 +59,7 @@ class OpenAIChat:
         self._state = tuple(name for name in _STATE if name not in inert)
         self._keep = Keep(store_truncated, store_tool_calls, finished)
         self._json_without_usage = json_without_usage
+        self._recent: Recent[Query] = Recent(_RECENT_BYTES)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/completions")  # and so /chat/completions
@@ -67,13 +70,23 @@ class OpenAIChat:
         media_type = headers.get("content-type", _JSON)
         if media_type != _JSON and not _is_json(media_type.partition(";")[0].strip().lower()):
             return Refusal(Why.NOT_UNDERSTOOD, "not JSON by its content type")
-        try:
-            asked = loads(body)
-            if not isinstance(asked, dict):
-                return Refusal(Why.NOT_UNDERSTOOD, "not an object")
-            return self._query(headers, body, asked)
-        except NotStrict as error:
-            return Refusal(Why.UNKEYABLE, str(error))
+        query = self._recent.get(body)
+        if query is None:
+            try:
+                asked = loads(body)
+                if not isinstance(asked, dict):
+                    return Refusal(Why.NOT_UNDERSTOOD, "not an object")
+                said = self._query(body, asked)
+            except NotStrict as error:
+                return Refusal(Why.UNKEYABLE, str(error))
+            if isinstance(said, Refusal):
+                return said
+            query = said
+            self._recent.put(body, query, len(query.canonical))
+        controls = controls_from_headers(headers)
+        if controls is not UNASKED:
+            query = query._replace(controls=merge(controls, query.controls))
+        return query
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
         if head.headers.get("content-encoding", "identity").lower() != "identity":
@@ -120,7 +133,7 @@ class OpenAIChat:
         except NoOtherForm:
             return None
 
-    def _query(self, headers: Headers, body: bytes, asked: dict[str, object]) -> Query | Refusal:
+    def _query(self, body: bytes, asked: dict[str, object]) -> Query | Refusal:
         """What ``asked`` asks; leaves in it what decides the answer. Raises NotStrict."""
         model = asked.get("model")
         if not (model is None or isinstance(model, str)):
@@ -135,11 +148,11 @@ class OpenAIChat:
         form = _take_form(asked)
         if form is None:
             return Refusal(Why.NOT_UNDERSTOOD, "stream or its options are of another type")
-        controls = controls_from_headers(headers)
+        controls = UNASKED
         forward = body
         wish = asked.get("cache")
         if isinstance(wish, dict) and (told := controls_from_object(wish)) is not None:
-            controls = merge(controls, told)
+            controls = told
             del asked["cache"]
             forward = json_members.without(body, "cache")
         temperature = _number(asked.get("temperature"))

@@ -33,7 +33,7 @@ NO_BODY = NoBody()
 
 
 class IncomingBody:
-    """A body that is arriving.
+    """A body that is arriving. Trailers and chunk extensions are no part of it and are dropped.
 
     Only time spent waiting for the client counts against it: a slow upstream is not its fault. What
     it may take is a total, and less than that while it has sent less than the least rate allows.

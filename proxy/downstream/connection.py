@@ -22,25 +22,25 @@ import contextlib
 import socket
 import struct
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.deadline import Deadline
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
-from proxy.downstream.request import Origin, last_word, upgrade_surplus
+from proxy.downstream.request import Origin, parse_fault, upgrade_surplus
 from proxy.downstream.service import Service, log
 from proxy.model.errors import RequestError
 from proxy.model.message import Headers
-from proxy.wire.head import write_head
 from proxy.wire.headers import tunnelled
-from proxy.wire.problem import problem
 
-_OVERLOADED: Final = 503
+if TYPE_CHECKING:
+    from aiohttp.web_protocol import _ErrInfo
+
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
@@ -56,9 +56,9 @@ class Connection(RequestHandler):
     """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
 
     __slots__ = (
-        "_backlog", "_cause", "_deadline", "_deaf", "_ended", "_head_bytes", "_lost", "_owed",
-        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_written",
-        "_written_before_end", "origin",
+        "_backlog", "_deadline", "_deaf", "_ended", "_head_bytes", "_owed", "_parting", "_phase",
+        "_raw_waiter", "_service", "_stream", "_tunnelling", "_written", "_written_before_end",
+        "cause", "lasting", "origin",
     )  # fmt: skip
 
     def __init__(
@@ -77,17 +77,18 @@ class Connection(RequestHandler):
             auto_decompress=False,  # a body is passed on as it came
         )
         self.origin = Origin("", "http")
+        self.cause = ""
+        self.lasting = True
         self._service = service
         self._phase = _Phase.WAITING
         self._deadline = Deadline(loop, self._too_late)
         self._head_bytes = 0  # of a head that came in pieces
         self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
         self._parting: tuple[int, str, str] | None = None  # status, code and detail of a last word
-        self._cause = ""
         self._deaf = False  # nothing that comes in counts any more
         self._ended = False  # the client has ended its side
-        self._lost = False  # bytes were dropped, so what follows cannot be made sense of
         self._owed = 0  # body bytes still to come of a request whose upgrade is ignored
+        self._tunnelling = False
         self._raw_waiter: asyncio.Future[None] | None = None
         self._written = 0  # bytes
         self._written_before_end = 0
@@ -106,14 +107,14 @@ class Connection(RequestHandler):
         counts.open += 1
         if counts.open > limits.connections:
             counts.turned_away += 1
-            self._parting = (_OVERLOADED, "overload", "This proxy has too many connections.")
+            self._parting = (503, "overload", "This proxy has too many connections.")
         self._deadline.expect(limits.header_deadline_s)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is None:
             return
-        self._cause = self._cause or CLIENT_GONE
+        self.cause = self.cause or CLIENT_GONE
         self._service.counts.open -= 1
         self._ended = self._deaf = True
         self._deadline.end()
@@ -140,7 +141,7 @@ class Connection(RequestHandler):
         elif self._upgraded:
             self._wake(self._raw_waiter)
         elif self._owed:
-            self._lost = len(data) > self._owed
+            self.lasting = len(data) <= self._owed
             self._owed = max(0, self._owed - len(data))
         elif self._phase is not _Phase.SERVING and data:
             self._look_at_head(data)
@@ -159,18 +160,19 @@ class Connection(RequestHandler):
         try:
             while self._parting is None and await self._listen():
                 message, stream = self._take()
-                if isinstance(message, _ErrInfo):
-                    self._parting = last_word(message.exc)
+                if not isinstance(message, RawRequestMessage):
+                    self._parting = parse_fault(message.exc)
                     self._service.counts.malformed += 1
                     log.debug("malformed request: %s", type(message.exc).__name__)
                     break
                 self._stream = stream
                 if not await Exchange(self, self._service, message, stream).run():
-                    linger = not stream.is_eof() or self._deaf
+                    # A client that did not ask for the end may be sending more.
+                    linger = not message.should_close or not stream.is_eof()
                     break
                 self._stream = EMPTY_PAYLOAD
             if self._parting is not None:
-                self._dismiss(*self._parting)
+                self.write(self._service.last_word(*self._parting))
                 linger = True
         except ConnectionError:
             pass  # the client has gone, and everything about it is in the record
@@ -187,7 +189,7 @@ class Connection(RequestHandler):
 
     def abort(self, cause: str) -> None:
         """Reset the connection: nothing that was sent can pass for a clean end. Idempotent."""
-        self._cause = self._cause or cause
+        self.cause = self.cause or cause
         transport = self.transport
         if transport is None:
             return
@@ -216,14 +218,6 @@ class Connection(RequestHandler):
 
     # -- what exchanges use -------------------------------------------------------------------
 
-    @property
-    def lasting(self) -> bool:
-        return not self._lost
-
-    @property
-    def cause(self) -> str:
-        return self._cause
-
     def write(self, data: bytes) -> None:
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -248,6 +242,7 @@ class Connection(RequestHandler):
                     raise ConnectionAbortedError("the client does not read") from None
 
     async def receive(self) -> bytes:
+        self._tunnelling = True
         while not self._message_tail:
             if self._ended:
                 return b""
@@ -294,13 +289,13 @@ class Connection(RequestHandler):
 
     def _look_at_parsed(self, data: bytes, count: int) -> None:
         message, stream = self._messages[-1]
-        if isinstance(message, _ErrInfo):
+        if not isinstance(message, RawRequestMessage):
             self._deaf = True  # whatever follows, the parser would find it malformed too
             self._spoil("The body of the request is malformed.")
         elif message.upgrade and not self._upgraded:
             # The parser takes this for an ordinary request, but drops what follows it in ``data``.
             surplus = upgrade_surplus(message, data) if count == 1 else None
-            self._lost = surplus is None or surplus > 0
+            self.lasting = surplus is not None and surplus <= 0
             self._owed = 0 if surplus is None else max(0, -surplus)
             if stream is EMPTY_PAYLOAD and tunnelled(Headers(message.headers.items())):
                 self._upgraded = True  # no HTTP after this, whatever is said to it
@@ -316,7 +311,7 @@ class Connection(RequestHandler):
             if self._request_count:  # else the clock has been running since the connection was made
                 self._deadline.expect(limits.header_deadline_s)
         self._head_bytes += len(data)
-        if self._head_bytes > limits.head_bytes:
+        if self._head_bytes > limits.head_cap:
             self._give_up_on_head(431, "The head of the request is too long.")
 
     def _give_up_on_head(self, status: int, detail: str) -> None:
@@ -340,20 +335,21 @@ class Connection(RequestHandler):
             case _Phase.WAITING:
                 self._wake(self._waiter)
             case _Phase.HEAD:
-                self._service.counts.timeouts += 1
-                self._give_up_on_head(408, "The head of the request came too slowly.")
+                if not self._messages:  # else it has come, just now
+                    self._service.counts.timeouts += 1
+                    self._give_up_on_head(408, "The head of the request came too slowly.")
             case _Phase.SERVING:
                 self._probe(transport)
             case _Phase.LINGERING:
                 self._flush(transport)
-            case _Phase.FLUSHING:
+            case _Phase.FLUSHING:  # nothing left means that TLS waits for the client's goodbye
                 if not self._stalls(self._backlog, transport):
                     self._backlog = transport.get_write_buffer_size()
                     self._deadline.expect(self._service.limits.stall_s)
 
     def _probe(self, transport: asyncio.Transport) -> None:
         """Find out whether a client that has ended its side still wants the reply."""
-        if self._upgraded:
+        if self._tunnelling:
             return  # a tunnel's end has a grace of its own
         unheard = self._written == self._written_before_end
         error = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -367,22 +363,16 @@ class Connection(RequestHandler):
         limits = self._service.limits
         stalls = left - transport.get_write_buffer_size() < limits.min_rate * limits.stall_s
         if stalls:
-            self._service.counts.stalled += 1
+            self._service.counts.stalled += bool(left)
             self.abort("ReaderStalled")
         return stalls
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _dismiss(self, status: int, code: str, detail: str) -> None:
-        head, body = problem(status, code, detail, pseudonym=self._service.pseudonym)
-        framing = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
-        if status == _OVERLOADED:
-            framing += "Retry-After: 1\r\n"
-        self.write(write_head(head, framing, self._service.date()) + body)
-
     def _leave(self, *, linger: bool) -> None:
         """Close the connection once what was written is delivered."""
         self._deaf = True
+        self._messages.clear()
         transport, limits = self.transport, self._service.limits
         if transport is None or transport.is_closing():
             return

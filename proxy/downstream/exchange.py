@@ -38,7 +38,7 @@ class ClientLine(RawLine, Protocol):
 
     @property
     def lasting(self) -> bool:
-        """Whether another request may follow, as far as the connection is concerned."""
+        """Whether what follows the request can be made sense of: no bytes were lost."""
         ...
 
     @property
@@ -114,10 +114,10 @@ class Exchange:
         """What the proxy has to say, be it an error."""
         service = self._service
         try:
-            if tunnel:
-                if not self._line.lasting:
-                    raise RequestError(400, "Bytes came before the protocol was switched.")
+            if tunnel and self._line.lasting:
                 return await service.tunnel(request)
+            if tunnel:
+                return self._refusal(RequestError(400, "Bytes came before the switch."))
             if request.method == "OPTIONS" and _ends_here(request):
                 return _PONG
             return await service.answer(request)

@@ -19,7 +19,7 @@ class Limits:
     line_bytes: int = 16_384  # a request target; longer is 414
     field_bytes: int = 16_384  # a header field, name and value; longer is 431
     fields: int = 128  # header fields; more is 431
-    head_bytes: int = 65_536  # a head that comes in more than one piece; longer is 431
+    head_bytes: int = 65_536  # a head in more than one piece; longer is 431; see ``head_cap``
     header_deadline_s: float = 10.0  # from the first byte of a head to its last, or from accepting
     idle_s: float = 75.0  # between two requests
 
@@ -29,9 +29,15 @@ class Limits:
     min_rate: float = 1024.0  # bytes a second below which a client is cut off, either way
     stall_s: float = 30.0  # a reader that has not taken ``min_rate * stall_s`` in this is cut off
     read_buffer: int = 65_536  # of a body nobody reads yet, before the client is held back
+    send_buffer: int = 262_144  # of the kernel's, for a client that does not read; else megabytes
 
     half_close_grace_s: float = 1.0  # for a reply to begin once the client has ended its side
     linger_s: float = 2.0  # for the client to read an error before the rest it sends is reset
+
+    @property
+    def head_cap(self) -> int:
+        """``head_bytes``, or more if the longest target and field would not fit in."""
+        return max(self.head_bytes, self.line_bytes + self.field_bytes)
 
     def __post_init__(self) -> None:
         for field in fields(self):

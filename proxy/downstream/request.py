@@ -24,9 +24,7 @@ from proxy.model.message import Body, Headers, Request
 from proxy.wire.headers import nominated, tunnelled
 from proxy.wire.target import authority_fault, read_target
 
-_NOT_SERVED: Final = frozenset(
-    {"CONNECT", "TRACE"}
-)  # no forward proxy; and it would echo credentials
+_NOT_SERVED: Final = frozenset({"CONNECT", "TRACE"})  # a way through, and an echo of secrets
 _IGNORED_UPGRADE: Final = frozenset({"upgrade", "http2-settings"})
 
 
@@ -132,7 +130,7 @@ def upgrade_surplus(message: RawRequestMessage, received: bytes) -> int | None:
     return len(received) - (end + 4) - length
 
 
-def last_word(error: BaseException) -> tuple[int, str, str]:
+def parse_fault(error: BaseException) -> tuple[int, str, str]:
     """Status, code and detail for what the parser would not have; none of the client's bytes."""
     status, detail = 400, "The request is malformed."
     if isinstance(error, LineTooLong):

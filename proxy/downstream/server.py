@@ -87,6 +87,7 @@ class Server:
                 ssl=ssl,
                 ssl_handshake_timeout=handshake_s,
                 backlog=limits.backlog,
+                start_serving=False,
             )
         else:
             listener = await loop.create_server(
@@ -97,7 +98,11 @@ class Server:
                 ssl_handshake_timeout=handshake_s,
                 reuse_port=reuse_port or None,
                 backlog=limits.backlog,
+                start_serving=False,
             )
+        for listening in listener.sockets:  # those it accepts inherit this
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer)
+        await listener.start_serving()
         self._listeners.append(listener)
         name = listener.sockets[0].getsockname()
         return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)

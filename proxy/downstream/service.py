@@ -7,10 +7,13 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from http import HTTPStatus
 
 from proxy.downstream.limits import Limits
 from proxy.model.message import Duplex, Request
 from proxy.model.outcome import Record, Reply
+from proxy.wire.head import write_head
+from proxy.wire.problem import problem
 
 Answer = Callable[[Request], Awaitable[Reply]]
 Tunnel = Callable[[Request], Awaitable[Duplex | Reply]]
@@ -75,6 +78,14 @@ class Service:
     pseudonym: str
     counts: Counts = field(default_factory=Counts)
     draining: bool = False  # every reply is the last on its connection
+
+    def last_word(self, status: int, code: str, detail: str) -> bytes:
+        """A response to no request in particular, after which the connection ends."""
+        head, body = problem(status, code, detail, pseudonym=self.pseudonym)
+        framing = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            framing += "Retry-After: 1\r\n"
+        return write_head(head, framing, self.date()) + body
 
     def settle(self, record: Record) -> None:
         """Hand ``record`` on; whatever goes wrong there is no concern of the client's."""

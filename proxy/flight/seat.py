@@ -74,6 +74,11 @@ class Seat:
         self.why = why  # JOINED, HIT_FOR_MISS, or UNSEEN for whoever sent the flight
         self.joined = not first and isinstance(flight.boarding, Boarded)  # after the head
 
+    @property
+    def asked(self) -> Form:
+        """The form that was asked of the upstream."""
+        return self._flight.errand.asked
+
     async def boarded(self) -> Boarding:
         """Wait until it is known what comes, a follower at most ``wait_timeout`` seconds.
 

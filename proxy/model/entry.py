@@ -38,12 +38,13 @@ class Entry:
     dialect: str
     model: str
     head: Head  # fields that belong to one delivery only are gone
-    form: Form
+    form: Form  # what the body is
     body: bytes  # the backend's own bytes: a JSON document, or a whole event stream
     stored_at: float  # seconds on the proxy's monotonic clock
     lifetime: Lifetime
     initial_age: float = 0.0  # seconds; the Age it arrived with (RFC 9111, section 4.2.3)
     usage: Usage | None = None
+    asked: Form | None = None  # the form asked for when it came, which a backend may not heed
     upstream_s: float = 0.0  # seconds the backend took; what a hit saves
 
     def age(self, now: float) -> float:

@@ -144,9 +144,9 @@ class L1Memory:
 
     def _make_room(self, incoming: int, now: float) -> None:
         """Drop a few of the dead, and then as many of whom it takes to fit ``incoming`` bytes."""
-        for _ in range(_SWEPT):
-            if not self._bury(now):
-                break
+        swept = 0
+        while swept < _SWEPT and self._bury(now):
+            swept += 1
         while self._order.bytes + incoming > self._max_bytes:
             if not self._bury(now):
                 self._order.evict(incoming).take_out()

@@ -56,7 +56,7 @@ class HttpArrival:
                 self._complete = True
                 self.close()
         if not self._complete:
-            raise BrokenReply("the response was given up")
+            raise BrokenReply("The response was given up.")
 
     def close(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -65,17 +65,17 @@ class HttpArrival:
         if self._body.is_eof():
             exchange.finish()
         else:
-            exchange.abort(BrokenReply("the response was given up"))
+            exchange.abort(BrokenReply("The response was given up."))
 
     def _told(self, fault: Exception) -> str:
         match fault:
             case UpstreamError():
                 return str(fault)
             case SocketTimeoutError():
-                return f"the backend was silent for {self._idle_timeout_s:g} s within the body"
+                return f"The backend was silent for {self._idle_timeout_s:g} s within the body."
             case HttpProcessingError():
-                return "the backend framed the body wrongly"
+                return "The backend framed the body wrongly."
             case RequestError():
-                return "the request's body broke off, so the response was given up"
+                return "The request's body broke off, so the response was given up."
             case _:
-                return "the backend broke off within the body"
+                return "The backend broke off within the body."

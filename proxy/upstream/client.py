@@ -82,7 +82,7 @@ class HttpUpstream:
         """End every connection at once; who still waits gets NoReply or BrokenReply."""
         self._closed = True
         for exchange in tuple(self._exchanges):
-            exchange.abort(NoReply("the proxy is closing"))
+            exchange.abort(NoReply("The proxy is closing."))
         pools = [pool for pool in (self._kept, self._single) if pool is not None]
         await asyncio.gather(*(pool.close() for pool in pools))
 
@@ -98,7 +98,7 @@ class HttpUpstream:
 
     def _pool(self, *, keep: bool) -> Pool:
         if self._closed:
-            raise ConnectFailed("the proxy is closing")
+            raise ConnectFailed("The proxy is closing.")
         return Pool(self._spec, self._tls, self._resolver(), keep=keep)
 
     async def _begin(self, pool: Pool, *, unused: bool = False) -> Exchange:
@@ -120,7 +120,7 @@ class HttpUpstream:
             exchange.ask(head, body, bodiless=bodiless)
             return await exchange.response(offered)
         except BaseException:
-            exchange.abort(NoReply("the request was given up"))
+            exchange.abort(NoReply("The request was given up."))
             raise
 
     def _head(self, outbound: Outbound, body: bytes | Body, upgrade: str = "") -> bytes:

@@ -90,24 +90,24 @@ class Exchange:
             message, body = await line.response()
         except SocketTimeoutError:
             limit_s = self._spec.idle_timeout_s if line.heard else self._spec.first_byte_timeout_s
-            raise FirstByteTimeout(f"no response from the backend in {limit_s:g} s") from None
-        except HttpProcessingError as fault:
+            raise FirstByteTimeout(f"No response from the backend in {limit_s:g} s.") from None
+        except HttpProcessingError:
             # Not "from": its text quotes the response.
-            raise ProtocolViolation(f"the backend's response is not HTTP ({fault.code})") from None
+            raise ProtocolViolation("The backend's response is not HTTP.") from None
         except (ClientConnectionError, OSError) as fault:
             if line.heard:
-                raise BrokenReply("the backend broke off within the response head") from fault
+                raise BrokenReply("The backend broke off within the response head.") from fault
             kind = NoReply if line.requests == 1 else StaleConnection
-            raise kind("the backend ended the connection before it answered") from fault
+            raise kind("The backend ended the connection before it answered.") from fault
         head, length = read_head(message)
         if head.status == SWITCHING_PROTOCOLS and not _offered(head, offered):
-            raise ProtocolViolation("the backend switched to a protocol it was not offered")
+            raise ProtocolViolation("The backend switched to a protocol it was not offered.")
         return Response(head, length, body)
 
     def finish(self) -> None:
         """Give the connection back, if the response was read to its end and nothing is amiss."""
         if self._upload is not None and not self._upload.done():
-            self.abort(NoReply("the backend answered before it had the whole request"))
+            self.abort(NoReply("The backend answered before it had the whole request."))
         elif self._connection is not None:
             connection, self._connection = self._connection, None
             self.line.rest()

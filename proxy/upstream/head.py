@@ -93,11 +93,11 @@ def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
     codings = [coding.lower() for coding in message.headers.getall("Transfer-Encoding", ())]
     if codings and (codings != ["chunked"] or message.version < HttpVersion11):
         # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.
-        raise ProtocolViolation("the backend used a transfer coding other than chunked")
+        raise ProtocolViolation("The backend used a transfer coding other than chunked.")
     text = b"\n".join(chain.from_iterable(message.raw_headers)).decode("utf-8", "surrogateescape")
     parts = text.split("\n") if message.raw_headers else []
     if len(parts) != 2 * len(message.raw_headers) or _CONTROL.search(text + message.reason):
-        raise ProtocolViolation("the backend sent control characters in its response head")
+        raise ProtocolViolation("The backend sent control characters in its response head.")
     pairs = zip(parts[::2], parts[1::2], strict=True)
     switched = message.code == SWITCHING_PROTOCOLS
     fields = Headers(pairs) if switched else headers.inbound(pairs)

@@ -68,8 +68,7 @@ class Line(ResponseHandler):
         spec = self._spec
         self._sent = True
         self.read_timeout = spec.idle_timeout_s if self.heard else spec.first_byte_timeout_s
-        complete = self._payload is not None and self._payload.is_eof()
-        if not complete and not self._reading_paused:
+        if not self._reading_paused:
             self.start_timeout()
 
     async def drained(self) -> None:
@@ -85,7 +84,7 @@ class Line(ResponseHandler):
             async with asyncio.timeout(limit_s):
                 await self._drain_helper()
         except TimeoutError:
-            raise FirstByteTimeout(f"the backend took nothing for {limit_s:g} s") from None
+            raise FirstByteTimeout(f"The backend took nothing for {limit_s:g} s.") from None
         except ConnectionError:
             pass  # ``response`` will tell
 

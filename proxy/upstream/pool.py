@@ -3,11 +3,13 @@
 From aiohttp come the pool, the parser and the TLS; its session does not, as everything it adds is
 wrong for a proxy and would have to be undone: it tries again by itself, follows redirects, keeps
 cookies, invents header fields, merges those whose spelling differs and drops bytes that are not
-UTF-8. Doing without it also halves what a request costs (87 to 45 us; 1.5 KB up, 2 KB down).
+UTF-8. Doing without it also takes a third off what a request costs (64 to 42 us of CPU on loopback,
+1.5 KB up, 2 KB down).
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 import ssl
@@ -85,14 +87,22 @@ class Pool(TCPConnector):
                 return connection, line
             connection.close()
             if not line.requests:
-                raise ConnectFailed("the backend ended the connection as soon as it was made")
+                raise ConnectFailed("The connection to the backend was of no use from its start.")
 
     async def _connect(self) -> Connection:
+        if self.closed:
+            raise _failed("the proxy is closing")
         try:
             return await self.connect(self._errand, [], self._timeout)
+        except asyncio.CancelledError:
+            # A pool that is closed cancels what others wait for, which is not to cancel them.
+            task = asyncio.current_task()
+            if task is None or task.cancelling() or not self.closed:
+                raise
+            raise _failed("the proxy is closing") from None
         except TimeoutError:
-            limit_s = self._timeout.connect
-            raise ConnectTimeout(f"no connection to the backend within {limit_s:g} s") from None
+            limit = f"{self._timeout.connect:g} s, at most {self.limit} at once"
+            raise ConnectTimeout(f"No connection to the backend in time ({limit}).") from None
         except ClientConnectorDNSError as fault:
             raise _failed("its name cannot be resolved", "dns_error") from fault
         except ClientConnectorCertificateError as fault:
@@ -105,7 +115,7 @@ class Pool(TCPConnector):
 
 
 def _failed(why: str, token: str = ConnectFailed.token) -> ConnectFailed:
-    fault = ConnectFailed(f"no connection to the backend: {why}")
+    fault = ConnectFailed(f"No connection to the backend: {why}.")
     fault.token = token
     return fault
 

@@ -46,7 +46,7 @@ class HttpDuplex:
             return data
         if isinstance(self._line.exception(), ServerDisconnectedError | None):
             return b""
-        raise BrokenReply("the backend broke off the tunnel")
+        raise BrokenReply("The backend broke off the tunnel.")
 
     async def send(self, data: bytes) -> None:
         self._line.write(data)
@@ -55,10 +55,10 @@ class HttpDuplex:
         except FirstByteTimeout as fault:
             raise BrokenReply(str(fault)) from fault
         if not self._line.is_connected():
-            raise BrokenReply("the backend has ended the tunnel")
+            raise BrokenReply("The backend has ended the tunnel.")
 
     def close(self) -> None:
-        self._exchange.abort(NoReply("the tunnel was closed"))
+        self._exchange.abort(NoReply("The tunnel was closed."))
 
     # Called by the line, as a parser of aiohttp's is.
 

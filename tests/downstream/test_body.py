@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from support.meanwhile import meanwhile
+from support.raw_client import RawClient
+from support.serving import Serving, reply_with, serving, talking
+
 from proxy.downstream.limits import Limits
 from proxy.model.errors import RequestError
 from proxy.model.message import Request
 from proxy.model.outcome import Reply
-from support.raw_client import RawClient
-from support.serving import Serving, reply_with, serving
 
 LENGTH_10 = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -74,7 +76,7 @@ async def test_pieces_are_handed_out_as_they_come() -> None:
         first_is_here.set()
         return reply_with(b"|".join([first, *[piece async for piece in pieces]]))
 
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         await client.send(LENGTH_10 + b"0123")
         await first_is_here.wait()
         await client.send(b"456789")
@@ -128,20 +130,20 @@ async def test_no_body_reads_as_empty() -> None:
 
 
 async def test_100_continue_is_said_when_the_body_is_waited_for_and_not_before() -> None:
-    wanted = asyncio.Event()
+    begun, wanted = asyncio.Event(), asyncio.Event()
 
     async def answer(request: Request) -> Reply:
         assert request.headers.get("expect") == "100-continue"
+        begun.set()
         await wanted.wait()
         return await echo(request)
 
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         await client.send(EXPECTING)
-        receiving = asyncio.ensure_future(client.exactly(len(CONTINUE)))
-        await asyncio.sleep(0)
-        assert not receiving.done()
+        await begun.wait()
+        assert client.nothing_came()
         wanted.set()
-        assert await receiving == CONTINUE
+        assert await client.exactly(len(CONTINUE)) == CONTINUE
         await client.send(b"0123456789")
         response = await client.response()
         assert (response.body, response.get("Connection")) == (b"0123456789", None)
@@ -162,7 +164,7 @@ async def test_a_body_that_is_not_wanted_is_not_asked_for_and_ends_the_connectio
         assert await request.body.whole(5) is None
         raise RequestError(413, "too long for me")
 
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         await client.send(EXPECTING)
         response = await client.response()
         assert (response.status, response.get("Connection")) == (413, "close")
@@ -173,7 +175,7 @@ async def test_a_whole_body_that_nobody_reads_leaves_the_connection_usable() -> 
     async def answer(request: Request) -> Reply:
         return reply_with(request.path.encode())
 
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         for _ in range(3):
             await client.send(LENGTH_10 + b"GET /evil ")
             assert (await client.response()).body == b"/"
@@ -183,12 +185,12 @@ async def test_the_rest_of_a_body_nobody_reads_is_taken_so_that_the_reply_arrive
     async def answer(request: Request) -> Reply:
         return reply_with(b"no, thanks", status=403)
 
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n")
         assert (await client.head()).status == 403
-        sending = asyncio.ensure_future(client.send(b"x" * 1_000_000))
-        assert await client.rest() == b"no, thanks"
-        await sending
+        async with meanwhile(client.send(b"x" * 1_000_000)) as sending:
+            assert await client.rest() == b"no, thanks"
+            await sending
 
 
 async def failing(stage: Serving, client: RawClient, status: int) -> None:
@@ -245,7 +247,7 @@ async def test_a_body_that_takes_too_long_is_408() -> None:
 
 async def test_a_body_that_drips_is_408_although_it_never_stops() -> None:
     limits = Limits(body_grace_s=0.05, min_rate=10_000)
-    async with serving(echo, limits=limits) as stage, await stage.client() as client:
+    async with talking(echo, limits=limits) as client:
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
 
         async def drip() -> None:
@@ -253,10 +255,8 @@ async def test_a_body_that_drips_is_408_although_it_never_stops() -> None:
                 await client.send(b"x")
                 await asyncio.sleep(0.005)
 
-        dripping = asyncio.ensure_future(drip())
-        response = await client.response()
-        dripping.cancel()
-        assert response.status == 408
+        async with meanwhile(drip()):
+            assert (await client.response()).status == 408
 
 
 async def test_time_the_reader_takes_does_not_count_against_the_client() -> None:
@@ -269,7 +269,7 @@ async def test_time_the_reader_takes_does_not_count_against_the_client() -> None
 
     client_goes_on = asyncio.Event()
     limits = Limits(body_deadline_s=0.3)
-    async with serving(answer, limits=limits) as stage, await stage.client() as client:
+    async with talking(answer, limits=limits) as client:
         await client.send(LENGTH_10 + b"0123")
         await client_goes_on.wait()
         await client.send(b"456789")
@@ -286,11 +286,11 @@ async def test_a_body_nobody_reads_yet_holds_the_client_back() -> None:
 
     wanted = asyncio.Event()
     size = 32 * 2**20
-    async with serving(answer) as stage, await stage.client() as client:
+    async with talking(answer) as client:
         head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
-        sending = asyncio.ensure_future(client.send(head + bytes(size)))
-        await asyncio.wait([sending], timeout=0.2)
-        assert not sending.done()
-        wanted.set()
-        await sending
+        async with meanwhile(client.send(head + bytes(size))) as sending:
+            await asyncio.wait([sending], timeout=0.2)
+            assert not sending.done()
+            wanted.set()
+            await sending
         assert (await client.response()).body == b"%d" % size

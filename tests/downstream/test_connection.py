@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from support.meanwhile import meanwhile
+from support.serving import reply_with, serving, talking
+
 from proxy.downstream.limits import Limits
 from proxy.model.decision import Why
 from proxy.model.message import Request
 from proxy.model.outcome import Reply, Verdict
-from support.serving import reply_with, serving
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -101,7 +103,7 @@ async def test_a_client_that_ends_its_side_still_hears_a_reply_that_comes_in_tim
 
 
 async def test_a_client_that_ends_its_side_with_its_request_hears_the_reply() -> None:
-    async with serving() as stage, await stage.client() as client:
+    async with talking() as client:
         await client.send(GET)
         client.end()
         assert (await client.response()).body == b"hello"
@@ -187,11 +189,32 @@ async def test_a_client_that_leaves_while_its_body_is_awaited_calls_its_request_
 
 
 async def test_an_idle_connection_that_the_client_ends_is_closed() -> None:
-    async with serving() as stage, await stage.client() as client:
+    async with talking() as client:
         await client.send(GET)
         await client.response()
         client.end()
         assert await client.rest() == b""
+
+
+async def test_what_a_client_still_sends_does_not_reset_the_last_reply() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(close=True)
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        await stage.record()
+        for _ in range(100):
+            await client.send(GET)
+        assert (await client.response()).body == b"hello"
+        assert await client.rest() == b""
+    assert len(stage.requests) == 1
+
+
+async def test_a_client_that_never_takes_its_leave_is_left_after_a_while() -> None:
+    async with serving(limits=Limits(linger_s=0.05)) as stage, await stage.client() as client:
+        await client.send(b"nonsense\r\n\r\n")
+        assert (await client.response()).status == 400
+        await stage.until_open(0)
 
 
 # -- clients that take their time ---------------------------------------------------------------
@@ -201,13 +224,12 @@ async def test_an_idle_connection_that_the_client_ends_is_closed() -> None:
 async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(
     beginning: bytes,
 ) -> None:
-    async with serving(limits=Limits(header_deadline_s=0.05)) as stage:
-        async with await stage.client() as client:
-            if beginning:
-                await client.send(beginning)
-            if beginning.startswith(b"GET"):
-                assert (await client.response()).status == 408
-            assert await client.rest() == b""
+    async with talking(limits=Limits(header_deadline_s=0.05)) as client:
+        if beginning:
+            await client.send(beginning)
+        if beginning.startswith(b"GET"):
+            assert (await client.response()).status == 408
+        assert await client.rest() == b""
 
 
 async def test_a_head_that_drips_is_408_although_it_never_stops() -> None:
@@ -222,54 +244,53 @@ async def test_a_head_that_drips_is_408_although_it_never_stops() -> None:
                     await client.send(b"X: 1\r\n")
                     await asyncio.sleep(0.02)
 
-            dripping = asyncio.ensure_future(drip())
-            response = await client.response()
-            dripping.cancel()
+            async with meanwhile(drip()):
+                response = await client.response()
         assert (response.status, response.get("Connection")) == (408, "close")
         assert stage.server.counts.timeouts == 1
 
 
 async def test_a_head_in_pieces_is_bounded_as_a_whole() -> None:
-    async with serving(limits=Limits(head_bytes=1000)) as stage:
-        async with await stage.client() as client:
-            await client.send(b"GET / HTTP/1.1\r\n")
-            for _ in range(10):
-                await client.send(b"X: %b\r\n" % (b"a" * 200))
-                await asyncio.sleep(0.001)  # so that it is not read at once
-            assert (await client.response()).status == 431
+    async with talking(limits=Limits(head_bytes=1000, line_bytes=500, field_bytes=500)) as client:
+        await client.send(b"GET / HTTP/1.1\r\n")
+        for _ in range(10):
+            await client.send(b"X: %b\r\n" % (b"a" * 200))
+            await asyncio.sleep(0.001)  # so that it is not read at once
+        assert (await client.response()).status == 431
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not() -> None:
     waiting = Waiting()
-    async with serving(waiting.answer, limits=Limits(idle_s=0.05, header_deadline_s=0.05)) as stage:
-        async with await stage.client() as client:
-            await client.send(GET)
-            await asyncio.sleep(0.15)  # for three idle times to pass
-            waiting.go_on.set()
-            assert (await client.response()).get("Connection") is None
-            assert await client.rest() == b""
+    limits = Limits(idle_s=0.05, header_deadline_s=0.05)
+    async with talking(waiting.answer, limits=limits) as client:
+        await client.send(GET)
+        await asyncio.sleep(0.15)  # for three idle times to pass
+        waiting.go_on.set()
+        assert (await client.response()).get("Connection") is None
+        assert await client.rest() == b""
 
 
 async def test_a_reader_that_does_not_read_is_cut_off() -> None:
-    async with serving(limits=Limits(stall_s=0.1)) as stage:
-        stalled = asyncio.Event()
+    stalled = asyncio.Event()
 
-        async def endless() -> AsyncIterator[bytes]:
-            try:
-                while True:
-                    yield bytes(65536)
-            finally:
-                stalled.set()
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(65536)
+        finally:
+            stalled.set()
 
-        async def answer(request: Request) -> Reply:
-            return reply_with(endless())
+    async def answer(request: Request) -> Reply:
+        return reply_with(endless())
 
-        async with serving(answer, limits=Limits(stall_s=0.1)) as stage:
-            async with await stage.client(receive_buffer=4096) as client:
-                await client.send(GET)
-                await within(stalled)
-                record = await stage.record()
-                assert await client.was_reset()
+    async with (
+        serving(answer, limits=Limits(stall_s=0.1)) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(GET)
+        await within(stalled)
+        record = await stage.record()
+        assert await client.was_reset()
     assert (record.delivery.complete, record.delivery.error) == (False, "ReaderStalled")
     assert stage.server.counts.stalled == 1
 
@@ -278,11 +299,13 @@ async def test_a_reader_that_never_takes_the_end_of_a_reply_is_cut_off_too() -> 
     async def answer(request: Request) -> Reply:
         return reply_with(bytes(16 * 2**20), close=True)
 
-    async with serving(answer, limits=Limits(stall_s=0.1)) as stage:
-        async with await stage.client(receive_buffer=4096) as client:
-            await client.send(GET)
-            assert not (await stage.record()).delivery.complete
-            assert await client.was_reset()
+    async with (
+        serving(answer, limits=Limits(stall_s=0.1)) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(GET)
+        assert not (await stage.record()).delivery.complete
+        assert await client.was_reset()
 
 
 async def test_a_reader_that_is_slow_but_reads_gets_it_all() -> None:
@@ -319,8 +342,7 @@ async def test_connections_beyond_the_bound_are_answered_503_and_make_room_again
             assert response.get("Retry-After") == "1"
             assert await third.rest() == b""
         one.close()
-        while stage.server.counts.open > 1:
-            await asyncio.sleep(0.001)
+        await stage.until_open(1)
         async with await stage.client() as fourth:
             await fourth.send(GET)
             assert (await fourth.response()).status == 200

@@ -1,9 +1,9 @@
-"""Bytes that two readers could take for different messages: refused, and nothing after them is read.
+"""Bytes that two readers could take for different messages: refused, and nothing after is read.
 
 Each case is sent with an innocent request behind it. Whatever the answer to the case, the innocent
-request must die with the connection: to a client that did not write it, its answer would be somebody
-else's. Nobody may be asked about the case either, but for one whose body is malformed: when that
-comes to light, asking may have begun.
+request must die with the connection: to a client that did not write it, its answer would be
+somebody else's. Nobody may be asked about the case either, but for one whose body is malformed:
+when that comes to light, asking may have begun.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ import json
 import logging
 
 import pytest
+from support.raw_client import RawClient
+from support.serving import NOON, OUTCOME, reply_with, serving
+
 from proxy.downstream.limits import Limits
 from proxy.downstream.server import Server
 from proxy.model.decision import Why
@@ -19,8 +22,6 @@ from proxy.model.errors import (
 )
 from proxy.model.message import Request
 from proxy.model.outcome import Record, Reply, Verdict
-from support.raw_client import RawClient
-from support.serving import NOON, OUTCOME, reply_with, serving
 
 GET = b"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n"
 

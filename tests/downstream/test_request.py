@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support.serving import Serving, serving, talking
+
 from proxy.downstream.limits import Limits
 from proxy.model.message import Headers, Request
-from support.serving import Serving, serving
 
 
 async def asked(stage: Serving, request: bytes) -> Request:
@@ -19,8 +20,8 @@ async def test_method_target_fields_and_peer_are_as_they_came() -> None:
     async with serving() as stage:
         request = await asked(
             stage,
-            b"DELETE /a%2Fb//c;d/%7e?x=1&y=%zz?z HTTP/1.1\r\nhOsT: a:80\r\ncontent-type:  text/x \r\n"
-            b"X-Tag: 1\r\nx-tag: 2\r\n\r\n",
+            b"DELETE /a%2Fb//c;d/%7e?x=1&y=%zz?z HTTP/1.1\r\nhOsT: a:80\r\n"
+            b"content-type:  text/x \r\nX-Tag: 1\r\nx-tag: 2\r\n\r\n",
         )
     assert request.method == "DELETE"
     assert request.path == "/a%2Fb//c;d/%7e"
@@ -158,7 +159,7 @@ async def test_each_bound_has_its_status(request_bytes: bytes, status: int) -> N
 
 
 async def test_a_chunked_body_beyond_the_cap_is_413_too() -> None:
-    async with serving(limits=Limits(body_cap=10)) as stage, await stage.client() as client:
+    async with talking(limits=Limits(body_cap=10)) as client:
         await client.send(
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n"
         )

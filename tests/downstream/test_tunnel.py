@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from support.meanwhile import meanwhile
+from support.serving import reply_with, serving, talking
+
 from proxy.downstream.limits import Limits
 from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, ConnectFailed
 from proxy.model.message import Duplex, Head, Headers, Request
 from proxy.model.outcome import Reply, Verdict
-from support.serving import reply_with, serving
 
 WEBSOCKET = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
@@ -89,7 +91,7 @@ async def test_bytes_go_both_ways_until_the_upstream_ends(request_bytes: bytes) 
 
 async def test_bytes_sent_right_behind_the_request_go_first() -> None:
     far = FarSide()
-    async with serving(tunnel=far.tunnel) as stage, await stage.client() as client:
+    async with talking(tunnel=far.tunnel) as client:
         await client.send(WEBSOCKET + b"early")
         await client.head()
         await client.send(b"late")
@@ -98,7 +100,7 @@ async def test_bytes_sent_right_behind_the_request_go_first() -> None:
 
 async def test_bytes_the_parser_dropped_behind_another_upgrade_make_it_400() -> None:
     far = FarSide()
-    async with serving(tunnel=far.tunnel) as stage, await stage.client() as client:
+    async with talking(tunnel=far.tunnel) as client:
         await client.send(OTHER + b"early")
         assert (await client.response()).status == 400
         assert await client.rest() == b""
@@ -158,34 +160,36 @@ async def test_an_upstream_that_does_not_take_bytes_resets_the_client() -> None:
 async def test_a_slow_upstream_holds_the_client_back_and_loses_nothing() -> None:
     far = FarSide()
     far.takes.clear()
-    data = bytes(range(256)) * 2**17  # 32 MiB
-    async with serving(tunnel=far.tunnel) as stage, await stage.client() as client:
+    data = bytes(range(256)) * 2**16  # 16 MiB
+    async with talking(tunnel=far.tunnel) as client:
         await client.send(WEBSOCKET)
         await client.head()
-        sending = asyncio.ensure_future(client.send(data))
-        await asyncio.wait([sending], timeout=0.2)
-        assert not sending.done()
-        far.takes.set()
-        assert await far.heard(len(data)) == data
-        await sending
+        async with meanwhile(client.send(data)) as sending:
+            await asyncio.wait([sending], timeout=0.2)
+            assert not sending.done()
+            far.takes.set()
+            assert await far.heard(len(data)) == data
+            await sending
 
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     far = FarSide()
     limits = Limits(stall_s=0.1)
-    async with serving(tunnel=far.tunnel, limits=limits) as stage:
-        async with await stage.client(receive_buffer=4096) as client:
-            await client.send(WEBSOCKET)
-            far.says.put_nowait(bytes(32 * 2**20))
-            await within(far.closed)
-            assert (await stage.record()).delivery.error == "ReaderStalled"
-            assert await client.was_reset()
+    async with (
+        serving(tunnel=far.tunnel, limits=limits) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(WEBSOCKET)
+        far.says.put_nowait(bytes(32 * 2**20))
+        await within(far.closed)
+        assert (await stage.record()).delivery.error == "ReaderStalled"
+        assert await client.was_reset()
 
 
 async def test_a_tunnel_may_be_silent_for_any_time() -> None:
     far = FarSide()
     limits = Limits(idle_s=0.03, header_deadline_s=0.03, half_close_grace_s=0.03)
-    async with serving(tunnel=far.tunnel, limits=limits) as stage, await stage.client() as client:
+    async with talking(tunnel=far.tunnel, limits=limits) as client:
         await client.send(WEBSOCKET)
         await client.head()
         await asyncio.sleep(0.15)  # for the other clocks to run out
@@ -211,7 +215,7 @@ async def test_an_upstream_that_cannot_be_reached_is_502() -> None:
     async def tunnel(request: Request) -> Duplex | Reply:
         raise ConnectFailed("nobody there")
 
-    async with serving(tunnel=tunnel) as stage, await stage.client() as client:
+    async with talking(tunnel=tunnel) as client:
         await client.send(WEBSOCKET)
         assert (await client.response()).status == 502
 

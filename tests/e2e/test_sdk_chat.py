@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 from support.openai_backend import OpenAIBackend
 from support.proxied import Proxied
-from support.sdk_caller import Caller, chat
+from support.sdk_caller import Caller, chat, counted
 
 Json = dict[str, Any]
 
@@ -60,10 +60,6 @@ QUESTIONS = [
     pytest.param(chat(model="reasons"), id="reasoning"),
     pytest.param({"model": "m", "messages": [{"role": "user", "content": PARTS}]}, id="an image"),
 ]
-
-
-def counted(question: Json) -> Json:
-    return {**question, "stream_options": {"include_usage": True}}
 
 
 def summed(chunks: list[ChatCompletionChunk]) -> Json:

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from support.openai_backend import OpenAIBackend
+from support.openai_backend import Fault, OpenAIBackend
 from support.proxied import Proxied, proxied
 from support.sdk_caller import Caller, chat
 
@@ -171,21 +171,34 @@ async def test_a_shared_scope_answers_every_credential_and_a_header_tells_tenant
 
 
 async def test_a_stale_answer_stands_in_for_a_backend_that_fails(backend: OpenAIBackend) -> None:
-    from support.openai_backend import Fault
-
-    async with (
-        proxied(backend.url, cache={"stale_if_error_s": 600}) as proxy,
-        Caller(proxy) as caller,
-    ):
-        _, old = await caller.ask(chat(extra_headers={"X-Cache-TTL": "1s"}))
+    at_once_stale = {"ttl_s": 1e-6, "stale_if_error_s": 600}
+    async with proxied(backend.url, cache=at_once_stale) as proxy, Caller(proxy) as caller:
+        first = await caller.ask(chat())
         backend.faults.append(Fault(500, "So sorry."))
-        # max-stale makes it stale by decree; then, without it, the old answer is a stand-in.
-        await asyncio.sleep(1.01)
-        verdict, standing_in = await caller.ask(chat())
+        standing_in = await caller.ask(chat())
+        later = await caller.ask(chat())
 
-    assert verdict == "STALE"
-    assert standing_in == old
-    assert len(backend.asked) == 2
+    assert standing_in == ("STALE", first[1])
+    assert (first[0], later[0]) == ("MISS", "MISS")
+    assert len(backend.asked) == 3
+
+
+async def test_a_stale_answer_is_given_at_once_while_a_fresh_one_is_fetched(
+    backend: OpenAIBackend,
+) -> None:
+    at_once_stale = {"ttl_s": 1e-6, "stale_while_revalidate_s": 600}
+    async with proxied(backend.url, cache=at_once_stale) as proxy, Caller(proxy) as caller:
+        _, old = await caller.ask(chat())
+        backend.hold()
+        told = await asyncio.gather(*(caller.ask(chat()) for _ in range(20)))
+        backend.release()
+        await proxy.landed()
+        verdict, new = await caller.ask(chat())
+        await proxy.landed()
+
+    assert told == [("STALE", old)] * 20
+    assert (verdict, new.id) == ("STALE", "chatcmpl-2")
+    assert len(backend.asked) == 3  # the first, and one for each time it was found stale
 
 
 def _ttl(headers: Any) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 from support.openai_backend import REVOKED, Fault, OpenAIBackend
-from support.proxied import Proxied, proxied
+from support.proxied import SHORT_GRACE, Proxied, proxied
 from support.scripted import ScriptedUpstream
-from support.sdk_caller import Caller, chat
+from support.sdk_caller import Caller, chat, counted
 
 FAULTS = [
     (400, openai.BadRequestError),
@@ -86,14 +86,15 @@ async def test_the_clients_own_retry_gets_through_and_its_answer_is_kept(
 
 
 async def test_a_crowd_that_meets_a_full_backend_is_told_when_to_come_back(
-    backend: OpenAIBackend, proxy: Proxied
+    backend: OpenAIBackend, proxy: Proxied, caller: Caller
 ) -> None:
+    backend.hold()
     backend.faults.append(Fault(429, "Busy.", {"Retry-After": "7", "x-should-retry": "false"}))
-    async with Caller(proxy, max_retries=0) as caller:
-        told = await asyncio.gather(
-            *(caller.sdk.chat.completions.create(**chat()) for _ in range(5)),
-            return_exceptions=True,
-        )
+    create = caller.sdk.chat.completions.create
+    asking = asyncio.gather(*(create(**chat()) for _ in range(5)), return_exceptions=True)
+    await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 4)
+    backend.release()
+    told = await asking
 
     assert len(backend.asked) == 1
     assert [type(each) for each in told] == [openai.RateLimitError] * 5
@@ -106,14 +107,17 @@ async def test_a_crowd_that_meets_a_full_backend_is_told_when_to_come_back(
 async def test_an_error_is_told_to_all_who_wait_whatever_form_of_answer_they_want(
     backend: OpenAIBackend, proxy: Proxied, caller: Caller
 ) -> None:
+    backend.hold()
     backend.faults.append(Fault(429, "Busy."))
     create = caller.sdk.chat.completions.create
-    told = await asyncio.gather(
-        create(**chat()),
-        create(**chat(), stream=True),
-        create(**chat(), stream=True, stream_options={"include_usage": True}),
-        return_exceptions=True,
-    )
+    forms: list[Any] = [{}, {"stream": True}, counted({"stream": True})]
+    asking = []
+    for form in forms:
+        asking.append(asyncio.ensure_future(create(**chat(), **form)))  # noqa: TID251 - gathered
+        await backend.was_asked(1)  # by the first, who wants a document
+    await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 2)
+    backend.release()
+    told = await asyncio.gather(*asking, return_exceptions=True)
 
     assert [type(each) for each in told] == [openai.RateLimitError] * 3
     assert len(backend.asked) == 1
@@ -141,7 +145,7 @@ async def test_the_answer_to_a_question_that_all_have_left_is_not_waited_for_lon
 ) -> None:
     backend.hold()
     async with (
-        proxied(backend.url, flights={"orphan_grace_s": 0.01}) as proxy,
+        proxied(backend.url, flights={"orphan_grace_s": 0.01}, downstream=SHORT_GRACE) as proxy,
         Caller(proxy, timeout=0.1) as hasty,
     ):
         with pytest.raises(openai.APITimeoutError):

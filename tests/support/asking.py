@@ -1,11 +1,11 @@
-"""What a test sends upstream: requests made in one line, and bodies fed by hand."""
+"""What a test sends upstream (bodies fed by hand, requests made in one line), and what it gets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from proxy.model.message import Body, Headers, Outbound
+from proxy.model.message import Arrival, Body, Headers, Outbound, Upstream
 
 
 def outbound(
@@ -18,6 +18,16 @@ def outbound(
 ) -> Outbound:
     """A request as the proxy sends it upstream."""
     return Outbound(method, path, query_string, Headers(headers), body)
+
+
+async def read(arrival: Arrival) -> bytes:
+    """All of a response's body."""
+    return b"".join([piece async for piece in arrival.chunks()])
+
+
+async def ask(upstream: Upstream, asked: Outbound) -> bytes:
+    """The body of the response to a request."""
+    return await read(await upstream.send(asked))
 
 
 class FedBody:

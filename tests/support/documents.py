@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import unicodedata
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ LETTERS = [
     *'aAbnk0/:,{}[]"\\\x00\x08\t\n\x1f\x7f \xe9\xc9\xf1\xdf\u0301\u0303\u0327\u1100\u1161\u017f',
     *"\u212a\u212b\u2028\ufeff\uffff\U0001f600\U0001d15e",
 ]
+FORMS: list[Literal["NFC", "NFD"]] = ["NFC", "NFD"]
 texts = st.text(st.sampled_from(LETTERS), max_size=6) | st.text(max_size=12)
 integers = st.integers(-MOST, MOST) | st.sampled_from([0, MOST, -MOST, 10**15])
 doubles = st.floats(allow_nan=False, allow_infinity=False)
@@ -36,11 +38,16 @@ def objects(members: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.lists(pairs, max_size=5, unique_by=lambda pair: _alike(pair[0])).map(dict)
 
 
-documents = st.recursive(
-    st.none() | st.booleans() | integers | doubles | texts,
-    lambda inner: st.lists(inner, max_size=5) | objects(inner),
-    max_leaves=15,
-)
+def _documents(max_leaves: int) -> st.SearchStrategy[object]:
+    return st.recursive(
+        st.none() | st.booleans() | integers | doubles | texts,
+        lambda inner: st.lists(inner, max_size=5) | objects(inner),
+        max_leaves=max_leaves,
+    )
+
+
+documents = _documents(15)
+small_documents = _documents(4)
 chances = st.randoms(use_true_random=False)
 
 
@@ -53,7 +60,7 @@ def spell(value: object, chance: random.Random) -> str:
     elif isinstance(value, list):
         text = "[" + ",".join(spell(item, chance) for item in value) + "]"
     elif isinstance(value, str):
-        form = chance.choice(["NFC", "NFD"])
+        form = chance.choice(FORMS)
         text = '"' + "".join(letter(c, chance) for c in unicodedata.normalize(form, value)) + '"'
     elif isinstance(value, float):
         text = chance.choice([repr(value), f"{value:.17g}", f"{value:.16E}"])

@@ -6,7 +6,8 @@ one call. What is special about an answer is asked for as it would be of a real 
 ``response_format``, ``n``, ``logprobs``), or by the name of the model: ``refuses``, ``reasons``,
 ``cut-short``; ``unknown`` is a model it does not have.
 
-Nothing happens by time: ``hold`` keeps answers back until ``release``.
+Nothing happens by time: ``hold`` keeps answers back until ``release``. ``mischief`` may make some
+calls go wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +36,7 @@ class Asked:
 
     path: str
     headers: dict[str, str]  # lower-case names
-    body: bytes
+    body: bytes  # of a form: the file in it
 
     @property
     def json(self) -> Json:
@@ -63,6 +64,9 @@ class OpenAIBackend:
         self.faults: deque[Fault] = deque()  # the next answers, one each
         self.ended_early = 0  # calls whose caller hung up
         self.headers: dict[str, str] = {}  # on every answer to a chat
+        # Asked once for each answer to a chat: "break" ends its connection, "dawdle" takes
+        # some time over each piece, "" does neither.
+        self.mischief: Callable[[], str] = lambda: ""
         self._free = asyncio.Event()
         self._free.set()
         self._changed = asyncio.Condition()
@@ -130,13 +134,13 @@ class OpenAIBackend:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         asked = await self._note(request)
-        if (fault := self._fault(asked)) is not None:
+        if (fault := await self._fault(asked)) is not None:
             return fault
         return await self._answer(request, asked.json, chat_document(asked, len(self.asked)))
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await self._note(request)
-        if (fault := self._fault(asked)) is not None:
+        if (fault := await self._fault(asked)) is not None:
             return fault
         said = f"You asked {asked.json['prompt']!r} as {asked.credential}."
         choice = {"index": 0, "text": said, "logprobs": None, "finish_reason": "stop"}
@@ -161,15 +165,14 @@ class OpenAIBackend:
         return _json({"object": "list", "data": [model]})
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
         form = await request.post()
         upload = form["file"]
         assert isinstance(upload, web.FileField)
+        with upload.file:
+            asked = await self._note(request, upload.file.read())
         about = {"object": "file", "created_at": CREATED, "status": "processed"}
-        size = len(upload.file.read())
-        upload.file.close()
         name = {"id": "file-1", "filename": upload.filename, "purpose": form["purpose"]}
-        return _json({**about, **name, "bytes": size})
+        return _json({**about, **name, "bytes": len(asked.body)})
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
         await self._note(request)
@@ -181,34 +184,48 @@ class OpenAIBackend:
 
     # -- answering ----------------------------------------------------------------------------
 
-    async def _note(self, request: web.Request) -> Asked:
+    async def _note(self, request: web.Request, body: bytes | None = None) -> Asked:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Asked(request.path, headers, await request.read())
+        asked = Asked(request.path, headers, await request.read() if body is None else body)
         self.asked.append(asked)
         await self._tell()
         return asked
 
-    def _fault(self, asked: Asked) -> web.Response | None:
+    async def _fault(self, asked: Asked) -> web.Response | None:
         if asked.credential == REVOKED:
             return _error(Fault(401, f"Incorrect API key provided: {REVOKED}."))
         if asked.json["model"] == "unknown":
             return _error(Fault(404, "The model `unknown` does not exist."))
-        return _error(self.faults.popleft()) if self.faults else None
+        if not self.faults:
+            return None
+        fault = self.faults.popleft()
+        await self._free.wait()
+        return _error(fault)
 
     async def _answer(
         self, request: web.Request, question: Json, document: Json
     ) -> web.StreamResponse:
+        mischief = self.mischief()
+        breaks, dawdles = mischief == "break", mischief == "dawdle"
         try:
             if not question.get("stream"):
                 await self._free.wait()
+                if dawdles:
+                    await asyncio.sleep(0.01)
+                if breaks:
+                    return await _broken_off(request, 400)
                 return _json(document, headers=self.headers)
             kind = {"Content-Type": "text/event-stream; charset=utf-8"}
             response = web.StreamResponse(headers=kind | self.headers)
             await response.prepare(request)
             usage = bool((question.get("stream_options") or {}).get("include_usage"))
-            for chunk in chunks_of(document, usage=usage):
+            for number, chunk in enumerate(chunks_of(document, usage=usage)):
+                if breaks and number == 3:
+                    _break_off(request)
                 await response.write(b"data: %b\n\n" % orjson.dumps(chunk))
                 await self._free.wait()
+                if dawdles:
+                    await asyncio.sleep(0.002)
             await response.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):
             self.ended_early += 1
@@ -219,6 +236,21 @@ class OpenAIBackend:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+async def _broken_off(request: web.Request, length: int) -> web.StreamResponse:
+    """A document of which only the beginning comes."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = length
+    await response.prepare(request)
+    await response.write(b'{"id": "broken", ')
+    _break_off(request)
+    return response
+
+
+def _break_off(request: web.Request) -> None:
+    assert request.transport is not None
+    request.transport.abort()
 
 
 # -- what it says ---------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from proxy.model.outcome import Record
 
 Json = dict[str, Any]
 
+# For ``downstream``: who says no more is soon taken for gone.
+SHORT_GRACE: Json = {"limits": {"half_close_grace_s": 0.02}}
+
 
 class Proxied(Sidecache):
     """A proxy, and the ``records`` it made of the requests that are over."""
@@ -35,8 +38,8 @@ class Proxied(Sidecache):
     async def counted(self, true: Callable[[], bool]) -> None:
         """Wait until something about this proxy is ``true``."""
         async with asyncio.timeout(20):
-            while not true():
-                await asyncio.sleep(0)  # what is waited for happens on this very loop
+            while not true():  # noqa: ASYNC110 - what is waited for happens on this very loop
+                await asyncio.sleep(0)
 
     async def landed(self) -> None:
         """Wait until no flight is in the air."""

@@ -93,6 +93,16 @@ class RawClient:
         async with asyncio.timeout(self._limit_s):
             return await asyncio.get_running_loop().sock_recv(self._sock, _PIECE)
 
+    def nothing_came(self) -> bool:
+        """Whether there is nothing to read right now, on a connection that has not ended."""
+        if self._buffer:
+            return False
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        return False
+
     async def exactly(self, count: int) -> bytes:
         while len(self._buffer) < count:
             await self._more()

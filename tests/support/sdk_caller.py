@@ -18,6 +18,11 @@ def chat(text: str = "Why?", **more: Any) -> Json:
     return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
 
 
+def counted(question: Json) -> Json:
+    """``question``, with the wish for a stream that tells its token counts."""
+    return {**question, "stream_options": {"include_usage": True}}
+
+
 class Caller:
     """One caller with a credential of its own; never tries again unless told to."""
 

@@ -34,11 +34,27 @@ def reply_with(
 class Serving:
     """A running server, the requests its ``answer`` was asked, and the records it made."""
 
-    def __init__(self, server: Server, address: tuple[str, int]) -> None:
-        self.server = server
-        self.address = address
+    def __init__(self, answer: Answer | None, tunnel: Tunnel | None, limits: Limits) -> None:
         self.requests: list[Request] = []
+        self.address = ("", 0)
+        self._answer = answer
+        self._tunnel = tunnel
         self._records: asyncio.Queue[Record] = asyncio.Queue()
+        self.server = Server(
+            self._asked, self._asked_to_tunnel, self._records.put_nowait, limits, clock=lambda: NOON
+        )
+
+    async def _asked(self, request: Request) -> Reply:
+        self.requests.append(request)
+        if self._answer is not None:
+            return await self._answer(request)
+        await request.body.whole(2**20)
+        return reply_with()
+
+    async def _asked_to_tunnel(self, request: Request) -> Duplex | Reply:
+        self.requests.append(request)
+        assert self._tunnel is not None
+        return await self._tunnel(request)
 
     async def client(self, *, receive_buffer: int | None = None) -> RawClient:
         return await RawClient.connect(self.address, receive_buffer=receive_buffer)
@@ -47,6 +63,12 @@ class Serving:
         """The next record."""
         async with asyncio.timeout(10):
             return await self._records.get()
+
+    async def until_open(self, count: int) -> None:
+        """Wait until just so many connections are open."""
+        async with asyncio.timeout(10):
+            while self.server.counts.open != count:  # noqa: ASYNC110 - nothing tells but the count
+                await asyncio.sleep(0.001)
 
     def no_more_records(self) -> bool:
         return self._records.empty()
@@ -61,30 +83,25 @@ async def serving(
     ssl: tls.SSLContext | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; without ``answer``, read the body and say hello."""
-    made: list[Serving] = []
-
-    async def asked(request: Request) -> Reply:
-        made[0].requests.append(request)
-        if answer is not None:
-            return await answer(request)
-        await request.body.whole(2**20)
-        return reply_with()
-
-    async def asked_to_tunnel(request: Request) -> Duplex | Reply:
-        made[0].requests.append(request)
-        assert tunnel is not None
-        return await tunnel(request)
-
-    server = Server(
-        asked,
-        asked_to_tunnel,
-        lambda record: made[0]._records.put_nowait(record),
-        limits or Limits(),
-        clock=lambda: NOON,
-    )
-    made.append(Serving(server, await server.start("127.0.0.1", 0, ssl=ssl)))
+    stage = Serving(answer, tunnel, limits or Limits())
+    stage.address = await stage.server.start("127.0.0.1", 0, ssl=ssl)
     try:
-        yield made[0]
+        yield stage
     finally:
-        await server.close(0)
-    assert server.counts.open == 0
+        await stage.server.close(0)
+    assert stage.server.counts.open == 0
+
+
+@asynccontextmanager
+async def talking(
+    answer: Answer | None = None,
+    *,
+    tunnel: Tunnel | None = None,
+    limits: Limits | None = None,
+) -> AsyncIterator[RawClient]:
+    """One client of a server that nothing else is asked of."""
+    async with (
+        serving(answer, tunnel=tunnel, limits=limits) as stage,
+        await stage.client() as client,
+    ):
+        yield client

@@ -100,6 +100,17 @@ def test_a_popularity_that_has_passed_is_forgotten() -> None:
     assert held(tier, range(100)) == 0
 
 
+def test_what_has_come_to_stay_can_be_deleted() -> None:
+    tier = room_for(100)
+    put(tier, range(50))
+    held(tier, range(50))
+    put(tier, range(100, 200))
+    tier.delete_now(key(0))
+    assert tier.get_now(key(0)) is None
+    assert held(tier, range(1, 50)) == 49
+    assert tier.bytes == tier.entries * SIZE
+
+
 def test_a_large_entry_takes_the_room_of_several() -> None:
     tier = room_for(100)
     put(tier, range(100))
@@ -132,6 +143,16 @@ def test_the_dead_leave_before_anyone_alive() -> None:
     put(tier, range(100, 150))
     assert (tier.evicted, tier.expired, tier.entries) == (0, 50, 100)
     assert held(tier, range(50)) == 50
+
+
+def test_a_large_entry_takes_the_room_of_as_many_dead_as_it_needs() -> None:
+    clock = Clock(1000.0)
+    tier = room_for(100, clock)
+    put(tier, range(50))
+    put(tier, range(50, 100), lifetime=10.0)
+    clock.turn(10.0 + TICK_S)
+    tier.put_now(entry(key(100), bytes(3 * SIZE)))
+    assert (tier.evicted, tier.expired) == (0, 4)
 
 
 def test_the_dead_are_swept_without_need_and_a_few_at_a_time() -> None:
@@ -229,7 +250,7 @@ class Machine(RuleBasedStateMachine):
         self.tier = L1Memory(
             max_bytes=self.budget, max_entry_bytes=self.most, clock=self.clock, scope_share=share
         )
-        self.put: dict[bytes, tuple[Entry, int]] = {}  # and how many had been evicted by then
+        self.put: dict[bytes, tuple[Entry, int]] = {}  # and how many had been evicted before
 
     @rule(
         digest=digests,
@@ -252,12 +273,13 @@ class Machine(RuleBasedStateMachine):
             lifetime=lifetime,
             initial_age=age,
         )
+        evicted = self.tier.evicted  # an entry that grows may have to leave itself
         self.tier.put_now(stored)
         if stored.size > self.most or stored.age(self.clock()) >= stored.lifetime.keep:
             self.put.pop(digest, None)
             assert self.tier.get_now(stored.key) is None
         else:
-            self.put[digest] = stored, self.tier.evicted
+            self.put[digest] = stored, evicted
 
     @rule(digest=digests, scope=scopes, times=st.integers(1, 4))
     def get_one(self, digest: bytes, scope: str, times: int) -> None:

@@ -1,13 +1,12 @@
-"""Requests and responses pass as they are; what goes wrong is named; only one thing is repeated."""
+"""Requests and responses pass as they are, and what goes wrong is named."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import traceback
 
 import pytest
-from support.asking import FedBody, outbound
+from support.asking import FedBody, ask, outbound, read
 
 from proxy.model.errors import (
     BrokenReply,
@@ -19,14 +18,6 @@ from proxy.model.errors import (
 )
 
 SOON_S = 0.05  # a deadline that is meant to pass
-
-
-async def read(arrival):
-    return b"".join([piece async for piece in arrival.chunks()])
-
-
-async def ask(upstream, asked):
-    return await read(await upstream.send(asked))
 
 
 class TestRequests:
@@ -276,172 +267,20 @@ class TestFailures:
         await up.deserted()
         with pytest.raises(ConnectFailed):
             await upstream.send(outbound())
+        assert len(up.connections) == 2
+
+    async def test_closing_ends_the_wait_for_a_connection(self, up, reach, start):
+        upstream = reach(up.url, max_connections=1)
+        asking = [start(upstream.send(outbound())) for _ in range(3)]
+        await up.next_call()
+        await upstream.close()
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [NoReply, ConnectFailed, ConnectFailed]
+        await up.deserted()
+        assert len(up.connections) <= 2  # one may have been on its way
 
     async def test_closing_before_use_is_fine(self, up, reach):
         upstream = reach(up.url)
         await upstream.close()
         with pytest.raises(ConnectFailed):
             await upstream.send(outbound())
-
-
-class TestTheOneSafeRetry:
-    async def kept(self, up, upstream, count=1):
-        """Have ``count`` idle connections in the pool."""
-        async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(ask(upstream, outbound())) for _ in range(count)]
-            for call in [await up.next_call() for _ in asking]:
-                await call.reply(200)
-        assert up.open_connections == count
-
-    @pytest.mark.parametrize("way", ["cut", "reset"])
-    async def test_a_kept_connection_that_ends_as_it_is_used_costs_no_request(
-        self, up, reach, start, way
-    ):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        asking = start(ask(upstream, outbound(path="/second", body=b"hello")))
-        lost = await up.next_call()
-        assert lost.connection.number == 1
-        await getattr(lost, way)()
-        again = await up.next_call()
-        assert again.connection.number == 2
-        assert (again.raw_head, again.body) == (lost.raw_head, b"hello")
-        await again.reply(200, body=b"answer")
-        assert await asking == b"answer"
-        assert upstream.stale_retries == 1
-
-    async def test_it_goes_out_on_a_new_connection_though_others_are_kept(self, up, reach, start):
-        upstream = reach(up.url)
-        await self.kept(up, upstream, 3)
-        asking = start(ask(upstream, outbound()))
-        await (await up.next_call()).cut()
-        again = await up.next_call()
-        assert again.nth == 1
-        await again.reply(200, body=b"answer")
-        assert await asking == b"answer"
-
-    async def test_it_is_made_once(self, up, reach, start):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        asking = start(upstream.send(outbound()))
-        for _ in range(2):
-            await (await up.next_call()).cut()
-        with pytest.raises(NoReply):
-            await asking
-        assert up.calls == 3
-
-    async def test_it_is_not_made_after_the_first_byte_of_a_response(self, up, reach, start):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        asking = start(upstream.send(outbound()))
-        call = await up.next_call()
-        await call.raw(b"H")
-        await call.cut()
-        with pytest.raises(BrokenReply):
-            await asking
-        assert up.calls == 2
-
-    async def test_it_is_not_made_after_a_timeout(self, up, reach, start):
-        upstream = reach(up.url, first_byte_timeout_s=0.5)
-        await self.kept(up, upstream)
-        with pytest.raises(FirstByteTimeout):
-            await upstream.send(outbound())
-        assert up.calls == 2
-
-    async def test_it_is_not_made_with_a_body_that_is_gone(self, up, reach, start):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        body = FedBody()
-        asking = start(upstream.send(outbound(body=body)))
-        body.feed(b"one")
-        call = await up.next_call(whole=False)
-        await call.received(3)
-        await call.cut()
-        with pytest.raises(NoReply):
-            await asking
-        assert up.calls == 2
-
-    async def test_it_is_made_with_a_streamed_body_that_is_empty(self, up, reach, start):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        asking = start(ask(upstream, outbound("GET", body=FedBody(length=0))))
-        await (await up.next_call()).cut()
-        await (await up.next_call()).reply(200, body=b"answer")
-        assert await asking == b"answer"
-
-    async def test_it_can_be_turned_off(self, up, reach, start):
-        upstream = reach(up.url, retry_stale=False)
-        await self.kept(up, upstream)
-        asking = start(upstream.send(outbound()))
-        await (await up.next_call()).cut()
-        with pytest.raises(NoReply):
-            await asking
-
-    @pytest.mark.parametrize(
-        "unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", b"HTTP/1.1 4", b"\r\n"]
-    )
-    async def test_what_comes_unasked_never_answers_the_next_request(
-        self, up, reach, start, unasked
-    ):
-        upstream = reach(up.url)
-        await self.kept(up, upstream)
-        await up.connections[0].send(unasked)
-        # Another exchange with the loop: what was sent has arrived by its end.
-        await ask_elsewhere(up, reach, start)
-        asking = start(ask(upstream, outbound(path="/second")))
-        call = await up.next_call()
-        assert call.nth == 1
-        await call.reply(200, body=b"right")
-        assert await asking == b"right"
-
-
-async def ask_elsewhere(up, reach, start):
-    asking = start(ask(reach(up.url), outbound()))
-    await (await up.next_call()).reply(200)
-    await asking
-
-
-async def test_a_storm_of_cancellations_leaves_nothing_behind_and_mixes_nothing_up(up, reach):
-    async def answer(call):
-        await call.head(200, chunked=True)
-        await call.chunk(call.target.encode())
-        await call.chunk(call.body)
-        await call.end()
-
-    up.answer_with(answer)
-    upstream = reach(up.url, max_connections=4)
-    dice = random.Random(1)
-    answered = 0
-    for _ in range(40):
-        asked = [
-            outbound(path=f"/{dice.random()}", body=b"x" * dice.randrange(2000)) for _ in range(8)
-        ]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(closing(upstream, each)) for each in asked]
-            for _ in range(dice.randrange(30)):
-                await asyncio.sleep(0)
-            for task in tasks:
-                if dice.random() < 0.5:
-                    task.cancel()
-        for each, task in zip(asked, tasks, strict=True):
-            if not task.cancelled():
-                assert task.result() == each.path.encode() + each.body
-                answered += 1
-    assert answered > 100
-    assert upstream.in_use == 0
-    # No place in the pool was lost either.
-    arrivals = await asyncio.gather(*(upstream.send(outbound()) for _ in range(4)))
-    assert upstream.in_use == 4
-    for arrival in arrivals:
-        arrival.close()
-    await upstream.close()
-    await up.deserted()
-    assert [task for task in asyncio.all_tasks() if "/proxy/" in repr(task)] == []
-
-
-async def closing(upstream, asked):
-    arrival = await upstream.send(asked)
-    try:
-        return await read(arrival)
-    finally:
-        arrival.close()

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.asking import FedBody, outbound
+from support.asking import FedBody, outbound, read
 from support.scripted import ScriptedUpstream
 
 from proxy.model.errors import BrokenReply, FirstByteTimeout, RequestError
 
 SOON_S = 0.05  # a deadline that is meant to pass
 MUCH = b"x" * 32 * 1024 * 1024  # more than the sockets between two processes hold
-
-
-async def read(arrival):
-    return b"".join([piece async for piece in arrival.chunks()])
 
 
 @pytest.mark.parametrize(

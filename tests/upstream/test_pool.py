@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from support.asking import outbound
+from support.asking import ask, outbound
 from support.scripted import ScriptedUpstream
 from support.tls import AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, server_context
 
@@ -18,8 +18,7 @@ SOON_S = 0.05  # a deadline that is meant to pass
 
 
 async def answered(upstream):
-    arrival = await upstream.send(outbound())
-    return b"".join([piece async for piece in arrival.chunks()])
+    return await ask(upstream, outbound())
 
 
 async def test_a_refused_connection_is_a_502_that_sent_nothing(up, reach):

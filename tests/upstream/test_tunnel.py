@@ -6,7 +6,13 @@ import pytest
 from support.asking import outbound
 from support.scripted import ScriptedUpstream
 
-from proxy.model.errors import BrokenReply, ConnectFailed, NoReply, ProtocolViolation
+from proxy.model.errors import (
+    BrokenReply,
+    ConnectFailed,
+    FirstByteTimeout,
+    NoReply,
+    ProtocolViolation,
+)
 
 SOON_S = 0.05  # a deadline that is meant to pass
 MUCH = b"x" * 32 * 1024 * 1024  # more than the sockets between two processes hold
@@ -76,10 +82,12 @@ async def test_silence_in_a_tunnel_is_no_fault(up, reach, start):
     tunnel, call = await opened(up, upstream, start, b"hello")
     assert await tunnel.receive() == b"hello"
     receiving = start(tunnel.receive())
-    with pytest.raises(Exception, match="no response"):  # more than that time has passed
+    with pytest.raises(FirstByteTimeout):  # more than that time has passed
         await reach(up.url, first_byte_timeout_s=4 * SOON_S).send(outbound())
     await call.raw(b"still here")
     assert await receiving == b"still here"
+    await call.cut()
+    assert await tunnel.receive() == b""
 
 
 async def test_the_backends_end_is_the_end(up, reach, start):
@@ -126,6 +134,8 @@ async def test_a_slow_receiver_makes_the_backend_wait(up, reach, start):
     tunnel, call = await opened(up, reach(up.url), start)
     sending = start(call.raw(MUCH))
     begun = await tunnel.receive()
+    with pytest.raises(FirstByteTimeout):  # time enough to send it all
+        await reach(up.url, first_byte_timeout_s=0.3).send(outbound())
     assert not sending.done()
     assert begun + await received(tunnel, len(MUCH) - len(begun)) == MUCH
     await sending
@@ -142,14 +152,15 @@ async def test_an_offer_that_is_declined_is_answered_as_usual(up, reach, start):
     upstream = reach(up.url)
     asking = start(upstream.tunnel(upgrade()))
     call = await up.next_call()
-    await call.head(426, [("Connection", "Upgrade"), ("A", "b")], chunked=True)
+    await call.head(426, [("A", "b")], chunked=True)
     arrival = await asking
     assert (arrival.head.status, arrival.head.headers.pairs) == (426, (("A", "b"),))
     await call.chunk(b"no")
     await call.end()
     assert b"".join([piece async for piece in arrival.chunks()]) == b"no"
-    await call.hung_up()
     assert upstream.in_use == 0
+    start(upstream.tunnel(upgrade()))
+    assert (await up.next_call()).nth == 1
 
 
 async def test_a_protocol_that_was_not_offered_is_a_violation(up, reach, start):

@@ -10,7 +10,8 @@ from support.properties import unhurried
 from proxy.wire.frames import Event, Splitter, frame, parse, silent, split
 
 MARK = b"\xef\xbb\xbf"
-PARTS = [b"\n", b"\r", b"\r\n", b"data", b":", b" ", b"event", b"id: 1", b"x", b"\xc3\xa9", MARK]
+LINE_ENDS = [b"\n", b"\r", b"\r\n"]
+PARTS = [*LINE_ENDS, b"data: x", b"data", b":", b" ", b"event", b"id: 1", b"\xc3\xa9", MARK]
 soup = st.lists(st.sampled_from(PARTS), max_size=30).map(b"".join)
 
 
@@ -47,6 +48,7 @@ def told(frames: list[bytes]) -> list[Event]:
 @unhurried
 @given(soup)
 @example(b"data: a\r\n\r\ndata: b\n\n\n\ndata: c\r\r")
+@example(b"data: a\r\ndata: b\r\n\r\n")
 @example(MARK + b"data: x\n\n" + MARK + b"data: y\n\n")
 @example(b"data\n\ndata:\n\ndata: \n\n")
 def test_a_whole_stream_holds_the_events_a_browser_would_tell_of(stream: bytes) -> None:

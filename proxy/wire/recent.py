@@ -1,0 +1,51 @@
+"""What was worked out lately for equal bytes.
+
+Real callers repeat themselves to the byte: the same client library spells the same question in the
+same way. What follows from the bytes alone need then not be worked out again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_OVERHEAD = 600  # bytes an entry costs besides its key and value, about
+_LARGEST_SHARE = 64  # what takes more than this share of the bound would push out too many others
+
+
+class Recent(Generic[T]):
+    """Values by the bytes they follow from, the least recently used forgotten first.
+
+    Args:
+        max_bytes: what all of it may take, overhead included.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._largest = max_bytes // _LARGEST_SHARE
+        self._bytes = 0
+        self._values: OrderedDict[bytes, tuple[T, int]] = OrderedDict()
+
+    def get(self, key: bytes) -> T | None:
+        """What was put for ``key``, if it is still known."""
+        known = self._values.get(key)
+        if known is None:
+            return None
+        self._values.move_to_end(key)
+        return known[0]
+
+    def put(self, key: bytes, value: T, size: int) -> None:
+        """Remember ``value``, which takes ``size`` bytes, unless that is too much."""
+        size += len(key) + _OVERHEAD
+        if size > self._largest or key in self._values:
+            return
+        self._values[key] = (value, size)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, (_, freed) = self._values.popitem(last=False)
+            self._bytes -= freed
+
+    def __len__(self) -> int:
+        return len(self._values)

@@ -1,0 +1,251 @@
+"""The ladder: tiers in order, failures that are misses, and purges that nothing outlives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.cranked import entry, settle
+
+from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import TierError
+from proxy.tiers.ladder import NOTHING, Found, Ladder
+
+KEY = CacheKey("anon", b"k" * 32)
+
+
+class CrankedTier:
+    """A tier that remembers, fails, and holds its breath as the test says."""
+
+    def __init__(self, name: str, calls: list[str] | None = None) -> None:
+        self.name = name
+        self.kept: dict[bytes, Entry] = {}
+        self.calls = calls if calls is not None else []
+        self.failing: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
+
+    @contextmanager
+    def holding(self, what: str) -> Iterator[None]:
+        """While inside, calls of ``what`` have had their effect but do not return."""
+        gate = self._held[what] = asyncio.Event()
+        yield
+        gate.set()
+        del self._held[what]
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        await self._called("get")
+        return self.kept.get(key.digest)
+
+    async def put(self, entry: Entry) -> None:
+        if "put" not in self.failing:
+            self.kept[entry.key.digest] = entry
+        await self._called("put")
+
+    async def delete(self, key: CacheKey) -> None:
+        if "delete" not in self.failing:
+            self.kept.pop(key.digest, None)
+        await self._called("delete")
+
+    async def clear(self) -> None:
+        if "clear" not in self.failing:
+            self.kept.clear()
+        await self._called("clear")
+
+    async def _called(self, what: str) -> None:
+        self.calls.append(f"{self.name}.{what}")
+        if (gate := self._held.get(what)) is not None:
+            await gate.wait()
+        if what in self.failing:
+            raise TierError(f"{self.name} cannot {what}")
+
+
+class Steps:
+    """Two tiers, the ladder over them, and what it reported."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.near = CrankedTier("near", self.calls)
+        self.far = CrankedTier("far", self.calls)
+        self.reports: list[str] = []
+        self.ladder = Ladder([self.near, self.far], self._report)
+
+    def _report(self, tier: str, error: TierError) -> None:
+        assert str(error).startswith(tier)
+        self.reports.append(str(error))
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return Steps()
+
+
+# -- get ---------------------------------------------------------------------------------------
+
+
+async def test_the_nearest_tier_that_has_it_answers_and_the_rest_are_not_asked(
+    steps: Steps,
+) -> None:
+    near, far = entry(body=b"near"), entry(body=b"far")
+    steps.near.kept[KEY.digest], steps.far.kept[KEY.digest] = near, far
+    assert await steps.ladder.get(KEY) == Found(near, "near")
+    assert steps.calls == ["near.get"]
+    del steps.near.kept[KEY.digest]
+    found = await steps.ladder.get(KEY)
+    assert found.entry is far
+    assert found.tier == "far"
+    assert steps.calls == ["near.get", "near.get", "far.get"]
+
+
+async def test_what_no_tier_has_is_nothing(steps: Steps) -> None:
+    assert await steps.ladder.get(KEY) is NOTHING
+    assert await Ladder([], steps.reports.append).get(KEY) is NOTHING  # type: ignore[arg-type] # never called
+    assert Found(None, "") == NOTHING
+    assert steps.reports == []
+
+
+async def test_a_tier_that_fails_is_a_miss_and_is_reported(steps: Steps) -> None:
+    stored = entry()
+    steps.near.failing = {"get"}
+    assert await steps.ladder.get(KEY) is NOTHING
+    steps.far.kept[KEY.digest] = stored
+    assert await steps.ladder.get(KEY) == Found(stored, "far")
+    assert steps.reports == ["near cannot get"] * 2
+    steps.far.failing = {"get"}
+    assert await steps.ladder.get(KEY) is NOTHING
+    assert steps.reports[2:] == ["near cannot get", "far cannot get"]
+
+
+# -- put ---------------------------------------------------------------------------------------
+
+
+async def test_every_tier_keeps_what_is_put_the_nearest_first(steps: Steps) -> None:
+    stored = entry()
+    assert await steps.ladder.put(stored, steps.ladder.generation)
+    assert steps.near.kept == steps.far.kept == {KEY.digest: stored}
+    assert steps.calls == ["near.put", "far.put"]
+
+
+@pytest.mark.parametrize("failing", ["near", "far"])
+async def test_a_put_that_one_tier_took_was_taken(steps: Steps, failing: str) -> None:
+    getattr(steps, failing).failing = {"put"}
+    assert await steps.ladder.put(entry(), steps.ladder.generation)
+    assert len(steps.near.kept) + len(steps.far.kept) == 1
+    assert steps.reports == [f"{failing} cannot put"]
+
+
+async def test_a_put_that_every_tier_failed_was_not_taken(steps: Steps) -> None:
+    steps.near.failing = steps.far.failing = {"put"}
+    assert not await steps.ladder.put(entry(), steps.ladder.generation)
+    assert steps.reports == ["near cannot put", "far cannot put"]
+    assert not await Ladder([], steps.reports.append).put(entry(), 0)  # type: ignore[arg-type] # never called
+
+
+# -- purges ------------------------------------------------------------------------------------
+
+
+async def test_a_purge_forgets_everything_and_counts_the_generation_up(steps: Steps) -> None:
+    before = steps.ladder.generation
+    await steps.ladder.put(entry(), before)
+    await steps.ladder.clear()
+    assert steps.near.kept == steps.far.kept == {}
+    assert steps.ladder.generation == before + 1
+    assert await steps.ladder.get(KEY) is NOTHING
+
+
+async def test_what_was_asked_before_a_purge_is_not_stored(steps: Steps) -> None:
+    before = steps.ladder.generation
+    await steps.ladder.clear()
+    steps.calls.clear()
+    assert not await steps.ladder.put(entry(), before)
+    assert steps.calls == []
+    assert await steps.ladder.put(entry(), steps.ladder.generation)
+
+
+@pytest.mark.parametrize("slow", ["near", "far"])
+async def test_a_purge_that_overtakes_a_put_takes_it_back(steps: Steps, slow: str) -> None:
+    tier = getattr(steps, slow)
+    async with asyncio.TaskGroup() as group:
+        with tier.holding("put"):
+            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
+            await settle()
+            await steps.ladder.clear()
+            tier.kept[KEY.digest] = entry()  # the put took effect only after the purge
+    assert not putting.result()
+    assert steps.near.kept == steps.far.kept == {}
+    assert f"{slow}.delete" in steps.calls
+    assert ("far.put" in steps.calls) == (slow == "far")
+
+
+async def test_a_purge_that_begins_while_a_tier_is_being_filled_is_not_outlived(
+    steps: Steps,
+) -> None:
+    # The purge has cleared the near tier and waits for the far one when the put goes on.
+    async with asyncio.TaskGroup() as group:
+        with steps.far.holding("clear"):
+            with steps.near.holding("put"):
+                putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
+                await settle()
+                clearing = group.create_task(steps.ladder.clear())
+                await settle()
+            await settle()
+            assert putting.done()
+            assert not clearing.done()
+    assert not putting.result()
+    assert steps.near.kept == steps.far.kept == {}
+    assert "far.put" not in steps.calls
+
+
+async def test_a_put_that_fails_while_a_purge_overtakes_it_goes_no_further(steps: Steps) -> None:
+    steps.near.failing = {"put"}
+    async with asyncio.TaskGroup() as group:
+        with steps.near.holding("put"):
+            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
+            await settle()
+            await steps.ladder.clear()
+    assert not putting.result()
+    # Once a purge is over, not even for a moment may a later request find what was before it.
+    assert "far.put" not in steps.calls
+
+
+async def test_what_cannot_be_taken_back_is_reported_and_not_claimed_to_be_stored(
+    steps: Steps,
+) -> None:
+    steps.near.failing = {"delete"}
+    async with asyncio.TaskGroup() as group:
+        with steps.near.holding("put"):
+            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
+            await settle()
+            await steps.ladder.clear()
+    assert not putting.result()
+    assert steps.reports == ["near cannot delete"]
+
+
+async def test_a_purge_clears_every_tier_though_one_fails_and_then_says_so(steps: Steps) -> None:
+    before = steps.ladder.generation
+    await steps.ladder.put(entry(), before)
+    steps.near.failing = {"clear"}
+    with pytest.raises(TierError, match="near cannot clear"):
+        await steps.ladder.clear()
+    assert steps.far.kept == {}
+    assert steps.reports == ["near cannot clear"]
+    # Nothing from before the purge is stored, though the purge could not keep its promise.
+    assert steps.ladder.generation == before + 1
+    assert not await steps.ladder.put(entry(), before)
+
+
+async def test_a_purge_that_no_tier_could_promise_reports_each(steps: Steps) -> None:
+    steps.near.failing = steps.far.failing = {"clear"}
+    with pytest.raises(TierError):
+        await steps.ladder.clear()
+    assert steps.reports == ["near cannot clear", "far cannot clear"]
+
+
+async def test_what_is_put_while_a_purge_runs_is_of_the_new_generation(steps: Steps) -> None:
+    async with asyncio.TaskGroup() as group:
+        with steps.near.holding("clear"):
+            group.create_task(steps.ladder.clear())
+            await settle()
+            assert await steps.ladder.put(entry(), steps.ladder.generation)
+    assert steps.near.kept != {}
