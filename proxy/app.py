@@ -237,14 +237,18 @@ def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Head
             return False
         return any(address in network for network in trusted)
 
+    named = any(upstream.preserve_host for upstream in settings.upstreams)
+
     def headers(request: Request) -> Headers:
-        return outbound(
+        sent = outbound(
             request,
             pseudonym=name,
             trusted_peer=bool(trusted) and trusts(request.peer),
             forwarded=downstream.forwarded,
             accept_identity=identity,
         )
+        # Only an upstream with `preserve_host` looks at it; the others write their own.
+        return sent.plus(("Host", request.headers.get("host"))) if named else sent
 
     return headers
 
