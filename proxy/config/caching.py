@@ -16,6 +16,7 @@ from proxy.config.units import (
     HeaderName,
     Seconds,
     SecretInFile,
+    Share,
     SomeCount,
     SomeSeconds,
     Temperature,
@@ -157,7 +158,8 @@ class Cache(Section):
     obey_upstream_cache_control: bool = Field(
         default=False,
         description="Whether the backend's Cache-Control sets the lifetime. LLM backends tend to "
-        "forbid all caching out of habit. What they mark as private or no-store is never kept.",
+        "forbid all caching out of habit. Where it counts, what it marks as private or no-store is "
+        "not kept.",
     )
     store_truncated: bool = Field(
         default=False,
@@ -225,6 +227,12 @@ class L1Memory(Section):
     )
     max_entry_bytes: Bytes | None = Field(
         default=None, description="What one entry may take; null: `cache.max_entry_bytes`."
+    )
+    scope_share: Share = Field(
+        default=1.0,
+        description="The share of the memory that one scope's entries may hold before they are the "
+        "first to go; below 1 it protects callers from one who floods the cache, and costs a "
+        "caller who has most of the traffic some hits.",
     )
 
 

@@ -277,6 +277,12 @@ SomeCount = Annotated[int, BeforeValidator(_whole), Field(ge=1), Accepts("a whol
 Fraction = Annotated[
     float, BeforeValidator(_unmistakable), Field(ge=0, lt=1), Accepts("a number from 0, below 1")
 ]
+Share = Annotated[
+    float,
+    BeforeValidator(_unmistakable),
+    Field(gt=0, le=1),
+    Accepts("a number above 0, up to 1"),
+]
 Temperature = Annotated[
     float, BeforeValidator(_unmistakable), Field(ge=0, le=2), Accepts("a number from 0 to 2")
 ]
