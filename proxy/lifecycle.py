@@ -178,7 +178,9 @@ class Lifecycle:
 
     async def _aboard(self, question: Question, miss: Miss, seat: Seat) -> tuple[Reply | None, Why]:
         """What the flight brings, or None and why one has to ask for oneself."""
+        asked = self._rooms.clock()
         boarding = await seat.boarded()
+        waited_s = self._rooms.clock() - asked
         match boarding:
             case Released(why):
                 return None, why
@@ -186,23 +188,23 @@ class Lifecycle:
                 verdict = judge(entry, "", question.query.controls, self._rooms.clock())
                 reply = self._replay(question, verdict) if isinstance(verdict, Hit) else None
                 return reply, Why.FORM
-            case Handed(arrival, why, upstream_s):
+            case Handed(arrival, why):
                 outcome = question.missed(miss.why, seat.why, joined=False)
-                outcome = outcome._replace(stored=False, detail=why, upstream_s=upstream_s)
+                outcome = outcome._replace(stored=False, detail=why, upstream_s=waited_s)
                 body = _Coming(arrival.chunks(), seat.leave)
                 return self._relay(question, arrival, body, outcome), why
             case Boarded():
-                return await self._hear(question, miss, boarding, seat), Why.GIVE_UP
+                outcome = question.missed(miss.why, seat.why, joined=seat.joined)
+                outcome = outcome._replace(upstream_s=waited_s)
+                return await self._hear(question, miss, boarding, seat, outcome), Why.GIVE_UP
 
     async def _hear(
-        self, question: Question, miss: Miss, boarded: Boarded, seat: Seat
+        self, question: Question, miss: Miss, boarded: Boarded, seat: Seat, outcome: Outcome
     ) -> Reply | None:
         """What is coming, in the form asked for; None if it will not take that form."""
         head, form, wanted = boarded.head, boarded.form, question.query.form
         if head.status in FAILING and (reply := self._stand_in(question, miss, head.status)):
             return reply
-        outcome = question.missed(miss.why, seat.why, joined=seat.joined)
-        outcome = outcome._replace(upstream_s=boarded.upstream_s)
         how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
         if not seat.first:
             head = question.shareable(head)
@@ -216,11 +218,11 @@ class Lifecycle:
                 return self._whole(question, replace(boarded, head=head), landed, how, outcome)
             if how is Relay.AT_END:
                 return None
+        pieces, length = seat.pieces(), boarded.length
         if how is Relay.FILTERED:
-            sieved = _sieved(seat.pieces(), question.dialect.sieve(wanted))
-            return self._replies.write(head, _Coming(sieved, seat.leave), outcome, question.began)
-        body = _Coming(seat.pieces(), seat.leave)
-        return self._replies.write(head, body, outcome, question.began, boarded.length)
+            pieces, length = _sieved(pieces, question.dialect.sieve(wanted)), None
+        body = _Coming(pieces, seat.leave)
+        return self._replies.write(head, body, outcome, question.began, length, seat.outcome)
 
     def _whole(
         self, question: Question, boarded: Boarded, landed: Landed, how: Relay, outcome: Outcome

@@ -34,12 +34,14 @@ class Replies:
         outcome: Outcome,
         began: float,
         length: int | None = None,
+        final: Callable[[Outcome], Outcome] | None = None,
     ) -> Reply:
         """``head`` and ``body``, and what the cache did.
 
         Args:
             began: when the request came, seconds on the proxy's clock.
             length: bytes to declare for a body that is still coming, if known.
+            final: tells what is only known once that body has come.
         """
         headers, index = head.headers, head.headers.index()
         theirs, total_s = index.get("cache-status", ""), self._clock() - began
@@ -48,10 +50,12 @@ class Replies:
             headers = headers.without(_OURS)
         if isinstance(body, bytes):
             length = len(body)
-        return Reply(Head(head.status, head.reason, headers.plus(*told)), body, length, outcome)
+        head = Head(head.status, head.reason, headers.plus(*told))
+        return Reply(head, body, length, outcome, final=final)
 
     def fail(self, error: UpstreamError, outcome: Outcome, began: float) -> Reply:
         """The reply when the upstream has none: 502, 504 or 508, and why."""
+        outcome = outcome._replace(detail=error.token)
         return self.refuse(error.status, error.token, str(error), outcome, began)
 
     def refuse(self, status: int, code: str, detail: str, outcome: Outcome, began: float) -> Reply:

@@ -152,6 +152,7 @@ class Asked:
 class Delivered:
     def __init__(self, reply: Reply, body: bytes) -> None:
         self.head, self.body, self.outcome = reply.head, body, reply.outcome
+        self.final = reply.final(reply.outcome) if reply.final else reply.outcome
 
     @property
     def status(self) -> int:
@@ -475,7 +476,7 @@ async def test_a_lookup_that_answers_after_a_flight_landed_asks_nobody():
             return found
 
         async def put(self, entry):
-            await self.inner.put(entry)
+            return await self.inner.put(entry)
 
         async def delete(self, key):
             await self.inner.delete(key)
@@ -627,3 +628,46 @@ async def test_the_longest_wait_of_a_follower_ends_with_an_answer_of_its_own():
         await p.answer_json()
         reply = await follower.reply()
         assert "collapsed=?0; detail=wait-timeout" in reply["Cache-Status"]
+
+
+async def test_what_memory_declines_is_not_said_to_be_stored():
+    async with proxy() as p:
+        asked = await p.ask()
+        await p.answer_json(ANSWER.replace(b"Four.", b"4" * 2**16))
+        reply = await asked.reply()
+        assert not reply.outcome.stored
+        assert "stored" not in reply["Cache-Status"]
+
+
+async def test_the_record_of_a_stream_tells_in_the_end_whether_it_was_stored():
+    async with proxy() as p:
+        whole, cut = await p.ask(stream=True), await p.ask("2+3?", stream=True)
+        for call, events in ((p.call(0), STREAM), (p.call(1), STREAM[:-1])):
+            call.answer(SSE)
+            call.send(*events)
+            call.end()
+        assert (await whole.reply()).final.stored
+        final = (await cut.reply()).final
+        assert (final.stored, final.detail) == (False, Why.INCOMPLETE)
+
+
+async def test_the_cause_of_an_error_is_recorded():
+    async with proxy(limits=replace(FlightLimits(), elections=0)) as p:
+        asked = await p.ask()
+        error = ConnectFailed("no such name")
+        error.token = "dns_error"
+        p.call().fail(error)
+        reply = await asked.reply()
+        assert reply.outcome.detail == "dns_error"
+        assert reply["Proxy-Status"] == "sidecache; error=dns_error"
+
+
+async def test_a_followers_timing_is_of_his_own_waiting():
+    async with proxy() as p:
+        first = await p.ask()
+        p.clock.turn(7)
+        second = await p.ask()
+        p.clock.turn(1)
+        await p.answer_json()
+        assert (await first.reply()).outcome.upstream_s == 8
+        assert (await second.reply()).outcome.upstream_s == 1

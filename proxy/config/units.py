@@ -232,7 +232,7 @@ def _origin(value: str) -> str:
     except ValueError:
         port = -1
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
-        raise ValueError("must be a URL, such as http://127.0.0.1:8000 or https://llm.example/v1")
+        raise ValueError("must be a URL, such as http://127.0.0.1:8000 or https://llm.example")
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password; use set_headers")
     if "?" in value or "#" in value:

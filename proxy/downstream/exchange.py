@@ -84,6 +84,8 @@ class Exchange:
             if isinstance(reply, Reply):
                 self._outcome = reply.outcome
                 persists = await self._send(reply, persist=not tunnel)
+                if reply.final is not None:
+                    self._outcome = reply.final(reply.outcome)
             else:
                 self._outcome = _TUNNELLED
                 await self._tunnel(reply)

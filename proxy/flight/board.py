@@ -182,13 +182,12 @@ class Flights:
         arrival = await self._ask(errand)
         try:
             flight.progress = self._clock()
-            upstream_s = flight.progress - began
             verdict, form = errand.weigh(arrival)
             if isinstance(verdict, GiveUp):
-                self._give_up(flight, Handed(arrival, verdict.why, upstream_s))
+                self._give_up(flight, Handed(arrival, verdict.why))
                 return
             flight.storable = verdict.storable
-            flight.boarding = Boarded(arrival.head, form, arrival.length, upstream_s)
+            flight.boarding = Boarded(arrival.head, form, arrival.length)
             flight.publish()
             if not flight.seats:
                 self._orphan(flight)

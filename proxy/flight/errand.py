@@ -83,7 +83,6 @@ class Boarded:
     head: Head
     form: Form | None
     length: int | None
-    upstream_s: float  # seconds from the asking to the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,6 @@ class Handed:
 
     arrival: Arrival
     why: Why
-    upstream_s: float
 
 
 @dataclass(frozen=True, slots=True)

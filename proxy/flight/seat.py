@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
 from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, UpstreamError
+from proxy.model.outcome import Outcome
 from proxy.model.query import Form
 
 if TYPE_CHECKING:
@@ -144,6 +146,13 @@ class Seat:
             else:
                 await flight.pulse.wait()
 
+    def outcome(self, told: Outcome) -> Outcome:
+        """``told`` with what became of the answer: whether it was stored, and if not why."""
+        landed = self._flight.landed
+        if landed is None:
+            return told
+        return told._replace(stored=landed.stored, detail="" if landed.stored else landed.why)
+
     def leave(self) -> None:
         """Give the seat up. Idempotent."""
         if not self._left:
@@ -158,4 +167,4 @@ class Seat:
 
 def _again(error: UpstreamError | None) -> UpstreamError:
     """A fresh copy to raise: one error told to many must not gather all their tracebacks."""
-    return BrokenReply("the call ended") if error is None else type(error)(*error.args)
+    return BrokenReply("The call ended.") if error is None else copy.copy(error)

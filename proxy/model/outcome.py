@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     ttl_s: float | None = None  # seconds of freshness left; negative when stale
     stored: bool | None = None  # None: not known yet
     collapsed: bool | None = None  # True: joined another's flight; False: tried, had to fetch
-    detail: str = ""
+    detail: str = ""  # one word more: a Why, or the kind of an error; never what a client said
     lookup_s: float = 0.0
     upstream_s: float | None = None  # seconds until the upstream's head was here
 
@@ -63,6 +63,7 @@ class Reply(NamedTuple):
     length: int | None  # bytes to declare; None: not known, chunked
     outcome: Outcome
     close: bool = False  # end the connection afterwards
+    final: Callable[[Outcome], Outcome] | None = None  # the outcome, once the body has been sent
 
 
 class Delivery(NamedTuple):

@@ -110,6 +110,8 @@ def _fields(stamp: str, record: Record) -> _Fields:
         "verdict": outcome.verdict,
         "why": outcome.why,
     }
+    if outcome.detail:
+        fields["detail"] = outcome.detail
     if outcome.dialect:
         fields["dialect"] = outcome.dialect
     if outcome.model:

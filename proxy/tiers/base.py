@@ -21,8 +21,10 @@ class Tier(Protocol):
         """
         ...
 
-    async def put(self, entry: Entry) -> None:
-        """Keep ``entry`` under its key, in place of an older one. May silently decline.
+    async def put(self, entry: Entry) -> bool:
+        """Keep ``entry`` under its key, in place of an older one; False if it is declined.
+
+        What is declined leaves no older entry in its place.
 
         Raises:
             TierError: the tier failed; nothing is stored.

@@ -88,7 +88,7 @@ class L1Memory:
         self.hits += 1
         return slot.entry
 
-    def put_now(self, entry: Entry) -> None:
+    def put_now(self, entry: Entry) -> bool:
         """As ``put``, at once."""
         now = self._clock()
         size = entry.size
@@ -99,7 +99,8 @@ class L1Memory:
             if slot is not None:  # what is superseded must not be served in place of the new
                 self._drop(slot)
                 self.replaced += 1
-        elif slot is None:
+            return False
+        if slot is None:
             self._make_room(size, now)
             slot = Slot(entry, size, dead_at)
             self._order.add(slot)
@@ -112,6 +113,7 @@ class L1Memory:
             self._wheel.add(slot)
             self.replaced += 1
             self._make_room(0, now)
+        return True
 
     def delete_now(self, key: CacheKey) -> None:
         """As ``delete``, at once."""
@@ -129,8 +131,8 @@ class L1Memory:
     async def get(self, key: CacheKey) -> Entry | None:
         return self.get_now(key)
 
-    async def put(self, entry: Entry) -> None:
-        self.put_now(entry)
+    async def put(self, entry: Entry) -> bool:
+        return self.put_now(entry)
 
     async def delete(self, key: CacheKey) -> None:
         self.delete_now(key)

@@ -53,21 +53,20 @@ class Ladder:
     async def put(self, entry: Entry, generation: int) -> bool:
         """Store ``entry`` in every tier, unless a purge came after ``generation``.
 
-        Returns whether at least one tier took it without failing. Raises nothing.
+        Returns whether at least one tier took it. Raises nothing.
         """
         taken = False
         for tier in self._tiers:
             if generation != self._generation:
                 return False
             try:
-                await tier.put(entry)
+                taken |= await tier.put(entry)
             except TierError as error:
                 self._report(tier.name, error)
                 continue
             if generation != self._generation:
                 await self._take_back(tier, entry.key)
                 return False
-            taken = True
         return taken
 
     async def clear(self) -> None:

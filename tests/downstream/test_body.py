@@ -263,12 +263,12 @@ async def test_time_the_reader_takes_does_not_count_against_the_client() -> None
     async def answer(request: Request) -> Reply:
         pieces = request.body.pieces()
         first = await anext(pieces)
-        await asyncio.sleep(0.35)  # what the reader takes: more than the client may
+        await asyncio.sleep(0.55)  # what the reader takes: more than the client may
         client_goes_on.set()
         return reply_with(b"|".join([first, *[piece async for piece in pieces]]))
 
     client_goes_on = asyncio.Event()
-    limits = Limits(body_deadline_s=0.3)
+    limits = Limits(body_deadline_s=0.5)
     async with talking(answer, limits=limits) as client:
         await client.send(LENGTH_10 + b"0123")
         await client_goes_on.wait()

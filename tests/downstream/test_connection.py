@@ -112,7 +112,7 @@ async def test_a_client_that_ends_its_side_with_its_request_hears_the_reply() ->
 
 async def test_a_client_that_takes_pieces_after_ending_its_side_is_heard_to_the_end() -> None:
     stream = Stream()
-    async with serving(stream.answer, limits=Limits(half_close_grace_s=0.2)) as stage:
+    async with serving(stream.answer, limits=Limits(half_close_grace_s=0.3)) as stage:
         async with await stage.client() as client:
             await client.send(GET)
             await client.head()
@@ -121,7 +121,7 @@ async def test_a_client_that_takes_pieces_after_ending_its_side_is_heard_to_the_
                 stream.pieces.put_nowait(b"x")
                 await client.until(b"x\r\n")
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(0.5)  # for some graces to pass in silence
+            await asyncio.sleep(0.7)  # for two graces to pass in silence
             stream.pieces.put_nowait(b"last")
             stream.pieces.put_nowait(b"")
             assert await client.rest() == b"4\r\nlast\r\n0\r\n\r\n"
@@ -233,7 +233,7 @@ async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(
 
 
 async def test_a_head_that_drips_is_408_although_it_never_stops() -> None:
-    async with serving(limits=Limits(header_deadline_s=0.1)) as stage:
+    async with serving(limits=Limits(header_deadline_s=0.3)) as stage:
         async with await stage.client() as client:
             await client.send(GET)
             await client.response()
@@ -255,13 +255,12 @@ async def test_a_head_in_pieces_is_bounded_as_a_whole() -> None:
         await client.send(b"GET / HTTP/1.1\r\n")
         for _ in range(10):
             await client.send(b"X: %b\r\n" % (b"a" * 200))
-            await asyncio.sleep(0.001)  # so that it is not read at once
         assert (await client.response()).status == 431
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not() -> None:
     waiting = Waiting()
-    limits = Limits(idle_s=0.05, header_deadline_s=0.05)
+    limits = Limits(idle_s=0.05)
     async with talking(waiting.answer, limits=limits) as client:
         await client.send(GET)
         await asyncio.sleep(0.15)  # for three idle times to pass
@@ -306,6 +305,45 @@ async def test_a_reader_that_never_takes_the_end_of_a_reply_is_cut_off_too() -> 
         await client.send(GET)
         assert not (await stage.record()).delivery.complete
         assert await client.was_reset()
+
+
+LAST_GET = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+SHORT_OF_HELD_BACK = bytes(60_000)  # the transport takes it, the small buffers of the kernel do not
+
+
+async def test_a_reader_that_leaves_the_end_of_a_whole_reply_untaken_is_cut_off() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(SHORT_OF_HELD_BACK)
+
+    limits = Limits(stall_s=0.05, send_buffer=4096)
+    async with (
+        serving(answer, limits=limits) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(LAST_GET)
+        assert (await stage.record()).delivery.complete
+        await stage.until_open(0)
+        assert await client.was_reset()
+    assert stage.server.counts.stalled == 1
+
+
+async def test_a_reader_that_takes_its_time_over_the_end_of_a_reply_gets_it() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(SHORT_OF_HELD_BACK)
+
+    limits = Limits(stall_s=0.2, send_buffer=4096, min_rate=1)
+    async with (
+        serving(answer, limits=limits) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(LAST_GET)
+        await client.head()
+        taken = 0
+        while taken < len(SHORT_OF_HELD_BACK):
+            taken += len(await client.receive())
+            await asyncio.sleep(0.02)
+        assert await client.rest() == b""
+    assert stage.server.counts.stalled == 0
 
 
 async def test_a_reader_that_is_slow_but_reads_gets_it_all() -> None:

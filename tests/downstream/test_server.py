@@ -10,14 +10,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from support.meanwhile import meanwhile
 from support.raw_client import RawClient
 from support.serving import NOON, reply_with, serving
 
+from proxy.downstream.connection import Connection
 from proxy.downstream.limits import Limits
-from proxy.downstream.server import Server
+from proxy.downstream.server import Server, _check, _Connections
+from proxy.downstream.service import DateLine, Service
+from proxy.model.errors import ConfigError
 from proxy.model.message import Request
 from proxy.model.outcome import Reply
 
@@ -53,6 +57,19 @@ def test_it_does_not_start_without_the_compiled_parser() -> None:
     assert done.returncode == 1
     assert "ConfigError" in done.stderr
     assert "its compiled parser is missing" in done.stderr
+
+
+async def test_it_does_not_start_with_other_limits_than_it_was_given() -> None:
+    def built(limits: Limits) -> Connection:
+        service = Service(hello, hello, print, limits, DateLine(lambda: NOON), "sidecache")
+        return _Connections(service)()
+
+    limits = Limits(line_bytes=100, field_bytes=200, fields=3)
+    _check(built(limits), limits)
+    with pytest.raises(ConfigError, match=r"limits are \(100, 200, 3\) in spite"):
+        _check(built(limits), Limits())
+    with pytest.raises(ConfigError, match="connections have no _buffer_paused, _drain_waiter"):
+        _check(cast("Connection", object()), limits)
 
 
 async def test_it_serves_on_a_socket_it_is_given_and_on_several_at_once() -> None:

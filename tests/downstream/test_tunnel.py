@@ -188,7 +188,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 async def test_a_tunnel_may_be_silent_for_any_time() -> None:
     far = FarSide()
-    limits = Limits(idle_s=0.03, header_deadline_s=0.03, half_close_grace_s=0.03)
+    limits = Limits(idle_s=0.03, half_close_grace_s=0.03)
     async with talking(tunnel=far.tunnel, limits=limits) as client:
         await client.send(WEBSOCKET)
         await client.head()

@@ -59,7 +59,6 @@ def record(
                 "key": CacheKey("scope-of-the-caller", CANARY.encode() * 4),
                 "age_s": 12.34567,
                 "ttl_s": -3.0,
-                "detail": CANARY,
                 **outcome,
             }  # type: ignore[arg-type] # the fields of an Outcome
         ),
@@ -120,12 +119,13 @@ def test_a_request_is_one_line_of_json() -> None:
 def test_a_request_that_went_to_the_backend_says_what_became_of_it() -> None:
     broken = record(
         delivery=Delivery(200, 5, False, 2.0, "BrokenReply"),
-        verdict=Verdict.MISS, why=Why.UNSEEN, tier="", age_s=None, ttl_s=None, stored=True,
-        collapsed=False, upstream_s=1.25,
+        verdict=Verdict.MISS, why=Why.UNSEEN, tier="", age_s=None, ttl_s=None, stored=False,
+        collapsed=False, upstream_s=1.25, detail="incomplete",
     )  # fmt: skip
     fields = orjson.loads(lines_of(broken)[0])
     assert (fields["verdict"], fields["why"]) == ("MISS", "uri-miss")
-    assert (fields["stored"], fields["collapsed"]) == (True, False)
+    assert (fields["stored"], fields["collapsed"]) == (False, False)
+    assert fields["detail"] == "incomplete"
     assert (fields["upstream_ms"], fields["duration_ms"]) == (1250.0, 2000.0)
     assert (fields["complete"], fields["error"]) == (False, "BrokenReply")
     assert not {"tier", "age_s", "ttl_s"} & fields.keys()

@@ -82,8 +82,11 @@ class RawClient:
         self._sock.shutdown(socket.SHUT_WR)
 
     async def send(self, data: bytes) -> None:
+        """Send it all, and let a server on the same loop read it before anything else is sent."""
         async with asyncio.timeout(self._limit_s):
             await asyncio.get_running_loop().sock_sendall(self._sock, data)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def receive(self) -> bytes:
         """Some bytes; b"" at a clean end. Raises ConnectionResetError."""

@@ -38,10 +38,11 @@ class CrankedTier:
         await self._called("get")
         return self.kept.get(key.digest)
 
-    async def put(self, entry: Entry) -> None:
+    async def put(self, entry: Entry) -> bool:
         if "put" not in self.failing:
             self.kept[entry.key.digest] = entry
         await self._called("put")
+        return True
 
     async def delete(self, key: CacheKey) -> None:
         if "delete" not in self.failing:
