@@ -9,7 +9,7 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from proxy.downstream.request import Origin, read_request
+from proxy.downstream.request import Origin, read_request, unread_request
 from proxy.downstream.respond import GONE_STATUS, Opening, Progress, close_body
 from proxy.downstream.service import Service
 from proxy.downstream.tunnel import RawLine, splice
@@ -63,27 +63,29 @@ class Exchange:
         self._progress = Progress()
 
     async def run(self) -> bool:
-        """Answer it; whether another request may follow on the connection.
+        """Answer it, and record it, once, however it ends.
 
-        It is recorded once, however it ends, unless it is refused before anybody has seen it.
+        Returns whether another request may follow on the connection.
         """
         service, line, progress = self._service, self._line, self._progress
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        refusal: Reply | None = None
+        tunnel = persists = False
         try:
             request, tunnel = read_request(
                 self._message, self._stream, line.origin, service.limits, self._invite
             )
+            service.counts.requests += 1
         except RequestError as error:
+            request = unread_request(self._message, line.origin)
+            refusal = self._refusal(error)
             service.counts.refused += 1
-            return await self._send(self._refusal(error), persist=False)
-        service.counts.requests += 1
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        persists = False
         try:
-            reply = await self._reply(request, tunnel=tunnel)
+            reply = refusal or await self._reply(request, tunnel=tunnel)
             if isinstance(reply, Reply):
                 self._outcome = reply.outcome
-                persists = await self._send(reply, persist=not tunnel)
+                persists = await self._send(reply, persist=not tunnel and refusal is None)
                 if reply.final is not None:
                     self._outcome = reply.final(reply.outcome)
             else:

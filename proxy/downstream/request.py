@@ -85,6 +85,15 @@ def read_request(
     return request, tunnel
 
 
+def unread_request(message: RawRequestMessage, origin: Origin) -> Request:
+    """A request that is refused, for the record only: its path is as it came, or else "/"."""
+    path, _, query = message.path.partition("?")
+    headers = Headers(message.headers.items())
+    if not path.startswith("/"):
+        path, query = "/", ""
+    return Request(message.method, path, query, headers, NO_BODY, origin.peer, origin.scheme)
+
+
 def _body(
     message: RawRequestMessage,
     stream: StreamReader,

@@ -35,7 +35,7 @@ class Server:
         answer: the life of a request. May raise RequestError and UpstreamError; anything else is a
             bug: the client gets 500, and it is logged and counted.
         tunnel: the same for requests to switch protocols; a Duplex is spliced with the client.
-        record: told of every request that was not refused unseen, once, when it is over.
+        record: told of every request that could be parsed, once, when it is over.
         clock: seconds since the epoch, for ``Date``.
         pseudonym: how this proxy calls itself in its own errors.
     """

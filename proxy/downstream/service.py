@@ -38,7 +38,7 @@ class Counts:
         self.requests = 0  # that were answered or tunnelled
         self.tunnels = 0  # requests that switched protocols
         self.malformed = 0  # what the parser would not have
-        self.refused = 0  # requests that were parsed, but must not be processed
+        self.refused = 0  # requests that were parsed, but must not be answered
         self.hang_ups = 0  # clients that left before their reply was whole
         self.stalled = 0  # clients cut off because they did not read
         self.bugs = 0  # exceptions nobody foresaw

@@ -179,7 +179,7 @@ upstreams:
     assert faults_of(file) == [
         (
             "upstreams.0.url (line 2): must be a URL, such as http://127.0.0.1:8000 or "
-            'https://llm.example/v1; given: "ftp://a"'
+            'https://llm.example; given: "ftp://a"'
         ),
         'upstreams.2.prefix (line 4): "/b/" is also the prefix of another backend',
         'upstreams.3.id (line 5): "b" is also the name of another backend; give each an `id`',

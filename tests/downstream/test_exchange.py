@@ -96,13 +96,32 @@ async def test_a_bug_becomes_500_and_is_logged_without_what_it_choked_on(
     assert secret not in caplog.text
 
 
-async def test_a_request_that_is_refused_unseen_is_counted_but_not_recorded() -> None:
+@pytest.mark.parametrize(
+    ("target", "path"), [(b"//a?b", "//a"), (b"ftp://a/b", "/"), (b"/a?b#c", "/a")]
+)
+async def test_a_request_that_is_refused_unseen_is_recorded_and_counted_as_such(
+    target: bytes, path: str
+) -> None:
     async with serving() as stage, await stage.client() as client:
-        await client.send(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+        await client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+        assert (await client.response()).status == 400
+        record = await stage.record()
+        assert stage.no_more_records()
+    assert (record.request.method, record.request.path) == ("GET", path)
+    assert record.outcome.why is Why.BAD_REQUEST
+    assert (record.delivery.status, record.delivery.complete) == (400, True)
+    counts = stage.server.counts
+    assert (counts.refused, counts.requests, counts.malformed) == (1, 0, 0)
+    assert not stage.requests
+
+
+async def test_what_could_not_be_parsed_is_counted_and_not_recorded() -> None:
+    async with serving() as stage, await stage.client() as client:
+        await client.send(b"nonsense\r\n\r\n")
         assert (await client.response()).status == 400
         assert stage.no_more_records()
     counts = stage.server.counts
-    assert (counts.refused, counts.requests, counts.malformed) == (1, 0, 0)
+    assert (counts.refused, counts.requests, counts.malformed) == (0, 0, 1)
 
 
 async def test_what_goes_wrong_in_recording_does_not_concern_the_client(
