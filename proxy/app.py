@@ -37,6 +37,7 @@ from proxy.observe.sink import Sink
 from proxy.policy import Policy, Terms
 from proxy.policy import Rule as PolicyRule
 from proxy.question import Rooms
+from proxy.reader import Reader
 from proxy.reply import Replies
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
@@ -174,8 +175,8 @@ async def _serve(settings: Settings, sink: Sink, announce: Callable[[Sidecache],
 def _keep_survivors(phase: str, info: dict[str, int]) -> None:
     """After a full garbage collection: what survived it need not be looked at by the next.
 
-    Entries live long and hold no cycles; looking at 100,000 of them takes 200 ms in which nothing is
-    answered.
+    Entries live long and hold no cycles; looking at 100,000 of them takes 200 ms in which nothing
+    is answered.
     """
     if phase == "stop" and info["generation"] == 2:  # noqa: PLR2004 - the oldest there is
         gc.freeze()
@@ -225,7 +226,7 @@ def _lifecycle(settings: Settings, routes: Routes, ladder: Ladder, flights: Flig
     return Lifecycle(
         upstreams=routes,
         dialects=[dialect],
-        keys=keys,
+        reader=Reader(keys, policy),
         flights=flights,
         rooms=rooms,
         replies=Replies(settings.pseudonym, time.monotonic),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qsl
@@ -62,6 +63,7 @@ INERT_PREFIXES: Final = (
 _PLAIN_ACCEPT: Final = frozenset(
     {"*/*", "application/*", "application/json", "text/event-stream", "text/plain"}
 )
+_MAY_SAY_NOTHING: Final = frozenset({"accept", "accept-language", "content-type"})
 _ADMITS_JSON: Final = frozenset({"*/*", "application/*", "application/json"})
 
 # Names come from clients. Bounds, not tunings: together they are a bound in bytes.
@@ -188,9 +190,7 @@ class KeyRules:
                 if part:
                     fields.append((name, part))
                 continue
-            if (name == "accept" and _is_plain_accept(index[name])) or (
-                name == "content-type" and _is_json(index[name])
-            ):
+            if name in _MAY_SAY_NOTHING and _says_nothing(name, index[name]):
                 continue
             fields.append((name, value))
         return fields
@@ -252,6 +252,14 @@ def _keyed_baggage(value: str) -> str:
     """``value`` less what Sentry adds to every request, which is trace context."""
     members = (member.strip(" \t") for member in value.split(","))
     return ",".join(member for member in members if not member.startswith("sentry-"))
+
+
+@lru_cache(maxsize=256)
+def _says_nothing(name: str, value: str) -> bool:
+    """Whether an API client that sends this header says no more than one that leaves it out."""
+    if name == "accept":
+        return _is_plain_accept(value)
+    return _is_json(value) if name == "content-type" else value.strip(" \t") == "*"
 
 
 def _is_plain_accept(value: str) -> bool:

@@ -15,7 +15,6 @@ from typing import Final
 
 from proxy.dialects.base import Dialect, Relay, Sieve
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
-from proxy.key import KeyRules
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import LoopDetected, UpstreamError
 from proxy.model.message import (
@@ -29,9 +28,9 @@ from proxy.model.message import (
     Upstreams,
 )
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
-from proxy.model.query import Refusal
-from proxy.policy import FAILING, judge, refuse
+from proxy.policy import FAILING, judge
 from proxy.question import Question, Rooms
+from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
 from proxy.wire import frames
 from proxy.wire.headers import passed_before
@@ -61,7 +60,7 @@ class Lifecycle:
         *,
         upstreams: Upstreams,
         dialects: Sequence[Dialect],
-        keys: KeyRules,
+        reader: Reader,
         flights: Flights,
         rooms: Rooms,
         replies: Replies,
@@ -70,7 +69,7 @@ class Lifecycle:
     ) -> None:
         self._upstreams = upstreams
         self._dialects = tuple(dialects)
-        self._keys = keys
+        self._reader = reader
         self._flights = flights
         self._rooms = rooms
         self._replies = replies
@@ -94,20 +93,14 @@ class Lifecycle:
         body = await request.body.whole(self._bounds.request_bytes)
         if body is None:
             return await self._pass_on(request, upstream, request.body, Why.TOO_LARGE, began)
-        query = dialect.read(request.headers, body)
-        if isinstance(query, Refusal):
-            return await self._pass_on(request, upstream, body, query.why, began)
-        terms = self._rooms.policy.terms(request.path, query.model)
-        if (bypass := refuse(query, terms)) is not None:
-            return await self._pass_on(request, upstream, query.forward, bypass.why, began)
+        asked = self._reader.read(request, body, dialect, upstream.id)
+        if isinstance(asked, Passed):
+            return await self._pass_on(request, upstream, asked.body, asked.why, began)
 
-        key = self._keys.key_of(request, query, upstream.id)
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
-        question = Question(
-            self._rooms, request, upstream, dialect, query, terms, key, generation, began
-        )
-        found = await self._rooms.ladder.get(key)
-        match judge(found.entry, found.tier, query.controls, self._rooms.clock()):
+        question = Question(self._rooms, request, upstream, dialect, *asked, generation, began)
+        found = await self._rooms.ladder.get(asked.key)
+        match judge(found.entry, found.tier, asked.query.controls, self._rooms.clock()):
             case Hit() as hit if (reply := self._replay(question, hit)) is not None:
                 if hit.why is Why.SWR:
                     self._flights.refresh(question)
@@ -145,7 +138,7 @@ class Lifecycle:
         head, body = retyped(entry.head, rendered.content_type), rendered.body
         if self._bounds.replay_pause and question.query.form.stream:
             paced = _paced(body, self._bounds.replay_pause)
-            return self._replies.write(head, paced, outcome, question.began, len(body))
+            return self._replies.write(head, paced, outcome, question.began, length=len(body))
         return self._replies.write(head, body, outcome, question.began)
 
     def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
@@ -222,7 +215,9 @@ class Lifecycle:
         if how is Relay.FILTERED:
             pieces, length = _sieved(pieces, question.dialect.sieve(wanted)), None
         body = _Coming(pieces, seat.leave)
-        return self._replies.write(head, body, outcome, question.began, length, seat.outcome)
+        return self._replies.write(
+            head, body, outcome, question.began, length=length, final=seat.outcome
+        )
 
     def _whole(
         self, question: Question, boarded: Boarded, landed: Landed, how: Relay, outcome: Outcome
@@ -280,13 +275,19 @@ class Lifecycle:
             upstream_s=self._rooms.clock() - asked,
         )
         return self._replies.write(
-            arrival.head, _Coming(arrival.chunks(), arrival.close), outcome, began, arrival.length
+            arrival.head,
+            _Coming(arrival.chunks(), arrival.close),
+            outcome,
+            began,
+            length=arrival.length,
         )
 
     def _relay(
         self, question: Question, arrival: Arrival, body: AsyncIterator[bytes], outcome: Outcome
     ) -> Reply:
-        return self._replies.write(arrival.head, body, outcome, question.began, arrival.length)
+        return self._replies.write(
+            arrival.head, body, outcome, question.began, length=arrival.length
+        )
 
     async def tunnel(self, request: Request) -> Duplex | Reply:
         """The two-way connection an Upgrade request asks for, or the upstream's refusal."""
@@ -306,7 +307,11 @@ class Lifecycle:
         if isinstance(opened, Duplex):
             return opened
         return self._replies.write(
-            opened.head, _Coming(opened.chunks(), opened.close), outcome, began, opened.length
+            opened.head,
+            _Coming(opened.chunks(), opened.close),
+            outcome,
+            began,
+            length=opened.length,
         )
 
     # -- replies of our own -------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Replies:
         body: bytes | AsyncIterator[bytes],
         outcome: Outcome,
         began: float,
+        *,
         length: int | None = None,
         final: Callable[[Outcome], Outcome] | None = None,
     ) -> Reply:

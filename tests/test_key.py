@@ -317,7 +317,7 @@ INERT = [
 
 @pytest.mark.parametrize("name", KEYED)
 def test_a_header_that_may_change_the_answer_changes_the_key(name: str) -> None:
-    values = ["", "1", "2", "1 ", "\xe9", raw(b"\xff"), raw(b"\xfe")]
+    values = ["", "1", "2", "1 ", "application/json", "*/*", "\xe9", raw(b"\xff"), raw(b"\xfe")]
     keys = {key((name, value)).digest for value in values}
     assert len({key().digest, *keys}) == len(values) + 1
     assert not RULES.is_inert(name.lower())
@@ -471,6 +471,12 @@ def test_a_body_that_is_called_anything_else_is_another_question(value: str) -> 
     assert key(("Content-Type", value)) != PLAIN
 
 
+def test_to_speak_any_language_says_nothing() -> None:
+    assert key(("Accept-Language", "*")) == PLAIN
+    for value in ("de", "*, de", "de, *;q=0.5", "*;q=0", ""):
+        assert key(("Accept-Language", value)) != PLAIN
+
+
 def test_several_content_types_are_no_json() -> None:
     one, other = ("Content-Type", "application/json"), ("Content-Type", "text/plain")
     assert len({k.digest for k in (key(), key(other), key(one, other), key(other, one))}) == 4
@@ -534,6 +540,12 @@ def test_callers_with_different_credentials_share_nothing(
 ) -> None:
     assert key(*one).scope != key(*other).scope
     assert key(*one).digest != key(*other).digest
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"])
+def test_every_header_that_may_hold_a_credential_makes_a_scope(name: str) -> None:
+    assert key((name, "a")).scope not in {"anon", key((name, "b")).scope}
+    assert key((name, "a"), rules=SHARED) == key(rules=SHARED)
 
 
 def test_one_caller_has_one_scope_however_the_names_are_spelled() -> None:

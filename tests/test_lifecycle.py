@@ -21,6 +21,7 @@ from proxy.model.message import Head, Headers, Request
 from proxy.model.outcome import Reply, Verdict
 from proxy.policy import Policy, Terms
 from proxy.question import Rooms
+from proxy.reader import Reader
 from proxy.reply import Replies
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
@@ -90,7 +91,7 @@ class Proxy:
         self.lifecycle = Lifecycle(
             upstreams=self.crank,
             dialects=[OpenAIChat()],
-            keys=keys,
+            reader=Reader(keys, policy),
             flights=self.flights,
             rooms=rooms,
             replies=Replies("sidecache", self.clock),

@@ -353,7 +353,7 @@ def test_of_several_ages_the_first_counts() -> None:
 POLICY = Policy(
     Terms(max_entry=100),
     inert_cookies=frozenset({"__cf_bm"}),
-    is_inert=frozenset({"user-agent", "x-request-id"}).__contains__,
+    is_inert=frozenset({"user-agent", "x-request-id", "accept-encoding"}).__contains__,
 )
 KEPT = Share(storable=True)
 SHARED = Share(storable=False, why=Why.STATUS)
@@ -466,6 +466,7 @@ def test_by_default_every_header_is_in_the_key_so_only_a_star_varies() -> None:
 
 
 def test_failures_that_a_stale_answer_may_stand_in_for_are_shared() -> None:
+    assert {429, 500, 502, 503, 504} == FAILING
     assert all(weighed(status=status) == SHARED for status in FAILING)
 
 
@@ -585,7 +586,7 @@ PERSONAL = [
     "x-ratelimit-limit-tokens", "RateLimit-Reset", "anthropic-ratelimit-requests-remaining",
     "OpenAI-Organization", "OpenAI-Project", "anthropic-organization-id", "Authentication-Info",
     "x-litellm-key-spend", "X-Kong-Request-Id", "mistral-correlation-id", "X-B3-TraceId",
-    "x-client-request-id", "x-datadog-trace-id", "x-ds-trace-id",
+    "x-client-request-id", "x-datadog-sampling-priority", "x-ds-trace-id",
 ]  # fmt: skip
 COMMON = [
     "Content-Type", "Date", "Server", "ETag", "Last-Modified", "Cache-Control", "Vary",

@@ -59,7 +59,7 @@ class OpenAIChat:
         self._state = tuple(name for name in _STATE if name not in inert)
         self._keep = Keep(store_truncated, store_tool_calls, finished)
         self._json_without_usage = json_without_usage
-        self._recent: Recent[Query] = Recent(_RECENT_BYTES)
+        self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/completions")  # and so /chat/completions
@@ -82,7 +82,7 @@ class OpenAIChat:
             if isinstance(said, Refusal):
                 return said
             query = said
-            self._recent.put(body, query, len(query.canonical))
+            self._recent.put(body, query, len(body) + len(query.canonical))
         controls = controls_from_headers(headers)
         if controls is not UNASKED:
             query = query._replace(controls=merge(controls, query.controls))

@@ -61,7 +61,7 @@ def read_request(
     if message.method in _NOT_SERVED:
         raise RequestError(501, f"{message.method} is not served here.")
     # Names as they were spelled; those in message.headers are the parser's own.
-    names = [name.decode() for name, _ in message.raw_headers]
+    names = [_SPELLED.get(name) or _spelled(name) for name, _ in message.raw_headers]
     headers = Headers(zip(names, message.headers.values(), strict=True))
     index = headers.index()
     target = read_target(message.method, message.path)
@@ -92,6 +92,22 @@ def unread_request(message: RawRequestMessage, origin: Origin) -> Request:
     if not path.startswith("/"):
         path, query = "/", ""
     return Request(message.method, path, query, headers, NO_BODY, origin.peer, origin.scheme)
+
+
+# Names as texts, by their bytes. The same few come again and again, and a text that was made and
+# hashed before is neither made nor hashed anew. Bounded, because names come from clients.
+_SPELLED: dict[bytes, str] = {}
+_MOST_NAMES: Final = 4096
+_LONGEST_NAME: Final = 64
+
+
+def _spelled(name: bytes) -> str:
+    text = name.decode()
+    if len(name) <= _LONGEST_NAME:
+        if len(_SPELLED) >= _MOST_NAMES:
+            _SPELLED.clear()
+        _SPELLED[name] = text
+    return text
 
 
 def _body(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 
 class Headers:
@@ -37,7 +37,7 @@ class Headers:
         if index is None:
             index = {}
             for name, value in self.pairs:
-                lower = name.lower()
+                lower = _LOWER.get(name) or _lower(name)
                 index[lower] = f"{index[lower]}, {value}" if lower in index else value
             self._index = index
         return index
@@ -68,6 +68,22 @@ class Headers:
     def __repr__(self) -> str:
         # Values may be secrets; names never are.
         return f"Headers({', '.join(name for name, _ in self.pairs)})"
+
+
+# The lower case of names met so far. The same few come again and again, and a text that was hashed
+# before is not hashed anew. Names come from clients: these bounds keep them from filling memory.
+_LOWER: dict[str, str] = {}
+_MOST_NAMES: Final = 4096
+_LONGEST_NAME: Final = 64
+
+
+def _lower(name: str) -> str:
+    lower = name.lower()
+    if len(name) <= _LONGEST_NAME:
+        if len(_LOWER) >= _MOST_NAMES:
+            _LOWER.clear()
+        _LOWER[name] = lower
+    return lower
 
 
 class Body(Protocol):

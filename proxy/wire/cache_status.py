@@ -11,6 +11,7 @@ last member is the cache nearest to the client, so ours goes behind it into one 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import floor
 
 from proxy.model.decision import Why
@@ -26,6 +27,11 @@ _SELF_EVIDENT = frozenset(
 )
 
 
+# Made once: on the way of every hit, even reading an enum's value counts.
+_X_CACHE = {verdict: ("X-Cache", verdict.value) for verdict in Verdict}
+_X_CACHE_REASON = {why: ("X-Cache-Reason", why.value) for why in Why}
+
+
 def fields(
     outcome: Outcome, upstream_cache_status: str, *, name: str = "sidecache", total_s: float
 ) -> tuple[tuple[str, str], ...]:
@@ -39,7 +45,7 @@ def fields(
         total_s: seconds from the request's arrival until its head goes out.
     """
     verdict = outcome.verdict
-    told = [("X-Cache", verdict.value), ("X-Cache-Reason", outcome.why.value)]
+    told = [_X_CACHE[verdict], _X_CACHE_REASON[outcome.why]]
     status = _member(outcome, name)
     if status and upstream_cache_status:
         status = f"{upstream_cache_status}, {status}"
@@ -98,6 +104,7 @@ def _implied_detail(outcome: Outcome) -> str:
     return ""
 
 
+@lru_cache(maxsize=256)
 def item(text: str) -> str:
     """``text`` as a Token where it is one, else as a String (RFC 9651, sections 3.3.3, 3.3.4).
 

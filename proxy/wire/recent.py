@@ -1,22 +1,20 @@
-"""What was worked out lately for equal bytes.
-
-Real callers repeat themselves to the byte: the same client library spells the same question in the
-same way. What follows from the bytes alone need then not be worked out again.
-"""
+"""What was worked out lately, by what it follows from."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
-_OVERHEAD = 600  # bytes an entry costs besides its key and value, about
+_OVERHEAD = 600  # bytes an entry costs besides what ``put`` is told, about
 _LARGEST_SHARE = 64  # what takes more than this share of the bound would push out too many others
 
 
-class Recent(Generic[T]):
-    """Values by the bytes they follow from, the least recently used forgotten first.
+class Recent(Generic[K, V]):
+    """Values by what they follow from, the least recently used forgotten first.
 
     Args:
         max_bytes: what all of it may take, overhead included.
@@ -26,9 +24,9 @@ class Recent(Generic[T]):
         self._max_bytes = max_bytes
         self._largest = max_bytes // _LARGEST_SHARE
         self._bytes = 0
-        self._values: OrderedDict[bytes, tuple[T, int]] = OrderedDict()
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
-    def get(self, key: bytes) -> T | None:
+    def get(self, key: K) -> V | None:
         """What was put for ``key``, if it is still known."""
         known = self._values.get(key)
         if known is None:
@@ -36,9 +34,9 @@ class Recent(Generic[T]):
         self._values.move_to_end(key)
         return known[0]
 
-    def put(self, key: bytes, value: T, size: int) -> None:
-        """Remember ``value``, which takes ``size`` bytes, unless that is too much."""
-        size += len(key) + _OVERHEAD
+    def put(self, key: K, value: V, size: int) -> None:
+        """Remember ``value``, unless that is too much; ``size`` bytes is what both take."""
+        size += _OVERHEAD
         if size > self._largest or key in self._values:
             return
         self._values[key] = (value, size)

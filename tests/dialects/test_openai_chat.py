@@ -157,7 +157,7 @@ def test_spelling_is_not_part_of_the_question(more: Json, shuffler: Random) -> N
     shuffler.shuffle(members)
     respelt = json.dumps(dict(members), indent=2, ensure_ascii=False).encode()
     assert asked(respelt).canonical == query.canonical
-    assert asked(respelt).forward is respelt
+    assert asked(respelt).forward == respelt
 
 
 @unhurried

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,23 @@ def test_an_empty_field_is_there() -> None:
     headers = Headers([("X-Empty", ""), ("X-Empty", "")])
     assert "x-empty" in headers
     assert headers.get("x-empty", "default") == ", "
+
+
+@pytest.mark.parametrize("length", [20, 64, 65, 8000])
+def test_names_that_clients_make_up_are_found_and_not_remembered_without_bound(length: int) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100):
+            names = [f"X-{number}-{n}-".ljust(length, "Y") for n in range(100)]
+            headers = Headers((name, name) for name in names)
+            assert all(headers.get(name.lower()) == name for name in names)
+        del names, headers
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2 * 2**20
+    assert MIXED.without(frozenset({"accept"})).get("x-two") == "1, 2"
 
 
 def test_order_and_spelling_stay_as_they_came() -> None:

@@ -1,0 +1,68 @@
+"""From a request to what it asks: the question, the terms it is under, and its key.
+
+All three follow from the bytes of the request. Real callers repeat themselves to the byte, so what
+was worked out lately is remembered; requests that are equal only in meaning are read again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from proxy.dialects.base import Dialect
+from proxy.key import KeyRules
+from proxy.model.decision import Why
+from proxy.model.entry import CacheKey
+from proxy.model.message import Request
+from proxy.model.query import Query, Refusal
+from proxy.policy import Policy, Terms, refuse
+from proxy.wire.recent import Recent
+
+_RECENT_BYTES: Final = 4 * 2**20
+_FIELD: Final = 150  # bytes a header field takes, about
+
+
+class Asked(NamedTuple):
+    """A question that may be answered from the cache."""
+
+    query: Query
+    terms: Terms
+    key: CacheKey
+
+
+class Passed(NamedTuple):
+    """Not to be answered from the cache; ``body`` is what is to be sent upstream."""
+
+    why: Why
+    body: bytes
+
+
+class Reader:
+    """Reads requests; what it finds depends on nothing but the request and the rules given here."""
+
+    def __init__(self, keys: KeyRules, policy: Policy) -> None:
+        self._keys = keys
+        self._policy = policy
+        self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
+
+    def read(
+        self, request: Request, body: bytes, dialect: Dialect, upstream: str
+    ) -> Asked | Passed:
+        """What ``request`` with ``body`` asks of ``upstream`` (an id), or why it is passed on."""
+        headers = request.headers.pairs
+        seen = (request.method, request.path, request.query_string, headers, body)
+        said = self._recent.get(seen)
+        if said is None:
+            said = self._work_out(request, body, dialect, upstream)
+            self._recent.put(seen, said, 2 * len(body) + _FIELD * len(headers))
+        return said
+
+    def _work_out(
+        self, request: Request, body: bytes, dialect: Dialect, upstream: str
+    ) -> Asked | Passed:
+        query = dialect.read(request.headers, body)
+        if isinstance(query, Refusal):
+            return Passed(query.why, body)
+        terms = self._policy.terms(request.path, query.model)
+        if (bypass := refuse(query, terms)) is not None:
+            return Passed(bypass.why, query.forward)
+        return Asked(query, terms, self._keys.key_of(request, query, upstream))
