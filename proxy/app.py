@@ -215,6 +215,7 @@ def _lifecycle(settings: Settings, routes: Routes, ladder: Ladder, flights: Flig
         tuple(_rule(rule) for rule in cache.rules),
         inert_cookies=frozenset(cache.inert_cookies),
         is_inert=keys.is_inert,
+        own_scopes=cache.scope.by == "credential",
     )
     dialect = OpenAIChat(
         inert=frozenset(cache.inert_fields),

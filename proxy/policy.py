@@ -19,6 +19,8 @@ FAILING: Final = frozenset({429, 500, 502, 503, 504})
 # Errors that are about who asks, or about headers the key leaves out: another may be answered.
 _FOR_ONE: Final = frozenset({401, 402, 403, 407, 431})
 
+_TARGETED: Final = frozenset({"cdn-cache-control", "sidecache-cache-control"})
+
 # What belongs to one delivery or one account and must reach nobody else.
 _PERSONAL: Final = frozenset(
     {
@@ -84,6 +86,8 @@ class Policy:
         inert_cookies: cookies that never matter to an answer; a reply may set them and still be
             kept, without them.
         is_inert: whether a request header (lower case) is left out of the key.
+        own_scopes: whether every caller has a scope of his own, so that nobody else is ever given
+            what was stored for him: what RFC 9111, section 5.2.2.7, calls a private cache.
     """
 
     def __init__(
@@ -93,11 +97,13 @@ class Policy:
         *,
         inert_cookies: frozenset[str] = frozenset(),
         is_inert: Callable[[str], bool] = lambda _name: False,
+        own_scopes: bool = True,
     ) -> None:
         self._default = default
         self._rules = [(rule.path, rule.model, rule.changes()) for rule in rules]
         self._inert_cookies = inert_cookies
         self._is_inert = is_inert
+        self._own_scopes = own_scopes
 
     def terms(self, path: str, model: str) -> Terms:
         """What holds for ``model`` at ``path``."""
@@ -111,7 +117,8 @@ class Policy:
         """Who may have the response that begins with ``head``; decided once, before its body.
 
         Errors are shared with all who wait, so that they do not ask in turn, and never kept. What
-        the backend marks as private or ``no-store`` is neither, whether it is obeyed or not.
+        the backend marks as private is shared and kept where every caller has a scope of his own,
+        and not otherwise; the rest of its Cache-Control counts where it is obeyed.
         """
         if head.status in _FOR_ONE:
             return GiveUp(Why.STATUS)
@@ -128,7 +135,9 @@ class Policy:
         if self._varies(head.headers):
             return GiveUp(Why.VARY)
         refusal = response_lifetime(head.headers).refusal
-        if refusal is not None and (terms.obey_response or refusal is not Why.NO_CACHE):
+        if refusal is not None and (
+            _obeys(terms, head.headers) or (refusal is Why.PRIVATE and not self._own_scopes)
+        ):
             return GiveUp(refusal)
         if length is not None and length > terms.max_entry:
             return GiveUp(Why.TOO_LARGE)
@@ -200,7 +209,7 @@ def lifetime(head: Head, controls: Controls, terms: Terms, dice: float) -> Lifet
     """
     ttl = terms.ttl if controls.ttl is None else min(controls.ttl, terms.max_ttl)
     revalidate, on_error = terms.stale_while_revalidate, terms.stale_if_error
-    if terms.obey_response:
+    if _obeys(terms, head.headers):
         told = response_lifetime(head.headers)
         if told.ttl is not None:
             ttl = told.ttl if controls.ttl is None else min(ttl, told.ttl)
@@ -210,7 +219,17 @@ def lifetime(head: Head, controls: Controls, terms: Terms, dice: float) -> Lifet
             on_error = told.stale_if_error
         if told.must_revalidate:
             revalidate = on_error = 0.0
+    if controls.ttl is not None:
+        revalidate = 0.0  # who says how old an answer may be means it while a fresh one can be had
     return Lifetime(ttl * (1.0 - terms.jitter * dice), revalidate, on_error)
+
+
+def _obeys(terms: Terms, headers: Headers) -> bool:
+    """Whether the backend's word counts: by the terms, or because it speaks to caches like this.
+
+    RFC 9213: a targeted field is written for caches on purpose, and not out of habit.
+    """
+    return terms.obey_response or not _TARGETED.isdisjoint(headers.index())
 
 
 def initial_age(headers: Headers) -> float:

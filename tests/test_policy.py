@@ -294,13 +294,13 @@ def test_a_backend_that_is_not_obeyed_sets_nothing() -> None:
     ("head", "wish", "expected"),
     [
         (OK, None, Lifetime(100.0, 10.0, 20.0)),
-        (OK, 5.0, Lifetime(5.0, 10.0, 20.0)),
+        (OK, 5.0, Lifetime(5.0, 0.0, 20.0)),
         (said("public"), None, Lifetime(100.0, 10.0, 20.0)),
         (said("max-age=7"), None, Lifetime(7.0, 10.0, 20.0)),
-        (said("max-age=7"), 5.0, Lifetime(5.0, 10.0, 20.0)),
-        (said("max-age=7"), 500.0, Lifetime(7.0, 10.0, 20.0)),
+        (said("max-age=7"), 5.0, Lifetime(5.0, 0.0, 20.0)),
+        (said("max-age=7"), 500.0, Lifetime(7.0, 0.0, 20.0)),
         (said("max-age=5000"), None, Lifetime(5000.0, 10.0, 20.0)),
-        (said("max-age=5000"), 5000.0, Lifetime(1000.0, 10.0, 20.0)),
+        (said("max-age=5000"), 5000.0, Lifetime(1000.0, 0.0, 20.0)),
         (said("max-age=0"), None, Lifetime(0.0, 10.0, 20.0)),
         (said("max-age=x"), None, Lifetime(0.0, 10.0, 20.0)),
         (said("max-age=7, stale-while-revalidate=8"), None, Lifetime(7.0, 8.0, 20.0)),
@@ -365,9 +365,10 @@ def weighed(
     length: int | None = None,
     form: Form | None = JSON,
     obey: bool = False,
+    policy: Policy = POLICY,
 ) -> HeadVerdict:
     head = Head(status, "", Headers(headers))
-    return POLICY.weigh(head, length, form, Terms(max_entry=100, obey_response=obey))
+    return policy.weigh(head, length, form, Terms(max_entry=100, obey_response=obey))
 
 
 @pytest.mark.parametrize("length", [None, 0, 100])
@@ -424,13 +425,13 @@ def test_an_answer_that_is_not_the_same_to_all_is_for_nobody_else(
 
 
 @pytest.mark.parametrize(
-    ("cache_control", "unasked", "obeyed"),
+    ("cache_control", "shared", "obeyed"),
     [
-        ("no-store", Why.NO_STORE, Why.NO_STORE),
+        ("no-store", None, Why.NO_STORE),
         ("private", Why.PRIVATE, Why.PRIVATE),
         ("Private, max-age=60", Why.PRIVATE, Why.PRIVATE),
         ('private="x-id"', Why.PRIVATE, Why.PRIVATE),
-        ("no-cache, no-store", Why.NO_STORE, Why.NO_STORE),
+        ("no-cache, no-store", None, Why.NO_STORE),
         ("no-cache", None, Why.NO_CACHE),
         ("no-cache, must-revalidate", None, Why.NO_CACHE),
         ("max-age=0", None, None),
@@ -439,11 +440,13 @@ def test_an_answer_that_is_not_the_same_to_all_is_for_nobody_else(
         ("", None, None),
     ],
 )
-def test_what_the_backend_keeps_to_one_caller_is_never_kept_and_habits_only_if_obeyed(
-    cache_control: str, unasked: Why | None, obeyed: Why | None
+def test_a_backends_habits_count_if_obeyed_and_private_also_where_callers_share(
+    cache_control: str, shared: Why | None, obeyed: Why | None
 ) -> None:
     field = ("Cache-Control", cache_control)
-    assert weighed(field) == (KEPT if unasked is None else GiveUp(unasked))
+    assert weighed(field) == KEPT
+    sharing = Policy(Terms(), own_scopes=False)
+    assert weighed(field, policy=sharing) == (KEPT if shared is None else GiveUp(shared))
     assert weighed(field, obey=True) == (KEPT if obeyed is None else GiveUp(obeyed))
 
 

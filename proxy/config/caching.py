@@ -158,8 +158,8 @@ class Cache(Section):
     obey_upstream_cache_control: bool = Field(
         default=False,
         description="Whether the backend's Cache-Control sets the lifetime. LLM backends tend to "
-        "forbid all caching out of habit. Where it counts, what it marks as private or no-store is "
-        "not kept.",
+        "forbid all caching out of habit. What it marks as private is kept only where `scope.by` "
+        "is `credential`.",
     )
     store_truncated: bool = Field(
         default=False,

@@ -26,6 +26,14 @@ from proxy.wire.strict_json import NotStrict, canonical, loads
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
+# Members with JSON schemas. A model fills in an object in the order its schema names properties, so
+# with reasoning named before the answer it thinks first, and after it, it does not.
+_SCHEMAS: Final = frozenset(
+    {
+        "response_format", "tools", "functions", "guided_json", "structured_outputs", "extra_body",
+        "format", "json_schema",
+    }
+)  # fmt: skip
 _RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
 _NO_COUNTS: Final = re.compile(rb',\s*"usage"\s*:\s*null')
 # Members by which a request leaves something behind, or builds on what another one left.
@@ -162,7 +170,7 @@ class OpenAIChat:
             dialect=self.name,
             model=model or "",
             form=form,
-            canonical=canonical(asked),
+            canonical=canonical(asked, ordered=_SCHEMAS),
             forward=forward,
             controls=controls,
             temperature=temperature,

@@ -195,10 +195,10 @@ class Connection(RequestHandler):
             return
         # Closing a socket says FIN, which to an HTTP/1.0 client is the end of a body; closing it
         # with no time to linger says RST.
-        with contextlib.suppress(OSError):
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
-            )
+        wire = transport.get_extra_info("socket")
+        if wire is not None:  # with uvloop there is none once an encrypted connection has ended
+            with contextlib.suppress(OSError):
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()
 
     @property

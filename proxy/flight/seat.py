@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
 from proxy.model.decision import Why
@@ -15,6 +15,10 @@ from proxy.model.query import Form
 
 if TYPE_CHECKING:
     from proxy.flight.board import Flights
+
+# Bytes joined into one piece. What is joined is a copy, which a slow reader holds while the log it
+# is made from is already there for all.
+_GATHERED: Final = 65_536
 
 
 class Flight:
@@ -124,7 +128,7 @@ class Seat:
         return None if flight.window else flight.landed
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body from its first byte, live; pieces that have gathered come as one.
+        """The body from its first byte, live; small pieces that have gathered come as one.
 
         Raises:
             UpstreamError: the body broke off, or this reader fell too far behind.
@@ -135,7 +139,7 @@ class Seat:
             if start < 0 or self._left:
                 raise Lagged("too slow for a flight that others are on")
             if start < len(flight.log):
-                gathered = flight.log[start:]
+                gathered = _gathered(flight.log, start)
                 self._index += len(gathered)
                 flight.drained.set()
                 yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
@@ -163,6 +167,15 @@ class Seat:
     def read(self) -> int:
         """Pieces read, counted from the first that ever came."""
         return self._index
+
+
+def _gathered(log: list[bytes], start: int) -> list[bytes]:
+    """Some pieces from ``start`` on, at least one; joined they are this reader's alone."""
+    end, size = start + 1, len(log[start])
+    while end < len(log) and size + len(log[end]) <= _GATHERED:
+        size += len(log[end])
+        end += 1
+    return log[start:end]
 
 
 def _again(error: UpstreamError | None) -> UpstreamError:

@@ -122,7 +122,8 @@ class _ToSink(logging.Handler):
         super().__init__()
         self._sink = sink
         self._style = style
-        self._stamp = Stamp(wall)
+        self._stamp = Stamp()
+        self._wall = wall
         self._redact = Redactor(secrets)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -130,7 +131,7 @@ class _ToSink(logging.Handler):
         if isinstance(error, HttpProcessingError):
             return  # a client that does not speak HTTP; it was told so
         fields: dict[str, object] = {
-            "ts": self._stamp(),
+            "ts": self._stamp(self._wall()),
             "level": record.levelname.lower(),
             "event": self._message(record),
         }

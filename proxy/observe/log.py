@@ -3,29 +3,37 @@
 Lines hold names, numbers and the client's address; never prompts, answers, header values, query
 strings or keys. What clients choose (path, model) is bounded and cannot end or colour a line.
 
-A record is rendered at once, for keeping it would keep the request's body; lines are handed to the
-sink in batches.
+Of a record is kept what a line needs, not the request with its body. Lines are rendered in batches,
+which takes half the time: one line between two requests finds nothing of its own in the processor's
+caches.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal
 
 import orjson
 
-from proxy.model.outcome import Record
+from proxy.model.outcome import Delivery, Outcome, Record
 from proxy.observe.sink import Sink
 
 _BATCH_S: Final = 0.05  # seconds a line may wait for company
 _BATCH_LINES: Final = 256
 _LONGEST: Final = 256  # characters of anything a client chose
 _HEADLINE: Final = ("ts", "verdict", "why", "status", "method", "path")  # what text begins with
-_SAID: Final = frozenset({*_HEADLINE, "event"})
+_JSON_BOOL: Final = {False: "false", True: "true"}
+
+# What is kept of a record until it is rendered: when it ended, method, path, peer, and the rest.
+_Line = tuple[float, str, str, str, Outcome, Delivery]
+_WORDS: Final = (
+    "method", "path", "verdict", "why", "detail", "dialect", "model", "tier", "scope", "peer",
+    "error",
+)  # fmt: skip
 
 CallLater = Callable[[float, Callable[[], None]], object]
-_Fields = dict[str, object]
 
 
 class RequestLog:
@@ -48,14 +56,18 @@ class RequestLog:
     ) -> None:
         self._sink = sink
         self._render = _json if style == "json" else _text
-        self._stamp = Stamp(wall)
+        self._stamp = Stamp()
+        self._wall = wall
         self._call_later = call_later
-        self._lines: list[bytes] = []
+        self._lines: list[_Line] = []
         self._timer = False  # whether a call is due
 
     def write(self, record: Record) -> None:
-        """Log ``record``. Does not wait, and keeps nothing of it. Raises nothing."""
-        self._lines.append(self._render(_fields(self._stamp(), record)))
+        """Log ``record``. Does not wait, keeps nothing of the request's body, raises nothing."""
+        request, outcome, delivery = record
+        self._lines.append(
+            (self._wall(), request.method, request.path, request.peer, outcome, delivery)
+        )
         if not self._timer:
             self._timer = True
             self._call_later(_BATCH_S, self._on_time)
@@ -65,7 +77,10 @@ class RequestLog:
     def flush(self) -> None:
         """Hand over what has been gathered."""
         if self._lines:
-            self._sink.put(b"".join(self._lines), len(self._lines))
+            render, stamp = self._render, self._stamp
+            self._sink.put(
+                b"".join([render(stamp(line[0]), line) for line in self._lines]), len(self._lines)
+            )
             self._lines.clear()
 
     def _on_time(self) -> None:
@@ -78,16 +93,15 @@ class Stamp:
 
     __slots__ = ("_millisecond", "_second", "_text", "_to_the_second", "_wall")
 
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall = wall
+    def __init__(self) -> None:
         self._second = -1
         self._to_the_second = ""
         self._millisecond = -1
         self._text = ""
 
-    def __call__(self) -> str:
-        """Now."""
-        now = int(self._wall() * 1000)
+    def __call__(self, at: float) -> str:
+        """``at``, seconds since the epoch."""
+        now = int(at * 1000)
         if now != self._millisecond:
             self._millisecond = now
             second, millisecond = divmod(now, 1000)
@@ -98,56 +112,62 @@ class Stamp:
         return self._text
 
 
-def _fields(stamp: str, record: Record) -> _Fields:
-    """What is told of ``record``; what does not apply is left out."""
-    request, outcome, delivery = record.request, record.outcome, record.delivery
-    fields: _Fields = {
-        "ts": stamp,
-        "event": "request",
-        "method": request.method[:_LONGEST],
-        "path": printable(request.path[:_LONGEST]),
-        "status": delivery.status,
-        "verdict": outcome.verdict,
-        "why": outcome.why,
+@lru_cache(maxsize=1024)
+def _alike(words: tuple[str, ...]) -> dict[str, str]:
+    """What most lines say alike, made fit to be told; what is empty does not apply."""
+    return {
+        name: printable(str(text)[:_LONGEST])
+        for name, text in zip(_WORDS, words, strict=True)
+        if text
     }
-    if outcome.detail:
-        fields["detail"] = outcome.detail
-    if outcome.dialect:
-        fields["dialect"] = outcome.dialect
-    if outcome.model:
-        fields["model"] = printable(outcome.model[:_LONGEST])
-    if outcome.tier:
-        fields["tier"] = outcome.tier
+
+
+def _numbers(outcome: Outcome, delivery: Delivery) -> str:
+    """What each line says for itself, as members of a JSON object."""
+    numbers = (
+        f'"status":{delivery.status},"duration_ms":{delivery.duration_s * 1e3:.3f},'
+        f'"bytes":{delivery.sent},"complete":{_JSON_BOOL[delivery.complete]}'
+    )
     if outcome.age_s is not None:
-        fields["age_s"] = round(outcome.age_s, 3)
+        numbers += f',"age_s":{outcome.age_s:.3f}'
     if outcome.ttl_s is not None:
-        fields["ttl_s"] = round(outcome.ttl_s, 3)
+        numbers += f',"ttl_s":{outcome.ttl_s:.3f}'
     if outcome.stored is not None:
-        fields["stored"] = outcome.stored
+        numbers += f',"stored":{_JSON_BOOL[outcome.stored]}'
     if outcome.collapsed is not None:
-        fields["collapsed"] = outcome.collapsed
-    if outcome.key is not None:
-        fields["scope"] = outcome.key.scope
-    fields["duration_ms"] = round(delivery.duration_s * 1000, 3)
+        numbers += f',"collapsed":{_JSON_BOOL[outcome.collapsed]}'
     if outcome.upstream_s is not None:
-        fields["upstream_ms"] = round(outcome.upstream_s * 1000, 3)
-    fields["bytes"] = delivery.sent
-    fields["complete"] = delivery.complete
-    if delivery.error:
-        fields["error"] = delivery.error
-    if request.peer:
-        fields["peer"] = request.peer
-    return fields
+        numbers += f',"upstream_ms":{outcome.upstream_s * 1e3:.3f}'
+    return numbers
 
 
-def _json(fields: _Fields) -> bytes:
-    return orjson.dumps(fields, None, orjson.OPT_APPEND_NEWLINE)
+def _words(line: _Line) -> tuple[str, ...]:
+    """The texts of a line, in the order of ``_WORDS``."""
+    _, method, path, peer, outcome, delivery = line
+    scope = outcome.key.scope if outcome.key is not None else ""
+    return (
+        method, path, outcome.verdict, outcome.why, outcome.detail, outcome.dialect, outcome.model,
+        outcome.tier, scope, peer, delivery.error,
+    )  # fmt: skip
 
 
-def _text(fields: _Fields) -> bytes:
+@lru_cache(maxsize=1024)
+def _alike_json(words: tuple[str, ...]) -> str:
+    return orjson.dumps(_alike(words))[1:-1].decode()
+
+
+def _json(stamp: str, line: _Line) -> bytes:
+    """A JSON object, of two halves: making one of a dict takes twice as long."""
+    alike, numbers = _alike_json(_words(line)), _numbers(line[4], line[5])
+    return f'{{"ts":"{stamp}","event":"request",{alike},{numbers}}}\n'.encode()
+
+
+def _text(stamp: str, line: _Line) -> bytes:
     """The time, what the cache did, what was asked; then the rest as name=value."""
+    fields: dict[str, object] = {"ts": stamp, **_alike(_words(line))}
+    fields |= orjson.loads(f"{{{_numbers(line[4], line[5])}}}")
     values = [str(fields[name]) for name in _HEADLINE]
-    values += [f"{name}={value}" for name, value in fields.items() if name not in _SAID]
+    values += [f"{name}={value}" for name, value in fields.items() if name not in _HEADLINE]
     return f"{' '.join(values)}\n".encode()
 
 

@@ -64,20 +64,32 @@ def loads(raw: bytes) -> object:
     return value
 
 
-def canonical(value: object) -> bytes:
+def canonical(value: object, *, ordered: frozenset[str] = frozenset()) -> bytes:
     """The one spelling of ``value``: members sorted, no spaces, text in Unicode NFC.
 
     ``value`` must come from ``loads``. Equal values give equal bytes; ``1`` and ``1.0`` differ.
 
+    Args:
+        ordered: members of an object at the top within which the order of members counts.
+
     Raises:
         NotStrict: two member names are the same text once normalised.
     """
-    out = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    out = _sorted(value, ordered)
     # Every string is fenced by quotation marks, with which nothing composes, so the text as a whole
     # is normalised exactly when each string in it is.
     if out.isascii() or unicodedata.is_normalized("NFC", out.decode()):
         return out
-    return orjson.dumps(_normalised(value), option=orjson.OPT_SORT_KEYS)
+    return _sorted(_normalised(value), ordered)
+
+
+def _sorted(value: object, ordered: frozenset[str]) -> bytes:
+    if isinstance(value, dict) and not ordered.isdisjoint(value):
+        value = {
+            name: orjson.Fragment(orjson.dumps(member)) if name in ordered else member
+            for name, member in value.items()
+        }
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _walk(value: object) -> None:

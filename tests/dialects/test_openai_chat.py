@@ -445,3 +445,12 @@ def test_nothing_is_held_back_from_a_frame_too_long_to_look_at() -> None:
     long = b'data: {"usage":null,"a":"' + b"x" * 2**20
     assert sieve(long) == long
     assert sieve(b'"}\n\ndata: {"a":1,"usage":null}\n\n').endswith(b'{"a":1,"usage":null}\n\n')
+
+
+@pytest.mark.parametrize("member", ["response_format", "tools", "functions", "guided_json"])
+def test_the_order_of_properties_in_a_schema_counts_as_models_write_in_it(member: str) -> None:
+    thinks, blurts = {"why": {}, "answer": {}}, {"answer": {}, "why": {}}
+    bodies = [{"messages": [], member: [{"properties": each}]} for each in (thinks, blurts)]
+    assert asked(bodies[0]).canonical != asked(bodies[1]).canonical
+    swapped = {member: bodies[0][member], "messages": []}
+    assert asked(swapped).canonical == asked(bodies[0]).canonical

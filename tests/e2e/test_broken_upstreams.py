@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
-from support.proxied import Proxied, proxied
 from support.raw_chat import (
     COUNTED,
     DOCUMENT,
@@ -22,56 +19,10 @@ from support.raw_chat import (
     question,
     stream,
 )
-from support.raw_client import RawClient, RawResponse
-from support.scripted import Call, ScriptedUpstream
+from support.scene import scene
+from support.scripted import Call
 
 COUNTS = {"include_usage": True}
-
-
-class Scene:
-    """A scripted backend, the proxy before it, and raw connections to that."""
-
-    def __init__(self, up: ScriptedUpstream, proxy: Proxied) -> None:
-        self.up = up
-        self.proxy = proxy
-        self._clients: list[RawClient] = []
-
-    async def client(self, **options: Any) -> RawClient:
-        client = await RawClient.connect(self.proxy.address, **options)
-        self._clients.append(client)
-        return client
-
-    async def ask(self, **asked: Any) -> RawClient:
-        """A client that has just asked."""
-        client = await self.client()
-        await client.send(question(**asked))
-        return client
-
-    async def listen(self, **asked: Any) -> tuple[RawResponse, Listener]:
-        """Ask for a stream; its head, and whoever hears it."""
-        client = await self.ask(stream=True, **asked)
-        return await client.head(), Listener(client)
-
-    async def whole(self, **asked: Any) -> RawResponse:
-        """Ask, and wait for the whole answer."""
-        return await (await self.ask(**asked)).response()
-
-    def leave(self) -> None:
-        for client in self._clients:
-            client.close()
-
-
-@asynccontextmanager
-async def scene(*, upstream: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[Scene]:
-    async with (
-        ScriptedUpstream() as up,
-        proxied({"url": up.url} | (upstream or {}), **settings) as p,
-    ):
-        played = Scene(up, p)
-        try:
-            yield played
-        finally:
-            played.leave()
 
 
 async def broken(listener: Listener) -> bytes:
