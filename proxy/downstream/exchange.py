@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Final, Protocol
 
 from aiohttp import HttpVersion11
@@ -17,6 +18,7 @@ from proxy.model.decision import Why
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
 from proxy.model.message import Duplex, Head, Headers, Request
 from proxy.model.outcome import Delivery, Outcome, Record, Reply, Verdict
+from proxy.wire.cache_status import fields
 from proxy.wire.head import write_switch
 from proxy.wire.problem import problem
 
@@ -68,8 +70,7 @@ class Exchange:
         Returns whether another request may follow on the connection.
         """
         service, line, progress = self._service, self._line, self._progress
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = monotonic()  # not the loop's time, which uvloop rounds to milliseconds
         refusal: Reply | None = None
         tunnel = persists = False
         try:
@@ -102,7 +103,7 @@ class Exchange:
                 service.counts.hang_ups += 1
             if not progress.complete and progress.status != GONE_STATUS:
                 line.abort(progress.error)  # no part of a reply may pass for the whole
-            took_s = clock() - began
+            took_s = monotonic() - began
             service.settle(
                 Record(
                     request,
@@ -179,8 +180,11 @@ class Exchange:
         return self._problem(error.status, error.token, str(error), Why.UPSTREAM_ERROR)
 
     def _problem(self, status: int, code: str, detail: str, why: Why) -> Reply:
-        head, body = problem(status, code, detail, pseudonym=self._service.pseudonym)
-        return Reply(head, body, len(body), Outcome(Verdict.ERROR, why))
+        name, outcome = self._service.pseudonym, Outcome(Verdict.ERROR, why, detail=code)
+        head, body = problem(status, code, detail, pseudonym=name)
+        told = fields(outcome, "", name=name, total_s=0.0)
+        head = Head(head.status, head.reason, head.headers.plus(*told))
+        return Reply(head, body, len(body), outcome)
 
 
 def _ends_here(request: Request) -> bool:
