@@ -86,7 +86,7 @@ class Lifecycle:
         upstream = self._upstreams.route(request.path)
         if upstream is None or passed_before(request.headers, self._replies.name):
             return self._astray(upstream, began)
-        dialect = next((d for d in self._dialects if d.matches(request.method, request.path)), None)
+        dialect = self._dialect_of(request)
         if dialect is None:
             rest = await self._repeatable(request.body)
             return await self._pass_on(request, upstream, rest, Why.ROUTE, began)
@@ -110,6 +110,12 @@ class Lifecycle:
             case Miss() as miss:
                 pass
         return await self._fly(question, miss)
+
+    def _dialect_of(self, request: Request) -> Dialect | None:
+        for dialect in self._dialects:
+            if dialect.matches(request.method, request.path):
+                return dialect
+        return None
 
     # -- from the cache -----------------------------------------------------------------------
 

@@ -52,8 +52,7 @@ def fields(
     if status := status or upstream_cache_status:
         told.append(("Cache-Status", status))
     if verdict is Verdict.HIT or verdict is Verdict.STALE:
-        age = min(max(outcome.age_s or 0.0, 0.0), _LIMIT_S)
-        told.append(("Age", str(int(age))))
+        told.append(("Age", f"{_bounded(outcome.age_s or 0.0, 0)}"))
         if outcome.tier:
             told.append(("X-Cache-Tier", outcome.tier))
     upstream_s = outcome.upstream_s
@@ -74,7 +73,7 @@ def _member(outcome: Outcome, name: str) -> str:
         absent = outcome.why is Why.ONLY_IF_CACHED
         return f"{item(name)}; detail={outcome.why.value}" if absent else ""
     ttl_s = outcome.ttl_s
-    ttl = "" if ttl_s is None else f"; ttl={floor(max(-_LIMIT_S, min(ttl_s, _LIMIT_S)))}"
+    ttl = "" if ttl_s is None else f"; ttl={_bounded(ttl_s, -_LIMIT_S)}"
     detail = outcome.detail or _implied_detail(outcome)
     last = f"{ttl}; detail={item(detail)}" if detail else ttl
     fwd = outcome.fwd
@@ -89,6 +88,13 @@ def _member(outcome: Outcome, name: str) -> str:
 
 
 _COLLAPSED = {None: "", True: "; collapsed", False: "; collapsed=?0"}
+
+
+def _bounded(seconds: float, least: int) -> int:
+    """Whole seconds, rounded down, from ``least`` to the most that is told."""
+    return (
+        floor(seconds) if least <= seconds <= _LIMIT_S else least if seconds < least else _LIMIT_S
+    )
 
 
 def _implied_detail(outcome: Outcome) -> str:

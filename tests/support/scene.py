@@ -48,10 +48,12 @@ class Scene:
 @asynccontextmanager
 async def scene(*, upstream: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[Scene]:
     """Set the scene; ``upstream`` are further settings of the backend, ``settings`` the rest."""
-    async with ScriptedUpstream() as up:
-        async with proxied({"url": up.url} | (upstream or {}), **settings) as proxy:
-            played = Scene(up, proxy)
-            try:
-                yield played
-            finally:
-                played.leave()
+    async with (
+        ScriptedUpstream() as up,
+        proxied({"url": up.url} | (upstream or {}), **settings) as proxy,
+    ):
+        played = Scene(up, proxy)
+        try:
+            yield played
+        finally:
+            played.leave()
