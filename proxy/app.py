@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from proxy.admin.api import Admin
 from proxy.config.caching import Cache, Rule
@@ -45,6 +46,8 @@ from proxy.upstream import HttpUpstream, Routes, UpstreamSpec
 from proxy.wire.headers import outbound
 
 log = logging.getLogger("sidecache")
+
+_THOROUGH: Final = 8  # of so many full garbage collections one looks at everything
 
 
 class Sidecache:
@@ -99,12 +102,13 @@ class Sidecache:
     async def start(self) -> None:
         """Listen. Raises ConfigError where that cannot be done."""
         settings = self._settings
+        encryption = _tls(settings)  # first: it fails with nothing listening yet
         if settings.admin.enabled:
             where = settings.admin.listen
             self._admin_bound = await self.admin.start(where.host, where.port)
         try:
             self._bound = await self.server.start(
-                settings.listen.host, settings.listen.port, ssl=_tls(settings)
+                settings.listen.host, settings.listen.port, ssl=encryption
             )
         except OSError as error:
             await self.admin.close()
@@ -173,13 +177,18 @@ async def _serve(settings: Settings, sink: Sink, announce: Callable[[Sidecache],
 
 
 def _keep_survivors(phase: str, info: dict[str, int]) -> None:
-    """After a full garbage collection: what survived it need not be looked at by the next.
+    """After a full garbage collection: what survived it is not looked at by the next few.
 
     Entries live long and hold no cycles; looking at 100,000 of them takes 200 ms in which nothing
-    is answered.
+    is answered. But what was under way survives too, and whoever hangs up leaves cycles behind (an
+    exception and the frames it went through), so now and then everything is looked at.
     """
-    if phase == "stop" and info["generation"] == 2:  # noqa: PLR2004 - the oldest there is
+    if info["generation"] != 2:  # noqa: PLR2004 - the oldest there is
+        return
+    if phase == "stop":
         gc.freeze()
+    elif gc.get_stats()[2]["collections"] % _THOROUGH == 0:
+        gc.unfreeze()
 
 
 def _on_signal(stop: asyncio.Event) -> None:
@@ -207,7 +216,7 @@ def _lifecycle(settings: Settings, routes: Routes, ladder: Ladder, flights: Flig
         cache.scope.key or secrets.token_bytes(32),
         scoping=Scoping(ScopeBy(cache.scope.by), (cache.scope.header or "").lower()),
         inert=frozenset(name.lower() for name in cache.inert_headers),
-        keyed=frozenset(name.lower() for name in cache.keyed_headers),
+        keyed=frozenset(name.lower() for name in cache.keyed_headers) | _deciding(settings),
         inert_cookies=frozenset(cache.inert_cookies),
     )
     policy = Policy(
@@ -234,6 +243,11 @@ def _lifecycle(settings: Settings, routes: Routes, ladder: Ladder, flights: Flig
         passing=_outbound(settings, identity=False),
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
     )
+
+
+def _deciding(settings: Settings) -> frozenset[str]:
+    """The headers that some backend is told only by these settings, and may answer by."""
+    return frozenset({"host"} if any(each.preserve_host for each in settings.upstreams) else ())
 
 
 def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Headers]:

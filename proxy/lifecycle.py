@@ -171,7 +171,7 @@ class Lifecycle:
                 error, question.failed(Why.UPSTREAM_ERROR), question.began
             )
         finally:
-            if reply is None or isinstance(reply.body, bytes):
+            if reply is None or not isinstance(reply.body, _Coming):
                 seat.leave()  # else whoever reads the body leaves at its end
         return reply or await self._ask_alone(question, miss, why)
 
@@ -363,10 +363,13 @@ class _Coming:
 
 
 async def _paced(body: bytes, pause: float) -> AsyncIterator[bytes]:
-    for number, event in enumerate(frames.split(body)[0]):
+    events, rest = frames.split(body)
+    for number, event in enumerate(events):
         if number:
             await asyncio.sleep(pause)
         yield event
+    if rest:
+        yield rest
 
 
 async def _sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[bytes]:

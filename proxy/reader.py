@@ -18,7 +18,7 @@ from proxy.policy import Policy, Terms, refuse
 from proxy.wire.recent import Recent
 
 _RECENT_BYTES: Final = 4 * 2**20
-_FIELD: Final = 150  # bytes a header field takes, about
+_FIELD: Final = 150  # bytes a header field takes besides its text, about
 
 
 class Asked(NamedTuple):
@@ -53,7 +53,9 @@ class Reader:
         said = self._recent.get(seen)
         if said is None:
             said = self._work_out(request, body, dialect, upstream)
-            self._recent.put(seen, said, 2 * len(body) + _FIELD * len(headers))
+            # Names and values count too: one field may be as long as a whole body.
+            texts = sum(len(name) + len(value) for name, value in headers)
+            self._recent.put(seen, said, 2 * len(body) + texts + _FIELD * len(headers))
         return said
 
     def _work_out(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import gc
+import weakref
 
-from proxy.app import Sidecache
-from proxy.config.settings import Settings
-from proxy.model.errors import ConfigError
+import pytest
 from support.proxied import proxied
 from support.raw_client import RawClient
 from support.scripted import ScriptedUpstream
+
+from proxy.app import Sidecache, _keep_survivors
+from proxy.config.settings import Settings
+from proxy.model.errors import ConfigError
 
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a.test\r\n"
 BODY = b'{"model":"m","messages":[]}'
@@ -37,6 +40,23 @@ async def test_the_clients_host_is_kept_where_the_settings_say_so():
     async with ScriptedUpstream() as up:
         call = await _asked(up, upstream={"preserve_host": True})
         assert call.field("host") == "a.test"
+
+
+async def test_a_host_that_is_passed_on_is_part_of_the_question():
+    answer = (
+        b'{"object":"chat.completion","choices":[{"index":0,"finish_reason":"stop",'
+        b'"message":{"role":"assistant","content":"%b"}}]}'
+    )
+    async with ScriptedUpstream() as up, proxied({"url": up.url, "preserve_host": True}) as proxy:
+        client = await RawClient.connect(proxy.address)
+        for host in (b"a.test", b"b.test"):
+            head = ASK.replace(b"a.test", host) + b"Content-Length: %d\r\n\r\n" % len(BODY)
+            await client.send(head + BODY)
+            call = await up.next_call()
+            assert call.field("host") == host.decode()
+            await call.reply(200, [("Content-Type", "application/json")], answer % host)
+            assert host in (await client.response()).body
+        client.close()
 
 
 async def test_the_backends_own_credential_replaces_the_clients():
@@ -67,6 +87,21 @@ async def test_without_a_backend_there_is_no_proxy():
         Sidecache(Settings())
 
 
+async def test_a_certificate_that_cannot_be_used_leaves_nothing_listening():
+    settings = Settings.model_validate(
+        {
+            "listen": "127.0.0.1:0",
+            "admin": {"listen": "127.0.0.1:0"},
+            "upstreams": [{"url": "http://127.0.0.1:1"}],
+            "tls": {"cert_file": __file__, "key_file": __file__},
+        }
+    )
+    proxy = Sidecache(settings)
+    with pytest.raises(ConfigError, match="tls"):
+        await proxy.start()
+    assert proxy.admin_url is None
+
+
 async def test_a_port_that_is_taken_is_told_and_leaves_nothing_behind():
     async with ScriptedUpstream() as up, proxied(up.url) as first:
         host, port = first.address
@@ -78,6 +113,28 @@ async def test_a_port_that_is_taken_is_told_and_leaves_nothing_behind():
             }
         )
         second = Sidecache(settings)
-        with pytest.raises(ConfigError, match="listen: .*in use"):
+        with pytest.raises(ConfigError, match=r"listen: .*in use"):
             await second.start()
         await second.close(0)
+
+
+class _Request:
+    """One that refers to itself, as those do that ended by an exception."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_was_under_way_during_a_full_garbage_collection_is_collected_in_the_end():
+    gc.callbacks.append(_keep_survivors)
+    try:
+        under_way = _Request()
+        left = weakref.ref(under_way)
+        gc.collect()
+        del under_way
+        for _ in range(8):
+            gc.collect()
+        assert left() is None
+    finally:
+        gc.callbacks.remove(_keep_survivors)
+        gc.unfreeze()

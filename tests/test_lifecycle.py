@@ -619,6 +619,35 @@ async def test_a_replay_can_be_paced():
         assert reply.body.count(b"data: ") >= 3
 
 
+async def test_a_paced_replay_ends_with_all_that_came_after_the_last_event():
+    async with proxy(bounds=Bounds(settle=5.0, replay_pause=0.001)) as p:
+        asked = await p.ask(stream=True)
+        p.call().answer(SSE)
+        p.call().send(*STREAM, b": that was all\n")
+        p.call().end()
+        whole = (await asked.reply()).body
+        reply = await (await p.ask(stream=True)).reply()
+        assert reply.outcome.verdict is Verdict.HIT
+        assert reply.body == whole
+
+
+async def test_a_paced_stand_in_leaves_its_seat_on_the_flight_that_failed():
+    terms = Terms(ttl=10, stale_if_error=60)
+    async with proxy(terms=terms, bounds=Bounds(replay_pause=0.001)) as p:
+        asked = await p.ask(stream=True)
+        p.call().answer(SSE)
+        p.call().send(*STREAM)
+        p.call().end()
+        assert (await asked.reply()).final.stored
+        p.clock.turn(20)
+        asked = await p.ask(stream=True)
+        p.call().answer(Head(503, "Busy", Headers()))
+        assert (await asked.reply()).outcome.verdict is Verdict.STALE
+        await settle()
+        assert p.call().closed
+        assert len(p.flights) == 0
+
+
 async def test_the_longest_wait_of_a_follower_ends_with_an_answer_of_its_own():
     limits = replace(FlightLimits(), wait_timeout=0.001)
     async with proxy(limits=limits) as p:

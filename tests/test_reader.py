@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from support.cranked import Given
 
@@ -91,3 +93,16 @@ def test_what_is_not_for_the_cache_is_passed_on_and_that_is_remembered_too(
     assert passed == Passed(Why.DISABLED, b'{"model":"off","messages":[]}')
     assert reader.read(request(), off, dialect, "up") is passed
     assert reader.read(request(), b"{", dialect, "up") == Passed(Why.UNKEYABLE, b"{")
+
+
+def test_what_is_remembered_is_bounded_however_long_the_fields_are(reader: Reader) -> None:
+    plain = OpenAIChat()
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            long = request(("N", str(number)), ("Long", f"{number:016384}"))
+            reader.read(long, BODY, plain, "up")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 8 * 2**20

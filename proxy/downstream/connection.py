@@ -56,9 +56,9 @@ class Connection(RequestHandler):
     """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
 
     __slots__ = (
-        "_backlog", "_deadline", "_deaf", "_ended", "_head_bytes", "_owed", "_parting", "_phase",
-        "_raw_waiter", "_service", "_stream", "_tunnelling", "_written", "_written_before_end",
-        "cause", "lasting", "origin",
+        "_backlog", "_deadline", "_deaf", "_ended", "_head_bytes", "_held_back", "_owed",
+        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_written",
+        "_written_before_end", "cause", "lasting", "origin",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +87,7 @@ class Connection(RequestHandler):
         self._parting: tuple[int, str, str] | None = None  # status, code and detail of a last word
         self._deaf = False  # nothing that comes in counts any more
         self._ended = False  # the client has ended its side
+        self._held_back = False  # the parser may have stopped with requests it has not told of
         self._owed = 0  # body bytes still to come of a request whose upgrade is ignored
         self._tunnelling = False
         self._raw_waiter: asyncio.Future[None] | None = None
@@ -260,6 +261,9 @@ class Connection(RequestHandler):
 
     async def _listen(self) -> bool:
         """Wait for a request; False if there will be none, or only a last word is left to say."""
+        if not self._messages and self._held_back:
+            self._held_back = False
+            self.data_received(b"")
         if not self._messages:
             if self._ended:
                 return False
@@ -289,6 +293,9 @@ class Connection(RequestHandler):
 
     def _look_at_parsed(self, data: bytes, count: int) -> None:
         message, stream = self._messages[-1]
+        # One less than the parser's bound: it counts a request whose end it has yet to see when
+        # that is taken, so it may stop early, and then nobody is told.
+        self._held_back = len(self._messages) >= self._max_msg_queue_size - 1
         if not isinstance(message, RawRequestMessage):
             self._deaf = True  # whatever follows, the parser would find it malformed too
             self._spoil("The body of the request is malformed.")

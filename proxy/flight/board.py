@@ -307,7 +307,8 @@ class Flights:
             self._break(flight, BrokenReply("the call was called off"))
         self._adopt(flight)
         self._up.discard(flight)
-        self._bytes -= flight.size
+        if not flight.seats:
+            self._bytes -= flight.size
         if flight.background:
             self._refreshing -= 1
             digest = flight.errand.key.digest
@@ -325,7 +326,11 @@ class Flights:
         flight.drained.set()
         if isinstance(flight.boarding, Handed) and seat.first:
             flight.boarding.arrival.close()  # for the case that it never came to read it
-        if not flight.seats and not flight.over and flight.timer is None:
+        if flight.seats:
+            return
+        if flight not in self._up:
+            self._bytes -= flight.size  # the last who held its log
+        elif not flight.over and flight.timer is None:
             self._orphan(flight)
 
     def _orphan(self, flight: Flight) -> None:

@@ -70,6 +70,7 @@ _WRITTEN_ANEW: Final = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-for
 
 # Protocols a client may offer to switch to that this proxy does not speak on (RFC 9110, 7.8).
 _NO_TUNNEL: Final = frozenset({"h2c", "http", "tls"})
+_LONGEST_COUNT: Final = 9  # digits; int() takes long ones ill, and nobody has so many hops
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -112,8 +113,8 @@ def outbound(
             continue
         if accept_identity and lower == "accept-encoding":
             continue
-        if lower == "max-forwards" and value.isdecimal() and request.method in {"OPTIONS", "TRACE"}:
-            value = str(max(0, int(value) - 1))  # noqa: PLW2901 - RFC 9110, section 7.6.2
+        if lower == "max-forwards" and request.method in {"OPTIONS", "TRACE"}:
+            value = _one_less(value)  # noqa: PLW2901 - RFC 9110, section 7.6.2
         kept.append((spelled.setdefault(lower, name), value))
     if accept_identity:
         kept.append(("Accept-Encoding", "identity"))
@@ -124,6 +125,12 @@ def outbound(
     via = index.get("via")
     kept.append(("Via", f"{via}, 1.1 {pseudonym}" if via else f"1.1 {pseudonym}"))
     return Headers(kept)
+
+
+def _one_less(hops: str) -> str:
+    if not (hops.isascii() and hops.isdigit() and len(hops) <= _LONGEST_COUNT):
+        return hops
+    return str(max(0, int(hops) - 1))
 
 
 def inbound(pairs: Iterable[tuple[str, str]]) -> Headers:

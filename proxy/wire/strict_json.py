@@ -89,7 +89,8 @@ def _sorted(value: object, ordered: frozenset[str]) -> bytes:
             name: orjson.Fragment(orjson.dumps(member)) if name in ordered else member
             for name, member in value.items()
         }
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    # A copy: what orjson returns holds on to a buffer of at least 4 KB, and this may be kept.
+    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def _walk(value: object) -> None:

@@ -388,3 +388,14 @@ async def test_connections_beyond_the_bound_are_answered_503_and_make_room_again
     assert stage.server.counts.turned_away == 1
     assert stage.server.counts.accepted == 4
     assert len(stage.requests) == 3
+
+
+async def test_every_pipelined_request_is_answered_also_after_one_that_came_in_two_parts() -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
+    async with serving() as stage, await stage.client() as client:
+        await client.send(head)
+        while not stage.requests:  # noqa: ASYNC110 - what is waited for happens on this very loop
+            await asyncio.sleep(0)
+        await client.send(b"{}" + (head + b"{}") * 500)
+        for _ in range(501):
+            assert (await client.response()).status == 200

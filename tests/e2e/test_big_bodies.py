@@ -15,6 +15,7 @@ from aiohttp import web
 from support.raw_chat import event
 from support.sdk_caller import chat
 from support.served import Served, served
+from support.started import started
 
 MIB = 2**20
 SIZE = 64 * MIB
@@ -100,9 +101,7 @@ async def test_a_large_upload_waits_for_the_backend_and_is_never_held_whole(dige
 
     async with stores() as (store, proxy, http):
         before = proxy.forget_peak()
-        uploading = asyncio.ensure_future(  # noqa: TID251 - awaited below
-            http.post("/v1/files", data=pieces())
-        )
+        uploading = started(http.post("/v1/files", data=pieces()))
         with pytest.raises(TimeoutError):  # nobody takes it yet, so it cannot have gone
             await asyncio.wait_for(gone.wait(), 0.5)
         store.go.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import Any
 
 import orjson
@@ -20,7 +19,7 @@ from support.raw_chat import (
     stream,
 )
 from support.scene import scene
-from support.scripted import Call
+from support.started import started
 
 COUNTS = {"include_usage": True}
 
@@ -39,7 +38,7 @@ async def test_who_heard_a_part_hears_it_break_off_and_so_does_who_joined_and_no
     None
 ):
     async with scene() as s:
-        leading = asyncio.ensure_future(s.listen())  # noqa: TID251 - awaited below
+        leading = started(s.listen())
         call = await s.up.next_call()
         await begin(call, STREAM[:3])
         head, leader = await leading
@@ -53,7 +52,7 @@ async def test_who_heard_a_part_hears_it_break_off_and_so_does_who_joined_and_no
         assert (head.get("X-Cache"), joined.get("X-Cache")) == ("MISS", "COALESCED")
         assert s.proxy.memory.entries == 0
 
-        again = asyncio.ensure_future(s.whole(stream=True))  # noqa: TID251 - awaited below
+        again = started(s.whole(stream=True))
         await stream(await s.up.next_call())
         assert (await again).body == b"".join(STREAM)
         assert (await s.whole(stream=True)).get("X-Cache") == "HIT"
@@ -64,7 +63,7 @@ async def test_a_follower_who_wants_another_form_is_not_told_that_a_broken_answe
     wanted: dict[str, Any],
 ) -> None:
     async with scene() as s:
-        leading = asyncio.ensure_future(s.listen(stream_options=COUNTS))  # noqa: TID251 - awaited
+        leading = started(s.listen(stream_options=COUNTS))
         call = await s.up.next_call()
         await begin(call, COUNTED[:3])
         _, leader = await leading
@@ -87,7 +86,7 @@ async def test_a_stream_that_only_the_connections_end_ends_is_not_kept_unless_it
 ) -> None:
     async with scene() as s:
         for _ in range(2):
-            asking = asyncio.ensure_future(s.whole(stream=True))  # noqa: TID251 - awaited below
+            asking = started(s.whole(stream=True))
             call = await s.up.next_call()
             await call.head(200, EVENTS, close_delimited=True)
             for event in STREAM[:heard]:
@@ -102,7 +101,7 @@ async def test_a_stream_that_only_the_connections_end_ends_is_not_kept_unless_it
 
 async def test_a_stream_that_only_the_connections_end_ends_is_kept_when_it_is_done() -> None:
     async with scene() as s:
-        asking = asyncio.ensure_future(s.whole(stream=True))  # noqa: TID251 - awaited below
+        asking = started(s.whole(stream=True))
         call = await s.up.next_call()
         await call.head(200, EVENTS, close_delimited=True)
         for event in STREAM:
@@ -115,7 +114,7 @@ async def test_a_stream_that_only_the_connections_end_ends_is_kept_when_it_is_do
 
 async def test_a_reset_never_passes_for_the_end_of_a_stream_that_has_no_length() -> None:
     async with scene() as s:
-        leading = asyncio.ensure_future(s.listen())  # noqa: TID251 - awaited below
+        leading = started(s.listen())
         call = await s.up.next_call()
         await call.head(200, EVENTS, close_delimited=True)
         for event in STREAM:
@@ -131,7 +130,7 @@ async def test_a_reset_never_passes_for_the_end_of_a_stream_that_has_no_length()
 async def test_a_document_shorter_than_declared_is_an_error_and_not_kept() -> None:
     async with scene() as s:
         for _ in range(2):
-            asking = [asyncio.ensure_future(s.whole()) for _ in range(3)]  # noqa: TID251 - gathered
+            asking = [started(s.whole()) for _ in range(3)]
             call = await s.up.next_call()
             await s.proxy.counted(lambda: sum(len(f.seats) for f in s.proxy.flights._up) == 3)
             await call.head(200, JSON, length=len(DOCUMENT))
@@ -173,7 +172,7 @@ async def test_a_document_whose_last_chunk_is_missing_is_an_error() -> None:
 
 async def test_a_stream_that_falls_silent_is_given_up() -> None:
     async with scene(upstream={"idle_timeout_s": 0.05}) as s:
-        leading = asyncio.ensure_future(s.listen())  # noqa: TID251 - awaited below
+        leading = started(s.listen())
         call = await s.up.next_call()
         await begin(call, STREAM[:3])
         _, leader = await leading
@@ -197,9 +196,7 @@ async def test_an_old_http_client_is_not_told_that_a_broken_stream_is_whole() ->
 async def test_the_last_event_reaches_those_who_want_no_counts_even_without_an_empty_line() -> None:
     events = [*COUNTED[:-1], b"data: [DONE]"]
     async with scene() as s:
-        leading = asyncio.ensure_future(  # noqa: TID251 - awaited below
-            s.listen(stream_options=COUNTS)
-        )
+        leading = started(s.listen(stream_options=COUNTS))
         call = await s.up.next_call()
         await begin(call, events[:2])
         _, leader = await leading
@@ -238,7 +235,7 @@ async def test_a_kept_connection_that_ends_as_it_is_used_again_goes_unnoticed(pa
 
 async def test_a_new_connection_that_ends_without_an_answer_is_an_error_to_all_who_wait() -> None:
     async with scene() as s:
-        asking = [asyncio.ensure_future(s.whole()) for _ in range(3)]  # noqa: TID251 - gathered
+        asking = [started(s.whole()) for _ in range(3)]
         call = await s.up.next_call()
         await s.proxy.counted(lambda: s.proxy.flights.counts.joined_before_head == 2)
         await call.cut()
@@ -322,130 +319,3 @@ async def test_an_answer_that_comes_too_late_for_a_follower_is_asked_for_by_hims
         assert alone.get("X-Cache") == "MISS"
         assert "collapsed=?0" in (alone.get("Cache-Status") or "")
         assert "stored" in (first.get("Cache-Status") or "")
-
-
-# -- odd answers ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings"])
-async def test_a_compressed_answer_goes_on_as_it_came_and_is_not_kept(path: str) -> None:
-    packed = gzip.compress(DOCUMENT)
-
-    async def answer(call: Call) -> None:
-        await call.reply(200, [*JSON, ("Content-Encoding", "gzip")], packed)
-
-    async with scene() as s:
-        s.up.answer_with(answer)
-        for _ in range(2):
-            client = await s.client()
-            await client.send(question().replace(b"/v1/chat/completions", path.encode()))
-            reply = await client.response()
-            assert reply.get("Content-Encoding") == "gzip"
-            assert reply.body == packed
-
-        assert s.up.calls == 2
-
-
-async def test_what_the_backend_compresses_for_a_client_that_asked_for_it_is_left_alone() -> None:
-    async with scene() as s:
-        client = await s.client()
-        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: p\r\nAccept-Encoding: gzip\r\n\r\n")
-        call = await s.up.next_call()
-        assert call.field("accept-encoding") == "gzip"
-        await call.reply(200, [("Content-Encoding", "gzip")], gzip.compress(b"[]"))
-
-        assert gzip.decompress((await client.response()).body) == b"[]"
-
-
-async def test_a_document_in_answer_to_who_wants_a_stream_is_the_answer_to_all_who_ask_alike() -> (
-    None
-):
-    async with scene() as s:
-        leader = await s.ask(stream=True)
-        call = await s.up.next_call()
-        follower = await s.ask(stream=True)
-        await s.proxy.counted(lambda: s.proxy.flights.counts.joined_before_head == 1)
-        await call.reply(200, JSON, DOCUMENT)
-        alike = [await leader.response(), await follower.response(), await s.whole(stream=True)]
-        other = await s.whole(stream=True, stream_options=COUNTS)
-
-        assert [reply.body for reply in alike] == [DOCUMENT] * 3
-        assert [reply.get("X-Cache") for reply in alike] == ["MISS", "COALESCED", "HIT"]
-        assert other.get("Content-Type") == "text/event-stream; charset=utf-8"
-        assert other.body.endswith(b"data: [DONE]\n\n")
-        assert (await s.whole()).body == DOCUMENT
-        assert s.up.calls == 1
-
-
-async def test_a_backend_that_tells_no_counts_when_asked_for_them_is_cached_all_the_same() -> None:
-    async with scene() as s:
-        asking = asyncio.ensure_future(  # noqa: TID251 - awaited below
-            s.whole(stream=True, stream_options=COUNTS)
-        )
-        await stream(await s.up.next_call(), STREAM)
-        await asking
-        s.up.answer_with(stream)
-        again = await s.whole(stream=True, stream_options=COUNTS)
-
-        assert again.get("X-Cache") == "HIT"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [[("Set-Cookie", "session=1")], [("Vary", "User-Agent")], [("Cache-Control", "private")]],
-)
-async def test_an_answer_for_one_caller_only_reaches_no_other(
-    headers: list[tuple[str, str]],
-) -> None:
-    async with scene(cache={"scope": {"by": "shared"}}) as s:
-        leader = await s.ask()
-        call = await s.up.next_call()
-        follower = await s.ask()
-        await s.proxy.counted(lambda: s.proxy.flights.counts.joined_before_head == 1)
-        await call.reply(200, [*JSON, *headers], DOCUMENT)
-        own = await s.up.next_call()
-        await own.reply(200, [*JSON, *headers], DOCUMENT)
-
-        assert [(await each.response()).status for each in (leader, follower)] == [200, 200]
-        assert s.proxy.memory.entries == 0
-
-
-async def test_an_informational_response_is_no_answer() -> None:
-    async with scene() as s:
-        client = await s.ask()
-        call = await s.up.next_call()
-        await call.head(103, [("Link", "</style.css>; rel=preload")])
-        await call.reply(200, JSON, DOCUMENT)
-
-        assert (await client.response()).body == DOCUMENT
-        assert (await s.whole()).get("X-Cache") == "HIT"
-
-
-async def test_an_answer_that_is_no_http_is_a_502() -> None:
-    async with scene() as s:
-        client = await s.ask()
-        call = await s.up.next_call()
-        await call.raw(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
-
-        assert (await client.response()).status == 502
-
-
-async def test_a_request_that_has_been_here_before_is_refused() -> None:
-    async with scene() as s:
-        reply = await s.whole(headers="Via: 1.1 sidecache\r\n")
-
-        assert reply.status == 508
-        assert s.up.calls == 0
-
-
-async def test_a_backend_that_refuses_a_body_before_it_is_whole_is_heard() -> None:
-    async with scene() as s:
-        client = await s.client()
-        await client.send(
-            b"POST /v1/files HTTP/1.1\r\nHost: p\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000
-        )
-        call = await s.up.next_call(whole=False)
-        await call.received(1000)
-        await call.reply(413, [("Connection", "close")], b"too much")
-
-        assert (await client.response()).status == 413

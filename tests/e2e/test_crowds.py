@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from random import Random
 from typing import Any
 
 import aiohttp
-import orjson
 import pytest
-from support.openai_backend import Fault, OpenAIBackend
+from support.openai_backend import OpenAIBackend
 from support.proxied import SHORT_GRACE, Proxied, proxied
 from support.sdk_caller import Caller, chat, counted
+from support.started import started
 
 Json = dict[str, Any]
 PATH = "/v1/chat/completions"
@@ -94,7 +93,7 @@ async def test_those_who_want_a_stream_hear_a_document_that_is_coming_as_one(
     backend: OpenAIBackend, proxy: Proxied, caller: Caller
 ) -> None:
     backend.hold()
-    leading = asyncio.ensure_future(caller.ask(chat()))  # noqa: TID251 - awaited below
+    leading = started(caller.ask(chat()))
     await backend.was_asked(1)
     asking = asyncio.gather(*(caller.hear(counted(chat())) for _ in range(5)))
     await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 5)
@@ -134,7 +133,7 @@ async def test_a_crowd_outlives_its_first_caller(backend: OpenAIBackend) -> None
         proxied(backend.url, downstream=SHORT_GRACE) as proxy,
         Caller(proxy) as caller,
     ):
-        first = asyncio.ensure_future(caller.ask(chat()))  # noqa: TID251 - cancelled below
+        first = started(caller.ask(chat()))
         await backend.was_asked(1)
         asking = asyncio.gather(*(caller.ask(chat()) for _ in range(20)))
         await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 20)
@@ -144,120 +143,3 @@ async def test_a_crowd_outlives_its_first_caller(backend: OpenAIBackend) -> None
 
         assert {verdict for verdict, _ in await asking} == {"COALESCED"}
         assert len(backend.asked) == 1
-
-
-# -- the storm ------------------------------------------------------------------------------------
-
-CRAMPED = {
-    "flights": {
-        "max_flights": 8,
-        "max_followers": 3,
-        "max_flight_bytes": "2KiB",
-        "lag_limit_bytes": "512B",
-        "max_orphans": 1,
-        "orphan_grace_s": 0.001,
-    },
-    "l1_memory": {"max_bytes": "20KiB"},
-}
-STALE = {
-    "cache": {"ttl_s": 0.02, "stale_while_revalidate_s": 60, "stale_if_error_s": 60},
-    "flights": {"max_refreshes": 4, "orphan_grace_s": 0.001},
-}
-
-
-@pytest.mark.parametrize(
-    ("count", "settings"),
-    [
-        pytest.param(2000, {}, id="as it comes"),
-        pytest.param(800, CRAMPED, id="cramped"),
-        pytest.param(800, STALE, id="stale"),
-    ],
-)
-async def test_in_a_storm_everybody_is_given_the_answer_to_their_own_question(
-    count: int, settings: Json, backend: OpenAIBackend, http: aiohttp.ClientSession
-) -> None:
-    backend.mischief = Mischief(Random(1), backend)
-    async with proxied(backend.url, **settings) as proxy:
-        storm = Storm(Random(2), proxy, http)
-        await asyncio.gather(*(storm.blow(each) for each in [count // 80] * 80))
-        await proxy.landed()
-        verdicts = Counter(proxy.verdicts)
-
-    assert storm.seen["whole"] > count / 2
-    assert storm.seen["hung up"] > 0
-    assert storm.seen["error"] > 0
-    assert verdicts["HIT"] + verdicts["STALE"] > 0
-    assert verdicts["COALESCED"] > 0
-    assert len(backend.asked) < count
-
-
-class Mischief:
-    """Half of all answers take their time; some break off, and after some comes an error."""
-
-    def __init__(self, dice: Random, backend: OpenAIBackend) -> None:
-        self._dice = dice
-        self._backend = backend
-
-    def __call__(self) -> str:
-        thrown = self._dice.random()
-        if thrown < 0.05:
-            self._backend.faults.append(Fault(500, "So sorry."))
-        if thrown > 0.95:
-            return "break"
-        return "dawdle" if thrown > 0.5 else ""
-
-
-class Storm:
-    """Callers with four credentials and thirty questions, who want answers in every form."""
-
-    def __init__(self, dice: Random, proxy: Proxied, http: aiohttp.ClientSession) -> None:
-        self.seen: Counter[str] = Counter()
-        self._dice = dice
-        self._http = http
-        self._url = proxy.url + PATH
-
-    async def blow(self, count: int) -> None:
-        for _ in range(count):
-            self.seen[await self._ask()] += 1
-
-    async def _ask(self) -> str:
-        dice = self._dice
-        credential, text = f"sk-{dice.randrange(4)}", f"question {dice.randrange(30)}?"
-        form: Json = dice.choice([{}, {"stream": True}, counted({"stream": True})])
-        headers = {"Authorization": f"Bearer {credential}"}
-        if dice.random() < 0.1:
-            headers["Cache-Control"] = dice.choice(["no-cache", "no-store", "max-age=0"])
-        patience_s = dice.uniform(0.001, 0.05) if dice.random() < 0.2 else 20
-        try:
-            async with asyncio.timeout(patience_s):
-                async with self._http.post(
-                    self._url, json=chat(text) | form, headers=headers
-                ) as response:
-                    body = await response.read()
-        except TimeoutError:
-            assert patience_s < 1
-            return "hung up"
-        except aiohttp.ClientError:
-            return "broken"
-        if response.status != 200:
-            assert response.status in {500, 502}
-            return "error"
-        said, counts = read(body, response.content_type)
-        assert said == f"You asked {text!r} as {credential} (0)."
-        assert counts == ("stream" not in form or "stream_options" in form)
-        return "whole"
-
-
-def read(body: bytes, kind: str) -> tuple[str, bool]:
-    """What a whole answer says, and whether it tells its token counts."""
-    if kind == "application/json":
-        document = orjson.loads(body)
-        return document["choices"][0]["message"]["content"], bool(document["usage"])
-    assert kind == "text/event-stream"
-    *events, done, end = body.split(b"\n\n")
-    assert (done, end) == (b"data: [DONE]", b"")
-    chunks = [orjson.loads(event.removeprefix(b"data: ")) for event in events]
-    assert len({chunk["id"] for chunk in chunks}) == 1
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
-    said = "".join(delta.get("content") or "" for delta in deltas)
-    return said, bool(chunks[-1].get("usage"))

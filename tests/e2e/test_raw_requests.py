@@ -6,7 +6,7 @@ import gzip
 
 import orjson
 import pytest
-from support.raw_chat import DOCUMENT, JSON, PATH, STREAM, question, stream
+from support.raw_chat import DOCUMENT, JSON, PATH, STREAM, Listener, begin, question, stream
 from support.scene import scene
 from support.scripted import Call
 
@@ -207,3 +207,19 @@ async def test_more_questions_than_connections_to_the_backend_are_asked_in_turn(
         assert [(await client.response()).status for client in clients] == [200] * 20
         assert s.up.calls == 20
         assert len(s.up.connections) == 2
+
+
+async def test_what_is_only_passed_on_comes_as_it_comes() -> None:
+    async with scene() as s:
+        client = await s.client()
+        await client.send(question(stream=True).replace(b"/chat/completions", b"/responses"))
+        call = await s.up.next_call()
+        await begin(call, STREAM[:1])
+        assert (await client.head()).get("X-Cache") == "BYPASS"
+        listener = Listener(client)
+        await listener.until(STREAM[0])
+        await call.chunk(STREAM[1])
+        await listener.until(STREAM[1])
+        await call.end()
+
+        assert await listener.end() == b"".join(STREAM[:2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Any
 
@@ -15,6 +14,7 @@ from support.raw_chat import DOCUMENT, JSON, STREAM, begin, question, stream
 from support.raw_client import RawClient
 from support.scripted import Call, ScriptedUpstream
 from support.sdk_caller import Caller, chat
+from support.started import started
 from support.tls import AUTHORITY
 
 SERVER_TLS = {
@@ -100,9 +100,7 @@ async def test_over_tls_too_a_broken_stream_is_no_end_and_who_hangs_up_is_missed
             calls = []
             streams: list[Any] = []
             for text in ("Why?", "How?"):
-                asking = asyncio.ensure_future(  # noqa: TID251 - awaited below
-                    create(**chat(text), stream=True)
-                )
+                asking = started(create(**chat(text), stream=True))
                 calls.append(await up.next_call())
                 await begin(calls[-1], STREAM[:2])
                 streams.append(await asking)

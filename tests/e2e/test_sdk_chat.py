@@ -276,6 +276,23 @@ async def test_a_conversation_with_tools_goes_round_the_cache_turn_by_turn(
     assert len(backend.asked) == 3
 
 
+async def test_the_client_for_azure_is_answered_from_the_cache_and_told_apart_by_its_key(
+    backend: OpenAIBackend, proxy: Proxied
+) -> None:
+    told = []
+    for key, version in (("one", "v1"), ("one", "v1"), ("two", "v1"), ("one", "v2")):
+        async with openai.AsyncAzureOpenAI(
+            azure_endpoint=proxy.url, api_key=key, api_version=version
+        ) as azure:
+            create = azure.chat.completions.with_raw_response.create
+            raw = await create(**chat(model="deployment"))
+            told.append(raw.headers["x-cache"])
+            assert f"as {key} " in (raw.parse().choices[0].message.content or "")
+
+    assert told == ["MISS", "HIT", "MISS", "MISS"]
+    assert backend.asked[0].path == "/openai/deployments/deployment/chat/completions"
+
+
 async def test_an_answer_cut_short_by_a_limit_is_not_kept(
     backend: OpenAIBackend, caller: Caller
 ) -> None:

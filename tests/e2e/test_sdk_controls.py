@@ -10,6 +10,7 @@ import pytest
 from support.openai_backend import Fault, OpenAIBackend
 from support.proxied import Proxied, proxied
 from support.sdk_caller import Caller, chat
+from support.started import started
 
 Json = dict[str, Any]
 
@@ -130,9 +131,7 @@ async def test_who_wants_a_fresh_answer_does_not_join_one_that_has_begun(
     backend.hold()
     async with await caller.sdk.chat.completions.create(**chat(), stream=True) as stream:
         await anext(stream)
-        fresh = asyncio.ensure_future(  # noqa: TID251 - awaited below
-            caller.hear(headed("Cache-Control", "no-cache"))
-        )
+        fresh = started(caller.hear(headed("Cache-Control", "no-cache")))
         await backend.was_asked(2)
         backend.release()
         rest = [chunk async for chunk in stream]

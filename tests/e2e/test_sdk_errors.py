@@ -11,6 +11,7 @@ from support.openai_backend import REVOKED, Fault, OpenAIBackend
 from support.proxied import SHORT_GRACE, Proxied, proxied
 from support.scripted import ScriptedUpstream
 from support.sdk_caller import Caller, chat, counted
+from support.started import started
 
 FAULTS = [
     (400, openai.BadRequestError),
@@ -113,7 +114,7 @@ async def test_an_error_is_told_to_all_who_wait_whatever_form_of_answer_they_wan
     forms: list[Any] = [{}, {"stream": True}, counted({"stream": True})]
     asking = []
     for form in forms:
-        asking.append(asyncio.ensure_future(create(**chat(), **form)))  # noqa: TID251 - gathered
+        asking.append(started(create(**chat(), **form)))
         await backend.was_asked(1)  # by the first, who wants a document
     await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 2)
     backend.release()
@@ -124,13 +125,17 @@ async def test_an_error_is_told_to_all_who_wait_whatever_form_of_answer_they_wan
 
 
 async def test_a_client_that_runs_out_of_patience_asks_again_without_costing_a_second_call(
-    backend: OpenAIBackend, proxy: Proxied
+    backend: OpenAIBackend,
 ) -> None:
     backend.hold()
-    async with Caller(proxy, timeout=0.2) as hasty, Caller(proxy) as patient:
+    async with (
+        proxied(backend.url, flights={"orphan_grace_s": 60}) as proxy,
+        Caller(proxy, timeout=0.2) as hasty,
+        Caller(proxy) as patient,
+    ):
         with pytest.raises(openai.APITimeoutError):
             await hasty.ask(chat())
-        second = asyncio.ensure_future(patient.ask(chat()))  # noqa: TID251 - awaited below
+        second = started(patient.ask(chat()))
         await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 1)
         backend.release()
         verdict, completion = await second
@@ -188,9 +193,7 @@ async def test_a_stream_that_breaks_off_is_an_error_to_the_client_and_not_an_end
         proxied(up.url) as proxy,
         Caller(proxy) as caller,
     ):
-        asking = asyncio.ensure_future(  # noqa: TID251 - awaited below
-            caller.sdk.chat.completions.create(**chat(), stream=True)
-        )
+        asking = started(caller.sdk.chat.completions.create(**chat(), stream=True))
         call = await up.next_call()
         await call.head(200, [("Content-Type", "text/event-stream")], chunked=True)
         await call.chunk(b'data: {"choices":[{"index":0,"delta":{"content":"He"}}]}\n\n')

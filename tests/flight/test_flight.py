@@ -486,6 +486,34 @@ async def test_all_logs_together_are_bounded():
         seat.leave()
 
 
+async def test_a_log_counts_until_its_last_reader_has_left():
+    async with airfield(total_bytes=10, window_bytes=100) as field:
+        slow, last = field.board(), field.board()
+        await settle()
+        field.calls[0].answer()
+        field.calls[0].send(b"x" * 8)
+        field.calls[0].end()
+        await settle()
+        slow.leave()
+        assert await _is_kept_whole(field) is False
+        last.leave()
+        assert await _is_kept_whole(field) is True
+
+
+async def _is_kept_whole(field: Field) -> bool:
+    """Whether another flight finds room for all of a log of 8 bytes."""
+    seat = field.board(replace(field.errand, key=CacheKey("anon", b"o" * 32)))
+    await settle()
+    field.calls[-1].answer()
+    field.calls[-1].send(b"x" * 8)
+    field.calls[-1].end()
+    await settle()
+    landed = await seat.landing()
+    seat.leave()
+    await settle()
+    return landed is not None
+
+
 async def test_more_followers_than_allowed_ask_alone():
     async with airfield(followers=2) as field:
         for _ in range(3):

@@ -44,7 +44,8 @@ class Asked:
 
     @property
     def credential(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
+        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return bearer or self.headers.get("api-key", "")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class OpenAIBackend:
     async def start(self) -> None:
         application = web.Application(client_max_size=2**30)
         application.router.add_post("/v1/chat/completions", self._chat)
+        application.router.add_post("/openai/deployments/{name}/chat/completions", self._chat)
         application.router.add_post("/v1/completions", self._complete)
         application.router.add_post("/v1/embeddings", self._embed)
         application.router.add_get("/v1/models", self._models)

@@ -304,3 +304,9 @@ def test_nothing_is_invented_and_order_is_kept(fields: Pairs) -> None:
 def test_filtering_twice_changes_nothing_more(fields: Pairs) -> None:
     once = inbound(fields)
     assert inbound(once) == once
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "\u0663", "-1", "x"])
+def test_a_max_forwards_that_is_no_plain_number_is_passed_on_as_it_is(value: str) -> None:
+    request = Request("OPTIONS", "/", "", Headers([("Max-Forwards", value)]), Nothing())
+    assert outbound(request, pseudonym="p").get("max-forwards") == value
