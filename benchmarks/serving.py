@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,7 +126,10 @@ def sidecache(upstream: str) -> Iterator[Target]:
     port, admin = free_port(), free_port()
     words = ["-m", "proxy", "serve", "--upstream", upstream]
     words += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
-    with running(words, 0, f"http://127.0.0.1:{admin}/readyz") as process:
+    # A new folder: what an earlier run has kept on disk would be no miss.
+    kept = tempfile.TemporaryDirectory()
+    os.environ["SIDECACHE_L2_DISK__DIRECTORY"] = kept.name
+    with kept, running(words, 0, f"http://127.0.0.1:{admin}/readyz") as process:
         yield Target(f"http://127.0.0.1:{port}{PATH}", process.pid)
 
 

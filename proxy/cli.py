@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict, Unpack
 
 import click
 
@@ -68,42 +68,57 @@ class _Refused(click.ClickException):
     exit_code = 2
 
 
+class _Flags(TypedDict):
+    """What the options that choose settings bring."""
+
+    config: Path | None
+    upstream: str | None
+    listen: str | None
+    admin: str | None
+    log_format: str | None
+    no_disk: bool
+    redis: str | None
+
+
+_CHOOSING: Final = (
+    click.option("--log-format", metavar="json|text", help="How log lines look."),
+    click.option("--no-disk", is_flag=True, help="Keep nothing on disk."),
+    click.option("--redis", metavar="URL", help="Share entries with other replicas through Redis."),
+    click.option("--admin", metavar="HOST:PORT", help="Where the operator comes in."),
+    click.option("--listen", metavar="HOST:PORT", help="Where clients come in."),
+    click.option("--upstream", metavar="URL", help="The backend, for all paths."),
+    click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar=CONFIG_FILE,
+        show_envvar=True,
+        help="The file of settings, YAML or TOML.",
+    ),
+)
+
+
 def _choosing_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give ``command`` the options that choose settings; ``_load`` takes what they bring."""
-    for option in (
-        click.option("--log-format", metavar="json|text", help="How log lines look."),
-        click.option("--admin", metavar="HOST:PORT", help="Where the operator comes in."),
-        click.option("--listen", metavar="HOST:PORT", help="Where clients come in."),
-        click.option("--upstream", metavar="URL", help="The backend, for all paths."),
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path),
-            envvar=CONFIG_FILE,
-            show_envvar=True,
-            help="The file of settings, YAML or TOML.",
-        ),
-    ):
+    for option in _CHOOSING:
         command = option(command)
     return command
 
 
-def _load(
-    config: Path | None,
-    upstream: str | None,
-    listen: str | None,
-    admin: str | None,
-    log_format: str | None,
-) -> Loaded:
+def _load(flags: _Flags) -> Loaded:
     """The settings; tells of what is amiss, and leaves if that forbids going on."""
-    flags = (
+    upstream = flags["upstream"]
+    given = (
         Given(("upstreams",), [{"url": upstream}] if upstream else None, "--upstream"),
-        Given(("listen",), listen, "--listen"),
-        Given(("admin", "listen"), admin, "--admin"),
-        Given(("log", "format"), log_format, "--log-format"),
+        Given(("listen",), flags["listen"], "--listen"),
+        Given(("admin", "listen"), flags["admin"], "--admin"),
+        Given(("log", "format"), flags["log_format"], "--log-format"),
+        Given(("l2_disk", "enabled"), False if flags["no_disk"] else None, "--no-disk"),
+        Given(("l2_redis", "url"), flags["redis"], "--redis"),
     )
     try:
-        loaded = load(config, os.environ, [flag for flag in flags if flag.value is not None])
+        chosen = [flag for flag in given if flag.value is not None]
+        loaded = load(flags["config"], os.environ, chosen)
     except ConfigError as error:
         raise _Refused(str(error)) from error
     for warning in loaded.warnings:
@@ -120,18 +135,9 @@ def cli() -> None:
 @_choosing_settings
 @click.option("--demo", is_flag=True, help="Serve in front of a built-in backend.")
 @click.pass_context
-def serve(
-    context: click.Context,
-    *,
-    config: Path | None,
-    upstream: str | None,
-    listen: str | None,
-    admin: str | None,
-    log_format: str | None,
-    demo: bool,
-) -> None:
+def serve(context: click.Context, *, demo: bool, **flags: Unpack[_Flags]) -> None:
     """Serve, until told to stop."""
-    settings = _load(config, upstream, listen, admin, log_format).settings
+    settings = _load(flags).settings
     if not settings.upstreams and not demo:
         raise _Refused(_NO_UPSTREAM)
     rooms: Rooms = context.obj
@@ -144,15 +150,9 @@ def serve(
 
 @cli.command()
 @_choosing_settings
-def check(
-    config: Path | None,
-    upstream: str | None,
-    listen: str | None,
-    admin: str | None,
-    log_format: str | None,
-) -> None:
+def check(**flags: Unpack[_Flags]) -> None:
     """Show the settings in force and where they come from; or all that is wrong with them."""
-    loaded = _load(config, upstream, listen, admin, log_format)
+    loaded = _load(flags)
     click.echo(render.effective(loaded), nl=False)
     if not loaded.settings.upstreams:
         click.echo("Warning: upstreams is empty; to serve, there must be one", err=True)

@@ -10,7 +10,8 @@ from support.proxied import proxied
 from support.raw_client import RawClient
 from support.scripted import ScriptedUpstream
 
-from proxy.app import Sidecache, _keep_survivors
+from proxy.app import Sidecache
+from proxy.app.serving import _keep_survivors
 from proxy.config.settings import Settings
 from proxy.model.errors import ConfigError
 

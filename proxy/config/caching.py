@@ -16,7 +16,6 @@ from proxy.config.units import (
     HeaderName,
     Seconds,
     SecretInFile,
-    Share,
     SomeCount,
     SomeSeconds,
     Temperature,
@@ -217,23 +216,6 @@ class Cache(Section):
                 "inert_headers",
             )
         return self
-
-
-class L1Memory(Section):
-    """The first tier: entries in this process's memory."""
-
-    max_bytes: Bytes = Field(
-        default=256 * _MIB, description="What all entries may take, overhead included."
-    )
-    max_entry_bytes: Bytes | None = Field(
-        default=None, description="What one entry may take; null: `cache.max_entry_bytes`."
-    )
-    scope_share: Share = Field(
-        default=1.0,
-        description="The share of the memory that one scope's entries may hold before they are the "
-        "first to go; below 1 it protects callers from one who floods the cache, and costs a "
-        "caller who has most of the traffic some hits.",
-    )
 
 
 class Flights(Section):

@@ -10,8 +10,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from proxy.config.caching import Cache, Flights, L1Memory
+from proxy.config.caching import Cache, Flights
 from proxy.config.section import Section, conflict
+from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
 from proxy.config.units import (
     Address,
     Bytes,
@@ -192,6 +193,17 @@ class Settings(Section):
     )
     l1_memory: L1Memory = Field(
         default_factory=L1Memory, description="The first tier: entries in this process's memory."
+    )
+    l2_disk: L2Disk = Field(
+        default_factory=L2Disk,
+        description="The disk tier: entries in a file that outlives the process, and that all "
+        "processes on this machine share.",
+    )
+    l2_redis: L2Redis = Field(
+        default_factory=L2Redis, description="The Redis tier: entries that all replicas share."
+    )
+    storage: Storage = Field(
+        default_factory=Storage, description="How entries look on disk and in Redis."
     )
     flights: Flights = Field(
         default_factory=Flights,

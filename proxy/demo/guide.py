@@ -102,12 +102,13 @@ def coloured(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def _settings(backend_url: str) -> Settings:
-    """As by default, but on a free port, and without a log between the lines."""
+    """As by default, but on a free port, with nothing kept from one tour to the next."""
     source = "the demo"
     return load(
         flags=[
             Given(("listen",), "127.0.0.1:0", source),
             Given(("upstreams",), [{"url": backend_url}], source),
             Given(("admin", "enabled"), value=False, source=source),
+            Given(("l2_disk", "enabled"), value=False, source=source),
         ]
     ).settings

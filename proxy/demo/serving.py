@@ -11,6 +11,7 @@ import click
 
 from proxy import app
 from proxy.config.settings import Settings
+from proxy.config.tiers import L2Disk
 from proxy.config.upstreams import Upstream
 from proxy.demo.backend import DemoBackend
 from proxy.demo.telling import invitation
@@ -25,7 +26,8 @@ def serve(settings: Settings) -> int:
     with _running(DemoBackend()) as backend:
         upstreams = (Upstream(id="demo", url=backend.url),)
         return app.serve(
-            settings.model_copy(update={"upstreams": upstreams}),
+            # Made-up answers are nothing to keep.
+            settings.model_copy(update={"upstreams": upstreams, "l2_disk": L2Disk(enabled=False)}),
             announce=lambda proxy: click.echo(invitation(proxy.url)),
         )
 

@@ -39,15 +39,21 @@ class Ladder:
         return self._generation
 
     async def get(self, key: CacheKey) -> Found:
-        """What is stored under ``key``, fresh or stale. Raises nothing."""
-        for tier in self._tiers:
+        """What is stored under ``key``, fresh or stale. Raises nothing.
+
+        What is found further off is put into the nearer tiers, with the life it has left.
+        """
+        generation = self._generation
+        for number, tier in enumerate(self._tiers):
             try:
                 entry = await tier.get(key)
             except TierError as error:
                 self._report(tier.name, error)
                 continue
             if entry is not None:
-                return Found(entry, tier.name)
+                await self._put(entry, generation, self._tiers[:number])
+                # A purge while it was on its way covers it.
+                return Found(entry, tier.name) if generation == self._generation else NOTHING
         return NOTHING
 
     async def put(self, entry: Entry, generation: int) -> bool:
@@ -55,8 +61,11 @@ class Ladder:
 
         Returns whether at least one tier took it. Raises nothing.
         """
+        return await self._put(entry, generation, self._tiers)
+
+    async def _put(self, entry: Entry, generation: int, tiers: Sequence[Tier]) -> bool:
         taken = False
-        for tier in self._tiers:
+        for tier in tiers:
             if generation != self._generation:
                 return False
             try:

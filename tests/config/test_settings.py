@@ -63,8 +63,11 @@ def test_every_group_is_closed_and_frozen() -> None:
         assert group.model_config["frozen"]
 
 
-def test_every_setting_but_those_of_a_backend_has_a_default() -> None:
-    assert [s.name for s in SETTINGS if s.is_required] == [f"upstreams.{EACH}.url"]
+def test_every_setting_but_those_of_things_to_be_named_has_a_default() -> None:
+    assert [s.name for s in SETTINGS if s.is_required] == [
+        f"upstreams.{EACH}.url",
+        f"storage.encryption_keys.{EACH}.id",
+    ]
 
 
 def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
@@ -72,6 +75,8 @@ def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
         f"upstreams.{EACH}.set_headers",
         "admin.token",
         "cache.scope.secret",
+        "l2_redis.url",
+        f"storage.encryption_keys.{EACH}.secret",
     ]
     files = {s.name for s in SETTINGS}
     assert {f"upstreams.{EACH}.set_headers_file", "admin.token_file"} <= files

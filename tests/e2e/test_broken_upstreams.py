@@ -50,7 +50,7 @@ async def test_who_heard_a_part_hears_it_break_off_and_so_does_who_joined_and_no
         assert await broken(leader) == b"".join(STREAM[:3])
         assert await broken(follower) == b"".join(STREAM[:3])
         assert (head.get("X-Cache"), joined.get("X-Cache")) == ("MISS", "COALESCED")
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
         again = started(s.whole(stream=True))
         await stream(await s.up.next_call())
@@ -96,7 +96,7 @@ async def test_a_stream_that_only_the_connections_end_ends_is_not_kept_unless_it
             assert reply.get("X-Cache") == "MISS"
             assert reply.body == b"".join(STREAM[:heard])
 
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_a_stream_that_only_the_connections_end_ends_is_kept_when_it_is_done() -> None:
@@ -124,7 +124,7 @@ async def test_a_reset_never_passes_for_the_end_of_a_stream_that_has_no_length()
         await call.reset()
 
         assert await broken(leader) == b"".join(STREAM)
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_a_document_shorter_than_declared_is_an_error_and_not_kept() -> None:
@@ -140,7 +140,7 @@ async def test_a_document_shorter_than_declared_is_an_error_and_not_kept() -> No
             assert [reply.status for reply in told] == [502] * 3
 
         assert s.up.calls == 2
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_a_document_that_dawdles_and_then_breaks_off_is_never_whole_to_anybody() -> None:
@@ -155,7 +155,7 @@ async def test_a_document_that_dawdles_and_then_breaks_off_is_never_whole_to_any
         await call.cut()
 
         assert await client.was_reset()
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_a_document_whose_last_chunk_is_missing_is_an_error() -> None:
@@ -167,7 +167,7 @@ async def test_a_document_whose_last_chunk_is_missing_is_an_error() -> None:
         await call.cut()
 
         assert (await client.response()).status == 502
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_a_stream_that_falls_silent_is_given_up() -> None:
@@ -290,7 +290,7 @@ async def test_a_stream_that_all_have_left_is_called_off_when_its_time_is_up() -
         await call.hung_up()
         await s.proxy.landed()
 
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
         assert s.proxy.flights.counts.cancelled_orphans == 1
 
 

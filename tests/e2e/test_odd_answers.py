@@ -91,7 +91,7 @@ async def test_an_answer_for_one_caller_only_reaches_no_other(
         await own.reply(200, [*JSON, *headers], DOCUMENT)
 
         assert [(await each.response()).status for each in (leader, follower)] == [200, 200]
-        assert s.proxy.memory.entries == 0
+        assert s.proxy.store.memory.entries == 0
 
 
 async def test_an_informational_response_is_no_answer() -> None:

@@ -62,7 +62,7 @@ async def test_who_wants_nothing_kept_leaves_nothing_behind(
     verdicts = [(await caller.ask(secret))[0] for _ in range(2)]
 
     assert verdicts == ["BYPASS", "BYPASS"]
-    assert proxy.memory.entries == 0
+    assert proxy.store.memory.entries == 0
     assert len(backend.asked) == 2
 
 

@@ -220,4 +220,4 @@ async def test_an_error_inside_a_stream_reaches_the_client_and_is_not_kept() -> 
             await proxy.landed()
 
         assert up.calls == 2
-        assert proxy.memory.entries == 0
+        assert proxy.store.memory.entries == 0

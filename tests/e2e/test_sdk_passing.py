@@ -76,4 +76,4 @@ async def test_a_request_the_cache_does_not_understand_goes_on_to_the_byte(
     assert posted
     assert backend.asked[-1].body == twice
     assert len(backend.asked) == 3
-    assert proxy.memory.entries == 0
+    assert proxy.store.memory.entries == 0

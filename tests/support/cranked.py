@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from proxy.model.decision import HeadVerdict, Share, Why
+from proxy.model.decision import HeadVerdict, Share
 from proxy.model.entry import CacheKey, Entry, Lifetime
-from proxy.model.errors import UpstreamError
+from proxy.model.errors import TierError, UpstreamError
 from proxy.model.message import Arrival, Head, Headers, Outbound
 from proxy.model.query import Form, Refusal
 
@@ -135,6 +136,52 @@ class Errand:
         return self.takes
 
 
+class CrankedTier:
+    """A tier that remembers, fails, and holds its breath as the test says."""
+
+    def __init__(self, name: str, calls: list[str] | None = None) -> None:
+        self.name = name
+        self.kept: dict[bytes, Entry] = {}
+        self.calls = calls if calls is not None else []
+        self.failing: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
+
+    @contextmanager
+    def holding(self, what: str) -> Iterator[None]:
+        """While inside, calls of ``what`` have had their effect but do not return."""
+        gate = self._held[what] = asyncio.Event()
+        yield
+        gate.set()
+        del self._held[what]
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        await self._called("get")
+        return self.kept.get(key.digest)
+
+    async def put(self, entry: Entry) -> bool:
+        if "put" not in self.failing:
+            self.kept[entry.key.digest] = entry
+        await self._called("put")
+        return True
+
+    async def delete(self, key: CacheKey) -> None:
+        if "delete" not in self.failing:
+            self.kept.pop(key.digest, None)
+        await self._called("delete")
+
+    async def clear(self) -> None:
+        if "clear" not in self.failing:
+            self.kept.clear()
+        await self._called("clear")
+
+    async def _called(self, what: str) -> None:
+        self.calls.append(f"{self.name}.{what}")
+        if (gate := self._held.get(what)) is not None:
+            await gate.wait()
+        if what in self.failing:
+            raise TierError(f"{self.name} cannot {what}")
+
+
 class Given:
     """The body of a request, all of it here."""
 
@@ -172,6 +219,3 @@ def entry(
         stored_at=stored_at,
         lifetime=lifetime or Lifetime(60.0),
     )
-
-
-__all__ = ["OK", "Call", "Clock", "Crank", "Errand", "Given", "Refusal", "Why", "entry", "settle"]

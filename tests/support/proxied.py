@@ -54,7 +54,12 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
     ``upstreams`` are URLs or whole settings, ``settings`` the rest.
     """
     backends = [{"url": each} if isinstance(each, str) else each for each in upstreams]
-    given = {"listen": "127.0.0.1:0", "admin": {"enabled": False}, "upstreams": backends}
+    given = {
+        "listen": "127.0.0.1:0",
+        "admin": {"enabled": False},
+        "l2_disk": {"enabled": False},
+        "upstreams": backends,
+    }
     proxy = Proxied(Settings.model_validate(given | settings))
     errors = _Errors()
     logging.getLogger("sidecache").addHandler(errors)

@@ -105,7 +105,7 @@ async def _start(*words: str, **settings: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "serve", *words),
         cwd=ROOT,
-        env=own | settings,
+        env=own | {"SIDECACHE_L2_DISK__ENABLED": "false"} | settings,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -3,63 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from support.cranked import entry, settle
+from support.cranked import CrankedTier, entry, settle
 
-from proxy.model.entry import CacheKey, Entry
+from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 from proxy.tiers.ladder import NOTHING, Found, Ladder
 
 KEY = CacheKey("anon", b"k" * 32)
-
-
-class CrankedTier:
-    """A tier that remembers, fails, and holds its breath as the test says."""
-
-    def __init__(self, name: str, calls: list[str] | None = None) -> None:
-        self.name = name
-        self.kept: dict[bytes, Entry] = {}
-        self.calls = calls if calls is not None else []
-        self.failing: set[str] = set()
-        self._held: dict[str, asyncio.Event] = {}
-
-    @contextmanager
-    def holding(self, what: str) -> Iterator[None]:
-        """While inside, calls of ``what`` have had their effect but do not return."""
-        gate = self._held[what] = asyncio.Event()
-        yield
-        gate.set()
-        del self._held[what]
-
-    async def get(self, key: CacheKey) -> Entry | None:
-        await self._called("get")
-        return self.kept.get(key.digest)
-
-    async def put(self, entry: Entry) -> bool:
-        if "put" not in self.failing:
-            self.kept[entry.key.digest] = entry
-        await self._called("put")
-        return True
-
-    async def delete(self, key: CacheKey) -> None:
-        if "delete" not in self.failing:
-            self.kept.pop(key.digest, None)
-        await self._called("delete")
-
-    async def clear(self) -> None:
-        if "clear" not in self.failing:
-            self.kept.clear()
-        await self._called("clear")
-
-    async def _called(self, what: str) -> None:
-        self.calls.append(f"{self.name}.{what}")
-        if (gate := self._held.get(what)) is not None:
-            await gate.wait()
-        if what in self.failing:
-            raise TierError(f"{self.name} cannot {what}")
 
 
 class Steps:
@@ -96,7 +48,34 @@ async def test_the_nearest_tier_that_has_it_answers_and_the_rest_are_not_asked(
     found = await steps.ladder.get(KEY)
     assert found.entry is far
     assert found.tier == "far"
-    assert steps.calls == ["near.get", "near.get", "far.get"]
+    assert steps.calls == ["near.get", "near.get", "far.get", "near.put"]
+
+
+async def test_what_is_found_further_off_is_near_from_then_on_with_the_life_it_has_left(
+    steps: Steps,
+) -> None:
+    steps.far.kept[KEY.digest] = far = entry(stored_at=900.0)
+    await steps.ladder.get(KEY)
+    assert await steps.ladder.get(KEY) == Found(far, "near")
+    assert steps.near.kept[KEY.digest].ttl_left(1000.0) == far.ttl_left(1000.0)
+
+
+async def test_what_a_purge_overtakes_on_its_way_from_afar_is_neither_served_nor_kept(
+    steps: Steps,
+) -> None:
+    steps.far.kept[KEY.digest] = entry()
+    with steps.far.holding("get"):
+        getting = asyncio.ensure_future(steps.ladder.get(KEY))  # noqa: TID251 - awaited below
+        await settle()
+        await steps.ladder.clear()
+    assert await getting is NOTHING
+    assert steps.near.kept == {}
+
+
+async def test_nearer_tiers_that_fail_do_not_hide_what_was_found(steps: Steps) -> None:
+    steps.far.kept[KEY.digest] = far = entry()
+    steps.near.failing = {"get", "put"}
+    assert await steps.ladder.get(KEY) == Found(far, "far")
 
 
 async def test_what_no_tier_has_is_nothing(steps: Steps) -> None:

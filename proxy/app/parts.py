@@ -1,0 +1,223 @@
+"""From settings to parts: each room gets plain parameters and never sees the settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from proxy.config.caching import Cache, Rule
+from proxy.config.settings import Settings
+from proxy.config.upstreams import Upstream as UpstreamSettings
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.downstream.limits import Limits as ClientLimits
+from proxy.flight import Flights
+from proxy.flight import Limits as FlightLimits
+from proxy.key import KeyRules, ScopeBy, Scoping
+from proxy.lifecycle import Bounds, Lifecycle
+from proxy.model.errors import ConfigError
+from proxy.model.message import Headers, Request
+from proxy.policy import Policy, Terms
+from proxy.policy import Rule as PolicyRule
+from proxy.question import Rooms
+from proxy.reader import Reader
+from proxy.reply import Replies
+from proxy.tiers.ladder import Ladder
+from proxy.upstream import Routes, UpstreamSpec
+from proxy.wire.headers import outbound
+
+
+def lifecycle(
+    settings: Settings, secret: bytes, routes: Routes, ladder: Ladder, flights: Flights
+) -> Lifecycle:
+    """The life of a request; ``secret`` keys the hashes that scopes and keys are."""
+    cache = settings.cache
+    keys = KeyRules(
+        secret,
+        scoping=Scoping(ScopeBy(cache.scope.by), (cache.scope.header or "").lower()),
+        inert=frozenset(name.lower() for name in cache.inert_headers),
+        keyed=frozenset(name.lower() for name in cache.keyed_headers) | _deciding(settings),
+        inert_cookies=frozenset(cache.inert_cookies),
+    )
+    policy = Policy(
+        _terms(cache),
+        tuple(_rule(rule) for rule in cache.rules),
+        inert_cookies=frozenset(cache.inert_cookies),
+        is_inert=keys.is_inert,
+        own_scopes=cache.scope.by == "credential",
+    )
+    dialect = OpenAIChat(
+        inert=frozenset(cache.inert_fields),
+        store_truncated=cache.store_truncated,
+        store_tool_calls=cache.store_tool_calls,
+        json_without_usage=cache.json_without_usage,
+    )
+    rooms = Rooms(policy, ladder, _outbound(settings, identity=True), time.monotonic, random.random)
+    return Lifecycle(
+        upstreams=routes,
+        dialects=[dialect],
+        reader=Reader(keys, policy),
+        flights=flights,
+        rooms=rooms,
+        replies=Replies(settings.pseudonym, time.monotonic),
+        passing=_outbound(settings, identity=False),
+        bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
+    )
+
+
+def _deciding(settings: Settings) -> frozenset[str]:
+    """The headers that some backend is told only by these settings, and may answer by."""
+    return frozenset({"host"} if any(each.preserve_host for each in settings.upstreams) else ())
+
+
+def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Headers]:
+    downstream, name = settings.downstream, settings.pseudonym
+    trusted = [ipaddress.ip_network(network) for network in downstream.trusted_proxies]
+
+    @lru_cache(maxsize=4096)
+    def trusts(peer: str) -> bool:
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in trusted)
+
+    named = any(upstream.preserve_host for upstream in settings.upstreams)
+
+    def headers(request: Request) -> Headers:
+        sent = outbound(
+            request,
+            pseudonym=name,
+            trusted_peer=bool(trusted) and trusts(request.peer),
+            forwarded=downstream.forwarded,
+            accept_identity=identity,
+        )
+        # Only an upstream with `preserve_host` looks at it; the others write their own.
+        return sent.plus(("Host", request.headers.get("host"))) if named else sent
+
+    return headers
+
+
+def _terms(cache: Cache) -> Terms:
+    return Terms(
+        enabled=cache.enabled,
+        ttl=cache.ttl_s,
+        max_ttl=cache.max_ttl_s,
+        jitter=cache.jitter,
+        stale_while_revalidate=cache.stale_while_revalidate_s,
+        stale_if_error=cache.stale_if_error_s,
+        max_temperature=cache.max_temperature,
+        obey_response=cache.obey_upstream_cache_control,
+        max_entry=cache.max_entry_bytes,
+    )
+
+
+def _rule(rule: Rule) -> PolicyRule:
+    return PolicyRule(
+        path=rule.path,
+        model=rule.model,
+        enabled=rule.enabled,
+        ttl=rule.ttl_s,
+        max_ttl=rule.max_ttl_s,
+        jitter=rule.jitter,
+        stale_while_revalidate=rule.stale_while_revalidate_s,
+        stale_if_error=rule.stale_if_error_s,
+        max_temperature=rule.max_temperature,
+        obey_response=rule.obey_upstream_cache_control,
+        max_entry=rule.max_entry_bytes,
+    )
+
+
+def flight_limits(settings: Settings) -> FlightLimits:
+    """The bounds of flights."""
+    flights = settings.flights
+    return FlightLimits(
+        wait_timeout=flights.wait_timeout_s,
+        stall_timeout=flights.stall_timeout_s,
+        flights=flights.max_flights,
+        followers=flights.max_followers,
+        flight_bytes=flights.max_flight_bytes,
+        total_bytes=flights.max_total_bytes,
+        window_bytes=flights.lag_limit_bytes,
+        orphan_grace=flights.orphan_grace_s,
+        orphan_budget=flights.orphan_budget_s,
+        orphans=flights.max_orphans,
+        hit_for_miss_ttl=flights.hit_for_miss_s,
+        hit_for_miss_keys=flights.hit_for_miss_max,
+        elections=flights.elections,
+        refreshes=flights.max_refreshes,
+    )
+
+
+def client_limits(settings: Settings) -> ClientLimits:
+    """The bounds of clients."""
+    limits = settings.downstream.limits
+    return ClientLimits(
+        connections=limits.max_connections,
+        line_bytes=limits.max_header_line_bytes,
+        field_bytes=limits.max_header_field_bytes,
+        fields=limits.max_headers,
+        header_deadline_s=limits.header_deadline_s,
+        idle_s=limits.idle_keepalive_s,
+        body_cap=limits.max_body_bytes,
+        body_deadline_s=limits.body_deadline_s,
+        min_rate=limits.body_min_rate_bytes,
+        stall_s=limits.write_stall_s,
+        half_close_grace_s=limits.half_close_grace_s,
+    )
+
+
+def upstream(upstream: UpstreamSettings) -> UpstreamSpec:
+    """What there is to know of one backend."""
+    tls = upstream.tls
+    return UpstreamSpec(
+        url=upstream.url,
+        id=_identifier(upstream.name),
+        prefix=upstream.prefix,
+        strip_prefix=upstream.strip_prefix,
+        preserve_host=upstream.preserve_host,
+        set_headers=tuple(upstream.headers.items()),
+        max_connections=upstream.max_connections,
+        connect_timeout_s=upstream.connect_timeout_s,
+        first_byte_timeout_s=upstream.first_byte_timeout_s,
+        idle_timeout_s=upstream.idle_timeout_s,
+        keepalive_s=upstream.keepalive_s,
+        retry_stale=upstream.retry_stale,
+        verify_tls=tls.verify,
+        ca_file=str(tls.ca_file or ""),
+        client_cert_file=str(tls.cert_file or ""),
+        client_key_file=str(tls.key_file or ""),
+        server_name=tls.server_name or "",
+    )
+
+
+def _identifier(name: str) -> str:
+    """``name`` with what an upstream's id cannot hold (colons, slashes) made a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).strip("-._")[:64]
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """What clients are shown; None for plain http. Raises ConfigError if it cannot be used."""
+    tls = settings.tls
+    if not tls.cert_file:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"tls: the certificate or key cannot be used: {error.strerror}"
+        ) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def known_secrets(settings: Settings) -> list[str]:
+    """Texts that must not appear in any log."""
+    known = [value for upstream in settings.upstreams for value in upstream.headers.values()]
+    own = (settings.admin.bearer, (settings.cache.scope.key or b"").decode())
+    return known + [secret for secret in own if secret]

@@ -1,0 +1,121 @@
+"""The whole proxy: every part made, joined, opened and closed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from proxy.admin.api import Admin
+from proxy.app import parts
+from proxy.app.store import Store, key_secret
+from proxy.config.settings import Settings
+from proxy.downstream.server import Server
+from proxy.flight import Flights
+from proxy.model.errors import ConfigError
+from proxy.model.outcome import Record
+from proxy.upstream import HttpUpstream, Routes
+
+log = logging.getLogger("sidecache")
+
+
+class Sidecache:
+    """The whole proxy on the running loop: ``start`` it, and ``close`` it in the end.
+
+    Args:
+        settings: checked settings.
+        record: told of every request once it is over.
+
+    Raises:
+        ConfigError: the settings cannot work together on this machine.
+    """
+
+    def __init__(
+        self, settings: Settings, record: Callable[[Record], None] = lambda _: None
+    ) -> None:
+        if not settings.upstreams:
+            raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
+        self._settings = settings
+        self._ready = False
+        self.routes = Routes(HttpUpstream(parts.upstream(each)) for each in settings.upstreams)
+        self.store = Store(settings)
+        self.flights = Flights(
+            parts.flight_limits(settings), clock=time.monotonic, report=_report_bug
+        )
+        lifecycle = parts.lifecycle(
+            settings,
+            key_secret(settings, self.store.directory),
+            self.routes,
+            self.store.ladder,
+            self.flights,
+        )
+        self.server = Server(
+            lifecycle.answer,
+            lifecycle.tunnel,
+            record,
+            parts.client_limits(settings),
+            clock=time.time,
+            pseudonym=settings.pseudonym,
+        )
+        self.admin = Admin(
+            lambda: self._ready,
+            token=settings.admin.bearer,
+            allowed_hosts=settings.admin.allowed_hosts,
+        )
+        self._scheme = "https" if settings.tls.cert_file else "http"
+        self._bound: tuple[str, int] | None = None
+        self._admin_bound: tuple[str, int] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients come in."""
+        return _url(self._scheme, self._bound)
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the operator comes in, if anywhere."""
+        return _url("http", self._admin_bound) if self._admin_bound else None
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError where that cannot be done."""
+        settings = self._settings
+        encryption = parts.tls(settings)  # first: it fails with nothing listening yet
+        await self.store.open()
+        try:
+            if settings.admin.enabled:
+                where = settings.admin.listen
+                self._admin_bound = await self.admin.start(where.host, where.port)
+            listen = settings.listen
+            self._bound = await self.server.start(listen.host, listen.port, ssl=encryption)
+        except (ConfigError, OSError) as error:
+            await self.close(0)
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
+        self._ready = True
+
+    async def close(self, deadline_s: float | None = None) -> None:
+        """Take no more requests, let those under way end until the deadline, and let go of all.
+
+        Args:
+            deadline_s: seconds; None: as the settings say.
+        """
+        self._ready = False
+        await self.server.close(
+            self._settings.downstream.drain_s if deadline_s is None else deadline_s
+        )
+        await self.flights.close()
+        await self.store.close()
+        await self.routes.close()
+        await self.admin.close()
+
+
+def _url(scheme: str, bound: tuple[str, int] | None) -> str:
+    if bound is None:
+        raise RuntimeError("not started yet")
+    host, port = bound
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _report_bug(bug: BaseException) -> None:
+    log.error("a flight failed in a way nobody foresaw", exc_info=bug)

@@ -1,0 +1,318 @@
+"""The envelope: an entry as bytes, for the tiers that outlive this process or are shared.
+
+    magic | version | flags | key id | scope | digest | payload | checksum
+
+The payload holds times, texts and the body, the body compressed where that pays. Encrypted, it is
+a nonce and what AES-256-GCM makes of it, and GCM's tag over all of the envelope is the checksum.
+
+What is read back was written by a stranger: it may be torn, stale, moved to another key, or made
+up. Whatever is odd about it is a miss, counted by its reason, and never an exception. Why it looks
+as it does: ``docs/decisions/0007-the-envelope.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.message import Head, Headers
+from proxy.model.query import Form, Usage
+
+if TYPE_CHECKING:
+    import zstandard
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MOST_BODY_BYTES: Final = 64 * 2**20  # that a body may have once it is unpacked
+CLOCK_SKEW_S: Final = 5.0  # by which the clocks of those who write and read may differ
+
+_MAGIC: Final = b"\x89Sdc"  # the first byte is no text in any encoding of the web
+_VERSION: Final = 1
+_COMPRESSED: Final = 1  # flags
+_ENCRYPTED: Final = 2
+_FRONT: Final = struct.Struct(">4sBBBB")  # magic, version, flags, key id, bytes of the scope
+# When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, initial age
+# and what the backend took, all in seconds; status; form bits; token counts; fields; bytes of the
+# dialect, the model, the reason and all texts, of the body as it is here and as it is served.
+_FIXED: Final = struct.Struct(">6dHBqqIIIIIII")
+_FIELD: Final = struct.Struct(">II")  # bytes of a name and of its value
+_CHECK_BYTES: Final = 16  # of the checksum, and of the tag of GCM
+_NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.2
+_SECRET_BYTES: Final = 32
+_STATUSES: Final = range(100, 1000)  # RFC 9110, section 15
+_STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED = (1 << bit for bit in range(6))
+
+
+class Odd(StrEnum):
+    """Why bytes were not an entry."""
+
+    FOREIGN = "foreign"  # no envelope of ours
+    VERSION = "version"  # one, but of another release
+    OTHER_KEY = "other_key"  # stored under a key that it was not made for
+    LOCKED = "locked"  # encrypted with a key not known here, or not encrypted but should be
+    CORRUPT = "corrupt"
+    FUTURE = "future"  # stored later than now: a clock was set back
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionKey:
+    """A secret of 32 bytes for AES-256-GCM and the number, 0 to 255, that envelopes name it by.
+
+    Nonces are random: a key should make way for the next after 2**32 entries (NIST SP 800-38D,
+    section 8.3).
+
+    Raises:
+        ValueError: the number or the length of the secret is wrong.
+    """
+
+    id: int
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.id not in range(256) or len(self.secret) != _SECRET_BYTES:
+            raise ValueError("an encryption key is 32 bytes with a number from 0 to 255")
+
+
+class Codec:
+    """Turns entries into envelopes and back. Counters are plain integers that only grow.
+
+    One thread at a time may encode, and one may decode: each tier has a codec of its own.
+
+    Args:
+        compress_above: bytes of body from which zstd is tried.
+        keys: the first encrypts, all decrypt. With any, what is not encrypted is a miss.
+
+    Raises:
+        ValueError: two keys with one number.
+        ImportError: keys are given, and the ``cryptography`` package is not there.
+    """
+
+    def __init__(self, *, compress_above: int = 1024, keys: Sequence[EncryptionKey] = ()) -> None:
+        if len({key.id for key in keys}) != len(keys):
+            raise ValueError("two encryption keys have the same number")
+        self._compress_above = compress_above
+        self._ciphers: dict[int, AESGCM] = {}
+        if keys:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 # 8 MB
+
+            self._ciphers = {key.id: AESGCM(key.secret) for key in keys}
+        self._writing_id = keys[0].id if keys else 0
+        self._compressor: zstandard.ZstdCompressor | None = None
+        self._decompressor: zstandard.ZstdDecompressor | None = None
+        self.odd = dict.fromkeys(Odd, 0)
+
+    def encode(self, entry: Entry, now: float, wall: float) -> bytes:
+        """The envelope of ``entry``.
+
+        Args:
+            entry: what is to be kept.
+            now: seconds on the clock of ``Entry.stored_at``.
+            wall: seconds since 1970 at the same moment.
+
+        Raises:
+            ValueError: a text, a number or the body is beyond what an envelope can hold.
+        """
+        if len(entry.body) > MOST_BODY_BYTES:
+            raise ValueError("a body is larger than an envelope may hold")
+        body, flags = self._pack(entry.body)
+        if self._ciphers:
+            flags |= _ENCRYPTED
+        scope = entry.key.scope.encode("utf-8", "surrogatepass")
+        try:
+            front = _FRONT.pack(_MAGIC, _VERSION, flags, self._writing_id, len(scope))
+            payload = _payload(entry, body, wall - (now - entry.stored_at))
+        except struct.error as error:
+            raise ValueError("an entry is beyond what an envelope can hold") from error
+        front += scope + entry.key.digest
+        if self._ciphers:
+            nonce = os.urandom(_NONCE_BYTES)
+            return front + nonce + self._ciphers[self._writing_id].encrypt(nonce, payload, front)
+        return front + payload + _checksum(front + payload)
+
+    def decode(self, key: CacheKey, blob: bytes, now: float, wall: float) -> Entry | None:
+        """The entry that was stored under ``key``, its age counted on, or None if that is odd.
+
+        Never past its keep, and never with more of its life left than it was given. Raises nothing.
+
+        Args:
+            key: what it was asked for by.
+            blob: what was found; any bytes.
+            now: seconds on the clock that ``Entry.stored_at`` will be read against.
+            wall: seconds since 1970 at the same moment.
+        """
+        opened = self._open(key, blob)
+        found = opened if isinstance(opened, Odd) else self._read(key, *opened, now, wall)
+        if isinstance(found, Odd):
+            self.odd[found] += 1
+            return None
+        return found
+
+    def _open(self, key: CacheKey, blob: bytes) -> tuple[bytes, int] | Odd:
+        """The payload in the clear and the flags, when the seal is whole and the key is right."""
+        if len(blob) < _FRONT.size + _CHECK_BYTES or not blob.startswith(_MAGIC):
+            return Odd.FOREIGN
+        _, version, flags, key_id, scope_bytes = _FRONT.unpack_from(blob)
+        if version != _VERSION or flags > _COMPRESSED | _ENCRYPTED:
+            return Odd.VERSION
+        owner = key.scope.encode("utf-8", "surrogatepass") + key.digest
+        end = _FRONT.size + len(owner)
+        if blob[_FRONT.size : end] != owner or scope_bytes != len(owner) - len(key.digest):
+            return Odd.OTHER_KEY
+        if not self._ciphers:
+            if flags & _ENCRYPTED:
+                return Odd.LOCKED
+            if _checksum(blob[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
+                return Odd.CORRUPT
+            return blob[end:-_CHECK_BYTES], flags
+        cipher = self._ciphers.get(key_id)
+        if cipher is None or not flags & _ENCRYPTED:
+            return Odd.LOCKED
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 # loaded with the cipher
+
+        nonce, sealed = blob[end : end + _NONCE_BYTES], blob[end + _NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, sealed, blob[:end]), flags
+        except (InvalidTag, ValueError):  # ValueError: too short for a nonce
+            return Odd.CORRUPT
+
+    def _read(
+        self, key: CacheKey, payload: bytes, flags: int, now: float, wall: float
+    ) -> Entry | Odd:
+        # A sum that fits says that the bytes are as they were written, not by whom: nothing that
+        # follows trusts a length or a number.
+        if len(payload) < _FIXED.size:
+            return Odd.CORRUPT
+        numbers = _FIXED.unpack_from(payload)
+        times, (status, bits, prompt, completion, *lengths) = numbers[:6], numbers[6:]
+        fields, dialect, model, reason, texts, packed, served = lengths
+        if texts + packed != len(payload) - _FIXED.size or not all(map(math.isfinite, times)):
+            return Odd.CORRUPT
+        wall_stored, ttl, swr, sie, initial_age, upstream_s = times
+        if min(ttl, swr, sie, initial_age, upstream_s) < 0.0 or status not in _STATUSES:
+            return Odd.CORRUPT
+        since = wall - wall_stored
+        if since < -CLOCK_SKEW_S:
+            return Odd.FUTURE
+        lifetime = Lifetime(ttl, swr, sie)
+        if since + initial_age >= lifetime.keep:
+            return Odd.EXPIRED
+        try:
+            words = _texts(payload, [dialect, model, reason], fields, texts)
+        except (UnicodeDecodeError, struct.error):
+            return Odd.CORRUPT
+        body = self._unpack(payload[_FIXED.size + texts :], flags, served)
+        if words is None or body is None:
+            return Odd.CORRUPT
+        return Entry(
+            key,
+            words[0],
+            words[1],
+            Head(status, words[2], Headers(zip(words[3::2], words[4::2], strict=True))),
+            Form(bool(bits & _STREAM), bool(bits & _USAGE)),
+            body,
+            # A clock that is a little behind makes nothing younger than new.
+            now - max(since, 0.0),
+            lifetime,
+            initial_age,
+            Usage(prompt, completion) if bits & _COUNTED else None,
+            Form(bool(bits & _ASKED_STREAM), bool(bits & _ASKED_USAGE)) if bits & _ASKED else None,
+            upstream_s,
+        )
+
+    def _pack(self, body: bytes) -> tuple[bytes, int]:
+        """The body, compressed if that makes it smaller, and the flag that tells."""
+        if len(body) <= self._compress_above:
+            return body, 0
+        if self._compressor is None:
+            import zstandard  # noqa: PLC0415 # 2 MB that an idle proxy does without
+
+            self._compressor = zstandard.ZstdCompressor()
+        packed = self._compressor.compress(body)
+        return (packed, _COMPRESSED) if len(packed) < len(body) else (body, 0)
+
+    def _unpack(self, packed: bytes, flags: int, size: int) -> bytes | None:
+        """The body of ``size`` bytes, or None; no more than that is ever allocated."""
+        if size > MOST_BODY_BYTES:
+            return None
+        if not flags & _COMPRESSED:
+            return packed if len(packed) == size else None
+        import zstandard  # noqa: PLC0415 # as in _pack
+
+        if self._decompressor is None:
+            self._decompressor = zstandard.ZstdDecompressor()
+        try:
+            # The frame's own word is what is allocated: it must be the one that was checked.
+            if zstandard.frame_content_size(packed) != size:
+                return None
+            body = self._decompressor.decompress(packed, allow_extra_data=False)
+        except zstandard.ZstdError:
+            return None
+        return body if len(body) == size else None
+
+
+def _checksum(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_CHECK_BYTES).digest()
+
+
+def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
+    """Times, numbers, texts and body. Raises struct.error for what does not fit."""
+    head, life, asked, usage = entry.head, entry.lifetime, entry.asked, entry.usage
+    # Any text there is comes back as it was, the bytes that were no UTF-8 among it.
+    words = [
+        word.encode("utf-8", "surrogatepass") for word in (entry.dialect, entry.model, head.reason)
+    ]
+    lengths = [len(word) for word in words]
+    for name, value in head.headers.pairs:
+        pair = name.encode("utf-8", "surrogatepass"), value.encode("utf-8", "surrogatepass")
+        words += (_FIELD.pack(len(pair[0]), len(pair[1])), *pair)
+    texts = b"".join(words)
+    bits = (
+        _STREAM * entry.form.stream
+        | _USAGE * entry.form.usage
+        | _ASKED * (asked is not None)
+        | _ASKED_STREAM * (asked is not None and asked.stream)
+        | _ASKED_USAGE * (asked is not None and asked.usage)
+        | _COUNTED * (usage is not None)
+    )
+    fixed = _FIXED.pack(
+        wall_stored,
+        life.ttl,
+        life.stale_while_revalidate,
+        life.stale_if_error,
+        entry.initial_age,
+        entry.upstream_s,
+        head.status,
+        bits,
+        usage.prompt_tokens if usage is not None else 0,
+        usage.completion_tokens if usage is not None else 0,
+        len(head.headers.pairs),
+        *lengths,
+        len(texts),
+        len(body),
+        len(entry.body),
+    )
+    return fixed + texts + body
+
+
+def _texts(payload: bytes, lengths: list[int], fields: int, texts: int) -> list[str] | None:
+    """Dialect, model, reason and then names and values in turn; None if they do not fill it."""
+    words, at, end = [], _FIXED.size, _FIXED.size + texts
+    for length in lengths:
+        words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))
+        at += length
+    for _ in range(fields):
+        if at + _FIELD.size > end:  # before a made-up count of fields is believed
+            return None
+        pair = _FIELD.unpack_from(payload, at)
+        at += _FIELD.size
+        for length in pair:
+            words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))
+            at += length
+    return words if at == end else None

@@ -1,0 +1,374 @@
+"""The disk tier: entries in a file that outlives this process and that others on the host share.
+
+No disk work happens on the event loop. One lane reads, another writes: a write that hangs, or waits
+for another process, takes nothing from readers. Reads have a deadline; once one is late, the next
+fail at once until it has come back. Writes wait in a queue, newest word for each key, which ``get``
+asks first; so this process always reads its own writes, deletes and clearings.
+
+What cannot be written is replaced by a deletion, since an older entry must not be served in place
+of a newer one that was lost. After a write has failed, nothing more is taken for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import TierError
+from proxy.tiers.codec import Codec
+from proxy.tiers.disk_file import DiskFile, Write, boot_id, is_torn
+from proxy.tiers.lane import Lane, heard
+
+T = TypeVar("T")
+
+_BATCH_PUTS: Final = 64  # in one transaction; a few milliseconds
+_BATCH_BYTES: Final = 2**20
+_MOST_DELETES: Final = 65_536  # waiting; beyond that, everything is forgotten
+_PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
+
+
+class Put(NamedTuple):
+    """An entry that waits to be written, and the generation of the file when it came."""
+
+    entry: Entry
+    generation: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Words that wait to be written: a clearing, then the newest for each digest."""
+
+    clear: bool = False
+    puts: dict[bytes, Put] = field(default_factory=dict)
+    deletes: set[bytes] = field(default_factory=set)
+    size: int = 0  # bytes of the entries
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether it decides what is found under ``digest``."""
+        return digest in self.puts or self.clear or digest in self.deletes
+
+    def put(self, put: Put) -> None:
+        digest = put.entry.key.digest
+        self._take_out(digest)
+        self.deletes.discard(digest)
+        self.puts[digest] = put
+        self.size += put.entry.size
+
+    def delete(self, digest: bytes) -> None:
+        self._take_out(digest)
+        self.deletes.add(digest)
+        if len(self.deletes) > _MOST_DELETES:
+            # A disk that has hung for so long: rather lose what is there than fill the memory.
+            self.deletes.clear()
+            self.clear = True
+
+    def split(self) -> Batch:
+        """Take out what one transaction should do: all deletions, and the oldest puts."""
+        batch = Batch(self.clear, {}, self.deletes)
+        self.clear, self.deletes = False, set()
+        while self.puts and len(batch.puts) < _BATCH_PUTS and batch.size < _BATCH_BYTES:
+            put = next(iter(self.puts.values()))
+            self._take_out(put.entry.key.digest)
+            batch.put(put)
+        return batch
+
+    def _take_out(self, digest: bytes) -> None:
+        put = self.puts.pop(digest, None)
+        if put is not None:
+            self.size -= put.entry.size
+
+    def __bool__(self) -> bool:
+        return self.clear or bool(self.puts) or bool(self.deletes)
+
+
+class L2Disk:
+    """The disk tier. Counters are plain integers that only grow, but for ``bytes``.
+
+    Args:
+        directory: for this alone; made if missing, for its owner only. On a local disk.
+        codec: for this tier alone.
+        max_bytes: how large the file may become; the first process on the host decides.
+        max_entry_bytes: a larger entry (see ``Entry.size``) is declined.
+        clock: seconds on the monotonic clock that ``Entry.stored_at`` was read from.
+        wall: seconds since 1970.
+        read_timeout_s: how long a ``get`` may take.
+        write_timeout_s: how long ``start``, ``delete``, ``clear``, each transaction of ``flush``
+            and each of the two parts of ``close`` may take.
+        max_queued_bytes: of entries that wait to be written; beyond that the oldest is dropped.
+        boot: what tells this run of the machine from others; found out if not given.
+    """
+
+    name = "l2_disk"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        codec: Codec,
+        max_bytes: int,
+        max_entry_bytes: int,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        read_timeout_s: float = 0.05,
+        write_timeout_s: float = 5.0,
+        max_queued_bytes: int = 16 * 2**20,
+        boot: str = "",
+    ) -> None:
+        self._codec = codec
+        self._file = DiskFile(directory, max_bytes, boot or boot_id())
+        self._max_entry_bytes = min(max_entry_bytes, max_queued_bytes)
+        self._max_queued_bytes = max_queued_bytes
+        self._clock = clock
+        self._wall = wall
+        self._read_timeout_s = read_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._open = False
+        self._torn = False
+        self._pending = Batch()
+        self._asked: asyncio.Future[None] | None = None  # done when all in _pending's deletes are
+        self._writing: Batch | None = None
+        self._late: asyncio.Future[Entry | None] | None = None
+        self._epoch = 0  # counted up by every delete and clear
+        self._off_until = 0.0
+        self.hits = 0
+        self.misses = 0
+        self.late = 0  # reads that did not come in time, or failed since one had not
+        self.written = 0
+        self.declined = 0  # too large, dead on arrival, or while writing is off
+        self.dropped = 0  # from the queue: it was full, or the write failed
+        self.failed = 0  # transactions
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the file that entries take, about; by all processes, as last seen."""
+        return self._file.bytes
+
+    @property
+    def expired(self) -> int:
+        """Entries that this process swept out after their time."""
+        return self._file.expired
+
+    @property
+    def evicted(self) -> int:
+        """Entries that this process dropped to make room."""
+        return self._file.evicted
+
+    @property
+    def set_aside(self) -> int:
+        """Files that could not be trusted when they were to be opened."""
+        return self._file.set_aside
+
+    async def start(self) -> None:
+        """Open the file. What is found broken is set aside and begun anew.
+
+        Raises:
+            TierError: there can be no file, or not in time. The tier stays off; ``start`` may be
+                tried again.
+        """
+        self._reads, self._writes = Lane("disk-reads"), Lane("disk-writes")
+        opening = self._writes.submit(partial(self._guarded, self._file.open))
+        try:
+            await _within(self._write_timeout_s, opening)
+        except TierError:
+            if not opening.done():
+                _ = self._writes.submit(self._file.close)  # should it open after all
+            self._reads.stop()
+            self._writes.stop()
+            raise
+        self._torn = False
+        self._open = True
+
+    async def close(self) -> None:
+        """Write what waits and close the file. What hangs is left behind. Raises nothing."""
+        if not self._open:
+            return
+        try:
+            await self.flush()
+        except TierError:
+            self.failed += 1
+        self._open = False  # no reader may be in the file when it is closed
+        try:
+            await _within(self._write_timeout_s, self._reads.submit(lambda: None))
+            closing = self._writes.submit(partial(self._guarded, self._file.close))
+            await _within(self._write_timeout_s, closing)
+        except TierError:
+            self.failed += 1
+        finally:
+            self._reads.stop()
+            self._writes.stop()
+
+    async def flush(self) -> None:
+        """Wait until nothing waits to be written; what cannot be is counted as dropped.
+
+        Raises:
+            TierError: not in time, or the disk takes no deletions either.
+        """
+        while self._pending or self._writing is not None:
+            await self._obeyed()
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        self._check()
+        for batch in (self._pending, self._writing):
+            if batch is not None and batch.knows(key.digest):
+                return self._count(self._alive(key, batch.puts.get(key.digest)))
+        if self._late is not None and not self._late.done():
+            self.late += 1
+            raise TierError("the disk is still busy with an earlier read")
+        epoch = self._epoch
+        reading = self._reads.submit(partial(self._guarded, partial(self._read, key)))
+        try:
+            found = await _within(self._read_timeout_s, reading)
+        except TierError:
+            if not reading.done():
+                self._late = reading
+                self.late += 1
+            raise
+        # Deleted while it was read: the deletion holds.
+        return self._count(found if epoch == self._epoch else None)
+
+    async def put(self, entry: Entry) -> bool:
+        self._check()
+        now = self._clock()
+        off = now < self._off_until
+        if off or entry.size > self._max_entry_bytes or entry.age(now) >= entry.lifetime.keep:
+            self.declined += 1
+            self._pending.delete(entry.key.digest)
+            if not off:
+                self._push()
+            return False
+        self._pending.put(Put(entry, self._file.generation))
+        while self._pending.size > self._max_queued_bytes:  # by others: it fits itself
+            self._pending.delete(next(iter(self._pending.puts)))
+            self.dropped += 1
+        self._push()
+        return True
+
+    async def delete(self, key: CacheKey) -> None:
+        self._check()
+        self._epoch += 1
+        self._pending.delete(key.digest)
+        await self._obeyed()
+
+    async def clear(self) -> None:
+        self._check()
+        self._epoch += 1
+        self._pending = Batch(clear=True)
+        await self._obeyed()
+
+    # -- on the loop --------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if not self._open:
+            raise TierError("the disk tier is not open")
+        if self._torn:
+            raise TierError("the file on the disk is torn")
+
+    def _alive(self, key: CacheKey, put: Put | None) -> Entry | None:
+        """What waits to be written, if it is what was asked for and not past its keep."""
+        if put is None or put.entry.key != key:
+            return None
+        entry = put.entry
+        return entry if entry.age(self._clock()) < entry.lifetime.keep else None
+
+    def _count(self, found: Entry | None) -> Entry | None:
+        if found is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return found
+
+    async def _obeyed(self) -> None:
+        """Wait until the next batch, which has all deletions that wait, is on the disk."""
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_future()
+            self._asked.add_done_callback(heard)
+        asked = self._asked
+        self._push()
+        await _within(self._write_timeout_s, asked)
+
+    def _push(self) -> None:
+        """Hand the next batch to the lane, unless it still has one."""
+        if self._writing is not None or not (self._pending or self._asked):
+            return
+        batch, asked = self._pending.split(), self._asked
+        self._writing, self._asked = batch, None
+        write = self._writes.submit(partial(self._guarded, partial(self._write, batch)))
+        write.add_done_callback(partial(self._on_written, batch, asked))
+
+    def _on_written(
+        self, batch: Batch, asked: asyncio.Future[None] | None, write: asyncio.Future[int]
+    ) -> None:
+        self._writing = None
+        error = write.exception()
+        if error is None:
+            beyond = write.result()
+            self.written += len(batch.puts) - beyond
+            self.declined += beyond
+        else:
+            self.failed += 1
+            self.dropped += len(batch.puts)
+            self._off_until = self._clock() + _PAUSE_S
+            self._restore(batch)
+        if asked is not None and not asked.done():
+            if error is None:
+                asked.set_result(None)
+            else:
+                asked.set_exception(error)
+        if error is None or self._asked is not None:
+            self._push()
+
+    def _restore(self, failed: Batch) -> None:
+        """Keep in mind what a failed batch should have made others forget."""
+        self._pending.clear |= failed.clear
+        for digest in (*failed.deletes, *failed.puts):
+            if not self._pending.knows(digest):
+                self._pending.delete(digest)
+
+    # -- in the lanes -------------------------------------------------------------------------
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """``work``, whatever it raises told in our own words."""
+        try:
+            return work()
+        except Exception as error:  # whatever it is: a tier that fails is a miss
+            if self._open and is_torn(error):
+                self._torn = True  # what makes no sense to LMDB may well crash it the next time
+                self._file.give_up()
+            raise TierError(f"disk: {error}") from error
+
+    def _read(self, key: CacheKey) -> Entry | None:
+        blob = self._file.read(key.digest)
+        if blob is None:
+            return None
+        # What is odd stays: the miss brings a new one in its place.
+        return self._codec.decode(key, blob, self._clock(), self._wall())
+
+    def _write(self, batch: Batch) -> int:
+        """Write a batch; how many of its entries no envelope could hold."""
+        now, wall = self._clock(), self._wall()
+        writes = [Write(digest, None) for digest in batch.deletes]
+        beyond = 0
+        for digest, (entry, generation) in batch.puts.items():
+            dead_at = wall + entry.lifetime.keep - entry.age(now)
+            try:
+                blob = self._codec.encode(entry, now, wall)
+            except ValueError:
+                beyond += 1
+                writes.append(Write(digest, None))
+            else:
+                writes.append(Write(digest, blob, dead_at, generation))
+        self._file.write(writes, wall, clear=batch.clear)
+        return beyond
+
+
+async def _within(limit_s: float, future: asyncio.Future[T]) -> T:
+    """What ``future`` comes to, which goes on whatever happens here. Raises TierError if late."""
+    await asyncio.wait((future,), timeout=limit_s)
+    if not future.done():
+        raise TierError(f"disk: no answer within {limit_s:g} s")
+    return future.result()

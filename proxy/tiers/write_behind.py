@@ -1,0 +1,127 @@
+"""Writes behind: a tier whose puts are taken at once and done in the background.
+
+A slow tier must not make an answer wait for its storing. What waits to be written is bounded in
+bytes; when there is more, the oldest goes unwritten, which costs a later miss and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import TierError
+from proxy.tiers.base import Tier
+
+_MOST_BYTES: Final = 32 * 2**20
+
+
+class WriteBehind:
+    """``tier``, with writes in the background. ``start`` it, and ``close`` it in the end.
+
+    Args:
+        tier: where to.
+        report: told of each write that failed.
+        max_bytes: what may wait to be written.
+    """
+
+    def __init__(
+        self,
+        tier: Tier,
+        report: Callable[[str, TierError], None],
+        *,
+        max_bytes: int = _MOST_BYTES,
+    ) -> None:
+        self._tier = tier
+        self._report = report
+        self._max_bytes = max_bytes
+        self._waiting: OrderedDict[bytes, Entry] = OrderedDict()
+        self._bytes = 0
+        self._some = asyncio.Event()
+        self._none = asyncio.Event()
+        self._none.set()
+        self._lock = asyncio.Lock()  # a purge waits for the write under way, and is not overtaken
+        self._writer: asyncio.Task[None] | None = None
+        self.unwritten = 0  # entries given up because too much was waiting
+
+    @property
+    def name(self) -> str:
+        return self._tier.name
+
+    async def start(self) -> None:
+        """Begin to write."""
+        self._writer = asyncio.create_task(self._write())  # noqa: TID251 - close() ends it
+
+    async def close(self, deadline_s: float) -> None:
+        """Write what waits, for at most ``deadline_s`` seconds, and stop."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self.flush()
+        except TimeoutError:
+            self.unwritten += len(self._waiting)
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
+    async def flush(self) -> None:
+        """Wait until all that was put so far has been written, or given up."""
+        await self._none.wait()
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        waiting = self._waiting.get(key.digest)
+        if waiting is not None and waiting.key == key:
+            return waiting
+        return await self._tier.get(key)
+
+    async def put(self, entry: Entry) -> bool:
+        if entry.size > self._max_bytes or self._writer is None:
+            return False
+        self._forget(entry.key.digest)
+        self._waiting[entry.key.digest] = entry
+        self._bytes += entry.size
+        while self._bytes > self._max_bytes:
+            self._forget(next(iter(self._waiting)))
+            self.unwritten += 1
+        self._some.set()
+        self._none.clear()
+        return True
+
+    async def delete(self, key: CacheKey) -> None:
+        self._forget(key.digest)
+        async with self._lock:
+            await self._tier.delete(key)
+
+    async def clear(self) -> None:
+        self._waiting.clear()
+        self._bytes = 0
+        async with self._lock:
+            await self._tier.clear()
+
+    def _forget(self, digest: bytes) -> None:
+        waiting = self._waiting.pop(digest, None)
+        if waiting is not None:
+            self._bytes -= waiting.size
+
+    async def _write(self) -> None:
+        while True:
+            while self._waiting:
+                async with self._lock:
+                    if self._waiting:
+                        await self._write_oldest()
+            self._some.clear()
+            self._none.set()
+            await self._some.wait()
+
+    async def _write_oldest(self) -> None:
+        """Write one; it can be found here until it can be found there."""
+        digest, entry = next(iter(self._waiting.items()))
+        try:
+            await self._tier.put(entry)
+        except TierError as error:
+            self._report(self._tier.name, error)
+        if self._waiting.get(digest) is entry:
+            self._forget(digest)

@@ -1,0 +1,110 @@
+"""The cancel storm: callers leave at any instant, replies come in pieces, and no answer strays."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from support.cranked import Clock
+from support.faulty_tcp import Faults, faulty_tcp
+from support.redis_servers import needs_redis, server
+from support.redis_tiers import PATIENT_S, Scene, redis_tier
+from support.tier_contract import entry
+
+from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.errors import TierError
+from proxy.tiers.l2_redis import Standing
+
+pytestmark = needs_redis
+
+KEYS = [CacheKey(f"scope {i % 7}", i.to_bytes(2) * 16) for i in range(500)]
+BODIES = {key: random.Random(key.digest).randbytes(200 + 37 * i) for i, key in enumerate(KEYS)}
+AT_ONCE = 24
+
+
+class Storm:
+    """Reads and writes of known answers, half of them given up at some instant."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.read = 0
+        self.wrong = 0
+        self.cancelled = 0
+        self.failed = 0
+
+    async def rage(self, operations: int) -> None:
+        dice = random.Random(11)
+        for _ in range(operations // AT_ONCE + 1):
+            async with asyncio.TaskGroup() as wave:
+                for _ in range(AT_ONCE):
+                    task = wave.create_task(
+                        self._one(dice.choice(KEYS), writes=dice.random() < 0.1)
+                    )
+                    if dice.random() < 0.5:
+                        asyncio.get_running_loop().call_later(dice.uniform(0, 0.004), task.cancel)
+            # A breaker that opened would keep the storm away.
+            await self.scene.until(Standing.ON, lambda: self.scene.tier.get(KEYS[0]))
+
+    async def _one(self, key: CacheKey, *, writes: bool) -> None:
+        try:
+            if writes:
+                await self.scene.tier.put(stored(key, self.scene.clock()))
+                return
+            found = await self.scene.tier.get(key)
+        except TierError:
+            self.failed += 1
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        else:
+            self.read += 1
+            self.wrong += found is None or found.body != BODIES[key]
+
+
+def stored(key: CacheKey, now: float) -> Entry:
+    return entry(key, BODIES[key], stored_at=now, lifetime=Lifetime(1e6))
+
+
+async def storm(operations: int, operation_s: float) -> Storm:
+    """What came of a storm; each command has so many seconds."""
+    async with server() as alone, redis_tier(alone.port) as filling:
+        await asyncio.gather(*(filling.tier.put(stored(key, 1000.0)) for key in KEYS))
+        async with (
+            faulty_tcp(alone.port, Faults(delay_s=0.003, split=True)) as port,
+            redis_tier(port, Clock(), operation_s=operation_s) as scene,
+        ):
+            raging = Storm(scene)
+            await raging.rage(operations)
+        # The codec would have hidden a stray answer behind a miss: it must have seen none.
+        assert not any(scene.codec.odd.values()), scene.codec.odd
+        assert raging.wrong == 0
+        assert raging.read + raging.cancelled + raging.failed > operations // 2
+        return raging
+
+
+async def test_4_000_operations_half_of_them_cancelled_get_no_wrong_value() -> None:
+    raging = await storm(4_000, PATIENT_S)
+    assert raging.failed == 0
+    assert raging.read > 500
+
+
+async def test_commands_that_run_out_of_time_half_way_leave_no_answer_behind() -> None:
+    raging = await storm(2_000, 0.03)
+    assert raging.scene.tier.failed > 0
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+async def test_100_000_operations_half_of_them_cancelled_get_no_wrong_value() -> None:
+    raging = await storm(100_000, PATIENT_S)
+    assert raging.failed == 0
+    assert raging.cancelled > 10_000
+    assert raging.read > 10_000
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+async def test_100_000_operations_many_out_of_time_get_no_wrong_value() -> None:
+    raging = await storm(100_000, 0.03)
+    assert raging.scene.tier.failed > 0
