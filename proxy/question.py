@@ -112,7 +112,7 @@ class Question(NamedTuple):
     # -- the errand ---------------------------------------------------------------------------
 
     async def look(self) -> Entry | None:
-        found = await self.rooms.ladder.get(self.key)
+        found = await self.rooms.ladder.glance(self.key)  # what has landed since is there
         verdict = judge(found.entry, found.tier, self.query.controls, self.rooms.clock())
         if isinstance(verdict, Hit) and verdict.why is Why.FRESH and self.render(verdict.entry):
             return verdict.entry

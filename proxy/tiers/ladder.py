@@ -43,18 +43,25 @@ class Ladder:
 
         What is found further off is put into the nearer tiers, with the life it has left.
         """
+        return await self._get(key, self._tiers)
+
+    async def _get(self, key: CacheKey, tiers: Sequence[Tier]) -> Found:
         generation = self._generation
-        for number, tier in enumerate(self._tiers):
+        for number, tier in enumerate(tiers):
             try:
                 entry = await tier.get(key)
             except TierError as error:
                 self._report(tier.name, error)
                 continue
             if entry is not None:
-                await self._put(entry, generation, self._tiers[:number])
+                await self._put(entry, generation, tiers[:number])
                 # A purge while it was on its way covers it.
                 return Found(entry, tier.name) if generation == self._generation else NOTHING
         return NOTHING
+
+    async def glance(self, key: CacheKey) -> Found:
+        """What the nearest tier has: enough for who has just looked everywhere. Raises nothing."""
+        return await self._get(key, self._tiers[:1])
 
     async def put(self, entry: Entry, generation: int) -> bool:
         """Store ``entry`` in every tier, unless a purge came after ``generation``.

@@ -60,6 +60,14 @@ async def test_what_is_found_further_off_is_near_from_then_on_with_the_life_it_h
     assert steps.near.kept[KEY.digest].ttl_left(1000.0) == far.ttl_left(1000.0)
 
 
+async def test_a_glance_goes_no_further_than_the_nearest_tier(steps: Steps) -> None:
+    steps.far.kept[KEY.digest] = entry()
+    assert await steps.ladder.glance(KEY) is NOTHING
+    steps.near.kept[KEY.digest] = near = entry()
+    assert await steps.ladder.glance(KEY) == Found(near, "near")
+    assert "far.get" not in steps.calls
+
+
 async def test_what_a_purge_overtakes_on_its_way_from_afar_is_neither_served_nor_kept(
     steps: Steps,
 ) -> None:
