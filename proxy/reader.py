@@ -63,7 +63,7 @@ class Reader:
     ) -> Asked | Passed:
         query = dialect.read(request.headers, body)
         if isinstance(query, Refusal):
-            return Passed(query.why, body)
+            return Passed(query.why, body if query.forward is None else query.forward)
         terms = self._policy.terms(request.path, query.model)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)

@@ -106,3 +106,11 @@ def test_what_is_remembered_is_bounded_however_long_the_fields_are(reader: Reade
     finally:
         tracemalloc.stop()
     assert held < 8 * 2**20
+
+
+def test_what_was_said_to_the_cache_is_not_passed_on_with_what_it_leaves_alone(
+    reader: Reader, dialect: Counting
+) -> None:
+    body = b'{"model":"m","messages":[],"store":true,"cache":{"ttl":1}}'
+    passed = reader.read(request(), body, dialect, "up")
+    assert passed == Passed(Why.STATEFUL, b'{"model":"m","messages":[],"store":true}')

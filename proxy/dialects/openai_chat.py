@@ -150,9 +150,6 @@ class OpenAIChat:
             asked.get("prompt"), str | list
         ):
             return Refusal(Why.NOT_UNDERSTOOD, "neither messages nor a prompt")
-        for name in self._state:
-            if asked.get(name):
-                return Refusal(Why.STATEFUL, name)
         form = _take_form(asked)
         if form is None:
             return Refusal(Why.NOT_UNDERSTOOD, "stream or its options are of another type")
@@ -163,6 +160,9 @@ class OpenAIChat:
             controls = told
             del asked["cache"]
             forward = json_members.without(body, "cache")
+        for name in self._state:
+            if asked.get(name):
+                return Refusal(Why.STATEFUL, name, forward)
         temperature = _number(asked.get("temperature"))
         for name in self._inert:
             asked.pop(name, None)

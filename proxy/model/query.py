@@ -50,6 +50,7 @@ class Refusal:
 
     why: Why
     detail: str = ""
+    forward: bytes | None = None  # the body to send upstream, if not the one that came
 
 
 @dataclass(frozen=True, slots=True)

@@ -373,7 +373,7 @@ async def test_an_orphan_that_nobody_adopts_is_called_off():
         seat = field.board()
         await settle()
         seat.leave()
-        await asyncio.sleep(0.01)
+        await settle()
         assert len(field.flights) == 0
         assert field.flights.counts.cancelled_orphans == 1
 
