@@ -102,7 +102,7 @@ class Lifecycle:
         found = await self._rooms.ladder.get(asked.key)
         match judge(found.entry, found.tier, asked.query.controls, self._rooms.clock()):
             case Hit() as hit if (reply := self._replay(question, hit)) is not None:
-                if hit.why is Why.SWR:
+                if hit.why is Why.SWR and not asked.query.controls.only_if_cached:
                     self._flights.refresh(question)
                 return reply
             case Hit():

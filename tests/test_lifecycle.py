@@ -702,3 +702,19 @@ async def test_a_followers_timing_is_of_his_own_waiting():
         await p.answer_json()
         assert (await first.reply()).outcome.upstream_s == 8
         assert (await second.reply()).outcome.upstream_s == 1
+
+
+async def test_who_wants_only_what_is_stored_causes_no_refresh():
+    terms = Terms(jitter=0.0, ttl=10, stale_while_revalidate=100)
+    async with proxy(terms) as p:
+        await p.stored()
+        p.clock.turn(20)
+        reply = await (await p.ask(headers=[("Cache-Control", "only-if-cached")])).reply()
+        assert reply.cache == ("STALE", "swr")
+        assert p.calls == 1
+
+
+async def test_a_client_is_told_not_to_ask_again_for_what_is_not_stored():
+    async with proxy() as p:
+        reply = await (await p.ask(headers=[("Cache-Control", "only-if-cached")])).reply()
+        assert reply["X-Should-Retry"] == "false"

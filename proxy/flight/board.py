@@ -85,7 +85,7 @@ class Flights:
         """
         now, digest = self._clock(), errand.key.digest
         flight = self._board.get(digest)
-        if flight is not None and flight.errand.generation == errand.generation:
+        if flight is not None and self._is_current(flight, errand, now):
             return False
         if self._setbacks.holds(digest, now):
             return False
@@ -116,14 +116,18 @@ class Flights:
         fresh: bool,
     ) -> bool:
         """Whether a newcomer may join ``flight``."""
-        if flight.errand.generation != errand.generation or flight.window:
-            return False
-        if now - flight.progress > self.limits.stall_timeout:
-            self.counts.aged += 1
+        if flight.window or not self._is_current(flight, errand, now):
             return False
         if fresh and not (flight.asking and flight.boarding is None):
             return False
         return suits(flight.offered)
+
+    def _is_current(self, flight: Flight, errand: Errand, now: float) -> bool:
+        """Whether ``flight`` still makes progress, and no purge has come after it was sent."""
+        if now - flight.progress > self.limits.stall_timeout:
+            self.counts.aged += 1
+            return False
+        return flight.errand.generation == errand.generation
 
     def _join(self, flight: Flight) -> Seat:
         seat = Seat(self, flight, first=False, why=Why.JOINED)

@@ -26,6 +26,10 @@ PROXY_ERRORS: Final = frozenset(
 )  # fmt: skip
 
 
+# What will be the same the next time; some clients, OpenAI's among them, ask again unless told.
+_FINAL: Final = frozenset({"only_if_cached", "proxy_loop_detected"})
+
+
 def problem(
     status: int, code: str, detail: str, *, pseudonym: str = "sidecache"
 ) -> tuple[Head, bytes]:
@@ -40,6 +44,8 @@ def problem(
     error = {"message": detail, "type": "sidecache_error", "code": code, "param": None}
     body = json.dumps({"error": error}, separators=(",", ":")).encode()
     fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+    if code in _FINAL:
+        fields.append(("X-Should-Retry", "false"))
     if code in PROXY_ERRORS:
         fields.append(("Proxy-Status", f"{pseudonym}; error={code}"))
     return Head(status, _phrase(status), Headers(fields)), body

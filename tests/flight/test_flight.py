@@ -626,3 +626,12 @@ async def test_closing_ends_every_flight_and_tells_who_is_aboard():
         await field.flights.close()
         with pytest.raises(BrokenReply):
             await listener
+
+
+async def test_a_refresh_does_not_wait_for_a_flight_that_stalls():
+    async with airfield(stall_timeout=100.0) as field:
+        field.board()
+        await settle()
+        assert not field.flights.refresh(field.errand)
+        field.clock.turn(101.0)
+        assert field.flights.refresh(field.errand)

@@ -276,7 +276,11 @@ async def test_every_header_the_proxy_adds_is_explained() -> None:
             url = f"{proxy.url}{path}/v1/chat/completions"
             async with session.post(url, json=question) as reply:
                 told |= set(reply.headers)
-    assert proxy.verdicts == ["MISS", "HIT", "ERROR"]
+        only = {"Cache-Control": "no-cache, only-if-cached"}
+        url = f"{proxy.url}/v1/chat/completions"
+        async with session.post(url, json=question, headers=only) as reply:
+            told |= set(reply.headers)
+    assert proxy.verdicts == ["MISS", "HIT", "ERROR", "ERROR"]
     assert {name for name in told if name.lower() not in backends | {"cache-control"}} == explained
 
 
