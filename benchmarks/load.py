@@ -101,7 +101,7 @@ class Run:
             f"User-Agent: bench\r\n{more}Content-Length: {len(body)}\r\n\r\n"
         )
         self._before, mark, self._after = (head.encode() + body).partition(COUNTER)
-        self._counter = int(time.time() * 1000) % 500_000_000 if mark else -1  # noqa: TID251
+        self._counter = int(time.time() * 50_000) % 900_000_000 if mark else -1  # noqa: TID251
         self._connections = connections
         self.latencies: list[float] = []
         self.over = False

@@ -122,10 +122,11 @@ def bare(name: str) -> Iterator[Target]:
 
 
 @contextmanager
-def sidecache(upstream: str) -> Iterator[Target]:
+def sidecache(upstream: str, *flags: str) -> Iterator[Target]:
     port, admin = free_port(), free_port()
     words = ["-m", "proxy", "serve", "--upstream", upstream]
     words += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
+    words += flags
     # A new folder: what an earlier run has kept on disk would be no miss.
     kept = tempfile.TemporaryDirectory()
     os.environ["SIDECACHE_L2_DISK__DIRECTORY"] = kept.name
@@ -139,6 +140,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--no-disk", action="store_true", help="with the memory tier alone")
     args = parser.parse_args(argv)
     timed = ["--seconds", str(args.seconds)]
     many = [*timed, "--connections", str(args.connections)]
@@ -149,7 +151,7 @@ def main(argv: list[str]) -> int:
         backend() as upstream,
         bare("bare") as plain,
         bare("application") as app,
-        sidecache(upstream.url) as proxy,
+        sidecache(upstream.url, *(["--no-disk"] if args.no_disk else [])) as proxy,
     ):
         direct = Target(upstream.url + PATH, upstream.process)
         for _ in range(args.rounds):
