@@ -139,7 +139,6 @@ class Lifecycle:
             fwd_status=failed,
             age_s=entry.age(now),
             ttl_s=entry.ttl_left(now),
-            lookup_s=now - question.began,
         )
         head, body = retyped(entry.head, rendered.content_type), rendered.body
         if self._bounds.replay_pause and question.query.form.stream:

@@ -100,7 +100,6 @@ class Question(NamedTuple):
             key=self.key,
             fwd=_FWD.get(why, Fwd.MISS),
             collapsed=True if follower else None,
-            lookup_s=self.rooms.clock() - self.began,
         )
 
     def failed(self, why: Why) -> Outcome:

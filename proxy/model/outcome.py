@@ -51,7 +51,6 @@ class Outcome(NamedTuple):
     stored: bool | None = None  # None: not known yet
     collapsed: bool | None = None  # True: joined another's flight; False: tried, had to fetch
     detail: str = ""  # one word more: a Why, or the kind of an error; never what a client said
-    lookup_s: float = 0.0
     upstream_s: float | None = None  # seconds until the upstream's head was here
 
 
