@@ -152,6 +152,12 @@ class Lifecycle:
             return None
         return self._replay(question, Hit(miss.fallback, Why.SIE, miss.tier), failed)
 
+    def _despite(self, error: UpstreamError, question: Question, miss: Miss) -> Reply:
+        """The reply when the upstream has none: a stale answer if one may be served, else why."""
+        return self._stand_in(question, miss, None) or self._replies.fail(
+            error, question.failed(Why.UPSTREAM_ERROR), question.began
+        )
+
     # -- by a flight --------------------------------------------------------------------------
 
     async def _fly(self, question: Question, miss: Miss) -> Reply:
@@ -166,9 +172,7 @@ class Lifecycle:
         try:
             reply, why = await self._aboard(question, miss, seat)
         except UpstreamError as error:
-            return self._stand_in(question, miss, None) or self._replies.fail(
-                error, question.failed(Why.UPSTREAM_ERROR), question.began
-            )
+            return self._despite(error, question, miss)
         finally:
             if reply is None or not isinstance(reply.body, _Coming):
                 seat.leave()  # else whoever reads the body leaves at its end
@@ -248,9 +252,7 @@ class Lifecycle:
         try:
             arrival = await question.ask()
         except UpstreamError as error:
-            return self._stand_in(question, miss, None) or self._replies.fail(
-                error, question.failed(Why.UPSTREAM_ERROR), question.began
-            )
+            return self._despite(error, question, miss)
         return self._relay(question, arrival, _Coming(arrival.chunks(), arrival.close), outcome)
 
     async def _repeatable(self, body: Body) -> bytes | Body:

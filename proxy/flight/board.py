@@ -61,20 +61,13 @@ class Flights:
             suits: whether the caller can use an answer that comes in a form.
             fresh: only an answer that has not begun to come will do (``no-cache``).
         """
-        limits, now = self.limits, self._clock()
-        digest = errand.key.digest
+        now, digest = self._clock(), errand.key.digest
         if self._marks.holds(digest, now):
             self.counts.hit_for_miss += 1
-            if len(self._up) >= limits.flights:
-                return self._crowded()
             return self._launch(errand, now, shared=False, why=Why.HIT_FOR_MISS)
         flight = self._board.get(digest)
         if flight is not None and self._takes(flight, errand, suits, now, fresh=fresh):
-            if len(flight.seats) > limits.followers:
-                return self._crowded()
             return self._join(flight)
-        if len(self._up) >= limits.flights:
-            return self._crowded()
         return self._launch(errand, now, shared=True, why=Why.UNSEEN)
 
     def refresh(self, errand: Errand) -> bool:
@@ -89,7 +82,7 @@ class Flights:
             return False
         if self._setbacks.holds(digest, now):
             return False
-        if self._refreshing >= self.limits.refreshes or len(self._up) >= self.limits.flights:
+        if self._refreshing >= self.limits.refreshes or self._is_full:
             self.counts.refreshes_dropped += 1
             return False
         self.counts.refreshes += 1
@@ -103,6 +96,10 @@ class Flights:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._up) >= self.limits.flights
 
     # -- boarding ---------------------------------------------------------------------------------
 
@@ -129,7 +126,9 @@ class Flights:
             return False
         return flight.errand.generation == errand.generation
 
-    def _join(self, flight: Flight) -> Seat:
+    def _join(self, flight: Flight) -> Seat | Released:
+        if len(flight.seats) > self.limits.followers:
+            return self._crowded()
         seat = Seat(self, flight, first=False, why=Why.JOINED)
         if seat.joined:
             self.counts.joined_after_head += 1
@@ -139,7 +138,9 @@ class Flights:
         flight.seats.add(seat)
         return seat
 
-    def _launch(self, errand: Errand, now: float, *, shared: bool, why: Why) -> Seat:
+    def _launch(self, errand: Errand, now: float, *, shared: bool, why: Why) -> Seat | Released:
+        if self._is_full:
+            return self._crowded()
         flight = Flight(errand, now, shared=shared, background=False)
         seat = Seat(self, flight, first=True, why=why)
         flight.seats.add(seat)

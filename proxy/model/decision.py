@@ -30,7 +30,6 @@ class Why(StrEnum):
     JOINED = "joined"
     GIVE_UP = "give-up"
     WAIT_TIMEOUT = "wait-timeout"
-    LAGGARD = "laggard"
     CROWDED = "crowded"  # a bound on flights or followers was reached
     # bypasses
     ROUTE = "route"
@@ -43,7 +42,6 @@ class Why(StrEnum):
     NO_STORE = "no-store"
     STATEFUL = "stateful"
     TEMPERATURE = "temperature"
-    RANGE = "range"
     # why an answer was not kept or not shared
     STATUS = "status"
     MEDIA_TYPE = "media-type"
@@ -63,7 +61,6 @@ class Why(StrEnum):
     UPSTREAM_ERROR = "upstream-error"
     BAD_REQUEST = "bad-request"
     LOOP = "loop"
-    OVERLOAD = "overload"
     INTERNAL = "internal"  # a bug of ours
     CLIENT_GONE = "client-gone"  # before anything was decided
 
@@ -90,9 +87,6 @@ class Bypass:
 
     why: Why
     detail: str = ""
-
-
-Decision = Hit | Miss | Bypass
 
 
 @dataclass(frozen=True, slots=True)
