@@ -8,7 +8,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-_PARTS = {"__init__", "__main__", "load", "servers"}  # what benchmarks are made of
+_PARTS = {
+    "__init__",
+    "__main__",
+    "load",
+    "servers",
+    "steady",
+    "trouble",
+}  # what benchmarks are made of
 
 
 def main(argv: list[str]) -> int:

@@ -51,24 +51,38 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def starved_seconds(process: int) -> float:
+    """Seconds a process could have run so far but had no core; 0 where nobody can tell."""
+    try:
+        threads = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/schedstat")]
+    except OSError:
+        return 0.0
+    return sum(int(thread.split()[1]) for thread in threads) / 1e9
+
+
 @dataclass(frozen=True)
 class Target:
     """A server under load."""
 
     url: str
     process: int
+    admin: str = ""
 
 
 @contextmanager
-def running(words: list[str], core: int, ready: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    words: list[str], core: int, ready: str, log: Path = Path(os.devnull)
+) -> Iterator[subprocess.Popen[str]]:
     """A server that has said it listens; ended at the end.
 
-    ``ready`` is a URL that answers once it does, or "" for a server that prints "ready".
+    ``ready`` is a URL that answers once it does, or "" for a server that prints "ready". What it
+    says on standard error goes to ``log``.
     """
     command = [*pinned(core), sys.executable, *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with (
+        log.open("ab") as told,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True) as process,
+    ):
         try:
             if ready:
                 until_answers(ready)
@@ -122,7 +136,9 @@ def bare(name: str) -> Iterator[Target]:
 
 
 @contextmanager
-def sidecache(upstream: str, *flags: str) -> Iterator[Target]:
+def sidecache(
+    upstream: str, *flags: str, core: int = 0, log: Path = Path(os.devnull)
+) -> Iterator[Target]:
     port, admin = free_port(), free_port()
     words = ["-m", "proxy", "serve", "--upstream", upstream]
     words += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
@@ -130,8 +146,8 @@ def sidecache(upstream: str, *flags: str) -> Iterator[Target]:
     # A new folder: what an earlier run has kept on disk would be no miss.
     kept = tempfile.TemporaryDirectory()
     os.environ["SIDECACHE_L2_DISK__DIRECTORY"] = kept.name
-    with kept, running(words, 0, f"http://127.0.0.1:{admin}/readyz") as process:
-        yield Target(f"http://127.0.0.1:{port}{PATH}", process.pid)
+    with kept, running(words, core, f"http://127.0.0.1:{admin}/readyz", log) as process:
+        yield Target(f"http://127.0.0.1:{port}{PATH}", process.pid, f"http://127.0.0.1:{admin}")
 
 
 def main(argv: list[str]) -> int:

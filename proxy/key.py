@@ -38,6 +38,7 @@ INERT: Final = frozenset(
         "max-forwards", "via",
         # orders to the cache; what they select is keyed elsewhere
         "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
+        "x-cache-tags",
         # names of one attempt, never of a question
         "x-request-id", "request-id", "x-correlation-id", "x-client-request-id", "idempotency-key",
         "x-amzn-trace-id", "x-cloud-trace-context", "x-ms-client-request-id", "cf-ray",

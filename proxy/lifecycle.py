@@ -16,7 +16,7 @@ from typing import Final
 from proxy.dialects.base import Dialect, Relay, Sieve
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
-from proxy.model.errors import LoopDetected, UpstreamError
+from proxy.model.errors import LoopDetected, RelayBroken, UpstreamError
 from proxy.model.message import (
     Arrival,
     Body,
@@ -28,7 +28,7 @@ from proxy.model.message import (
     Upstreams,
 )
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
-from proxy.policy import FAILING, judge
+from proxy.policy import FAILING, judge, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
@@ -100,12 +100,14 @@ class Lifecycle:
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(self._rooms, request, upstream, dialect, *asked, generation, began)
         found = await self._rooms.ladder.get(asked.key)
-        match judge(found.entry, found.tier, asked.query.controls, self._rooms.clock()):
-            case Hit() as hit if (reply := self._replay(question, hit)) is not None:
-                if hit.why is Why.SWR and not asked.query.controls.only_if_cached:
-                    self._flights.refresh(question)
-                return reply
-            case Hit():
+        now, controls = self._rooms.clock(), asked.query.controls
+        match judge(found.entry, found.tier, controls, now):
+            case Hit() as hit:
+                renewing = renews(hit, controls, asked.terms, now, self._rooms.dice)
+                if (reply := self._replay(question, hit, renewing=renewing)) is not None:
+                    if renewing:
+                        self._flights.refresh(question._replace(renews=hit.entry))
+                    return reply
                 miss = Miss(Why.FORM)
             case Miss() as miss:
                 pass
@@ -119,15 +121,18 @@ class Lifecycle:
 
     # -- from the cache -----------------------------------------------------------------------
 
-    def _replay(self, question: Question, hit: Hit, failed: int | None = None) -> Reply | None:
+    def _replay(
+        self, question: Question, hit: Hit, failed: int | None = None, *, renewing: bool = False
+    ) -> Reply | None:
         """The stored answer in the form asked for, or None if it cannot take that form.
 
         ``failed`` is the upstream's status that made a stale answer the better one.
         """
-        entry, now = hit.entry, self._rooms.clock()
+        entry = hit.entry
         rendered = question.render(entry)
         if rendered is None:
             return None
+        age = entry.age(self._rooms.clock())
         outcome = Outcome(
             Verdict.HIT if hit.why is Why.FRESH else Verdict.STALE,
             hit.why,
@@ -137,8 +142,9 @@ class Lifecycle:
             key=entry.key,
             fwd=None if hit.why is not Why.SIE else Fwd.STALE,
             fwd_status=failed,
-            age_s=entry.age(now),
-            ttl_s=entry.ttl_left(now),
+            age_s=age,
+            ttl_s=entry.lifetime.ttl - age,
+            detail=_remark(hit, renewing=renewing),
         )
         head, body = retyped(entry.head, rendered.content_type), rendered.body
         if self._bounds.replay_pause and question.query.form.stream:
@@ -148,9 +154,9 @@ class Lifecycle:
 
     def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
         """A stale answer in place of the upstream's failure, where one may be served."""
-        if miss.fallback is None:
+        if (entry := question.fallback(miss)) is None:
             return None
-        return self._replay(question, Hit(miss.fallback, Why.SIE, miss.tier), failed)
+        return self._replay(question, Hit(entry, Why.SIE, miss.tier), failed)
 
     def _despite(self, error: UpstreamError, question: Question, miss: Miss) -> Reply:
         """The reply when the upstream has none: a stale answer if one may be served, else why."""
@@ -164,6 +170,7 @@ class Lifecycle:
         """The answer of the flight for this key: the one that is up, or one sent now."""
         if question.query.controls.only_if_cached:
             return self._not_cached(question)
+        question.sighted(stored=miss.why is not Why.UNSEEN)
         fresh = question.query.controls.no_cache
         seat = self._flights.board(question, question.suits, fresh=fresh)
         if isinstance(seat, Released):
@@ -171,6 +178,8 @@ class Lifecycle:
         reply: Reply | None = None
         try:
             reply, why = await self._aboard(question, miss, seat)
+        except RelayBroken:  # nothing has been sent to this client yet
+            why = Why.GIVE_UP
         except UpstreamError as error:
             return self._despite(error, question, miss)
         finally:
@@ -208,7 +217,7 @@ class Lifecycle:
         if head.status in FAILING and (reply := self._stand_in(question, miss, head.status)):
             return reply
         how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
-        if not seat.first:
+        if seat.why is Why.JOINED:
             head = question.shareable(head)
             if form is not None and head.status == HTTPStatus.OK:
                 how = question.relay(form, seat.asked)
@@ -239,8 +248,7 @@ class Lifecycle:
                 return None
             head, body = retyped(head, rendered.content_type), rendered.body
         ttl = entry.lifetime.ttl if entry is not None and landed.stored else None
-        detail = "" if landed.stored else landed.why
-        outcome = outcome._replace(stored=landed.stored, ttl_s=ttl, detail=detail)
+        outcome = outcome._replace(stored=landed.stored, ttl_s=ttl, detail=landed.detail)
         return self._replies.write(head, body, outcome, question.began)
 
     # -- past the cache -----------------------------------------------------------------------
@@ -361,6 +369,13 @@ class _Coming:
         self._give_back()
         if isinstance(self._pieces, AsyncGenerator):
             await self._pieces.aclose()
+
+
+def _remark(hit: Hit, *, renewing: bool) -> str:
+    """What else there is to say of a hit."""
+    if hit.entry.negative:
+        return Why.NEGATIVE
+    return Why.REFRESH_AHEAD if renewing and hit.why is Why.FRESH else ""
 
 
 async def _paced(body: bytes, pause: float) -> AsyncIterator[bytes]:

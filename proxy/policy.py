@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from fnmatch import fnmatchcase
+from math import log
 from typing import Final
 
 from proxy.model.decision import Bypass, GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import Entry, Lifetime
 from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query
-from proxy.wire.cache_control import delta_seconds, response_lifetime
+from proxy.wire.cache_control import delta_seconds, is_targeted, response_lifetime
 
 # RFC 5861, section 4, names the 5xx; 429 is how an LLM backend most often says "not now".
 FAILING: Final = frozenset({429, 500, 502, 503, 504})
@@ -19,7 +21,12 @@ FAILING: Final = frozenset({429, 500, 502, 503, 504})
 # Errors that are about who asks, or about headers the key leaves out: another may be answered.
 _FOR_ONE: Final = frozenset({401, 402, 403, 407, 431})
 
-_TARGETED: Final = frozenset({"cdn-cache-control", "sidecache-cache-control"})
+# An error under one of these is about the caller, the moment, the connection or a state that others
+# change; some of them clients answer by asking again. None is an answer to the question.
+PASSING: Final = _FOR_ONE | {408, 409, 421, 423, 424, 425, 429}
+
+# The most that -ln of a throw can be: dice have 53 bits (see ``random.random``).
+_LONGEST_THROW: Final = 53 * log(2)
 
 # What belongs to one delivery or one account and must reach nobody else.
 _PERSONAL: Final = frozenset(
@@ -37,9 +44,17 @@ _PERSONAL_PREFIXES: Final = (
 _PERSONAL_SUFFIXES: Final = ("request-id", "requestid", "trace-id", "correlation-id")
 
 
+class AboutNow(StrEnum):
+    """What becomes of a question about now."""
+
+    SHORTEN = "shorten"  # its answer is kept for a shorter time
+    BYPASS = "bypass"
+    IGNORE = "ignore"  # as of any other
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for one route and model. Times in seconds, sizes in bytes."""
+    """What holds for one route, model and dialect. Times in seconds, sizes in bytes."""
 
     enabled: bool = True
     ttl: float = 3600.0
@@ -50,17 +65,25 @@ class Terms:
     max_temperature: float | None = None  # above it, or without one given: not cached
     obey_response: bool = False  # the backend's own Cache-Control decides
     max_entry: int = 4 * 2**20
+    negative_ttl: float = 60.0  # at most, for an error or an empty result; 0: not kept
+    time_sensitive: AboutNow = AboutNow.SHORTEN
+    time_sensitive_factor: float = 0.5  # what all three times above are multiplied by
+    confident_above: float = 0.9
+    confident_factor: float = 2.0  # what the ttl is multiplied by then, up to max_ttl
+    refresh_ahead: float = 1.0  # beta of ``renews``; 0: never before the end
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Terms for the routes and models that match; None leaves a term as it is.
+    """Terms for what matches; None leaves a term as it is.
 
-    ``path`` and ``model`` are shell patterns (``*``, ``?``, ``[...]``), compared with case.
+    ``path``, ``model`` and ``dialect`` are shell patterns (``*``, ``?``, ``[...]``), compared with
+    case.
     """
 
     path: str = "*"
     model: str = "*"
+    dialect: str = "*"
     enabled: bool | None = None
     ttl: float | None = None
     max_ttl: float | None = None
@@ -70,6 +93,12 @@ class Rule:
     max_temperature: float | None = None
     obey_response: bool | None = None
     max_entry: int | None = None
+    negative_ttl: float | None = None
+    time_sensitive: AboutNow | None = None
+    time_sensitive_factor: float | None = None
+    confident_above: float | None = None
+    confident_factor: float | None = None
+    refresh_ahead: float | None = None
 
     def changes(self) -> dict[str, object]:
         """The terms this rule sets."""
@@ -88,6 +117,7 @@ class Policy:
         is_inert: whether a request header (lower case) is left out of the key.
         own_scopes: whether every caller has a scope of his own, so that nobody else is ever given
             what was stored for him: what RFC 9111, section 5.2.2.7, calls a private cache.
+        negative: the statuses of errors that may be kept for a moment; see ``PASSING``.
     """
 
     def __init__(
@@ -98,50 +128,65 @@ class Policy:
         inert_cookies: frozenset[str] = frozenset(),
         is_inert: Callable[[str], bool] = lambda _name: False,
         own_scopes: bool = True,
+        negative: frozenset[int] = frozenset(),
     ) -> None:
         self._default = default
-        self._rules = [(rule.path, rule.model, rule.changes()) for rule in rules]
+        self._rules = [(rule, rule.changes()) for rule in rules]
         self._inert_cookies = inert_cookies
         self._is_inert = is_inert
         self._own_scopes = own_scopes
+        self._negative = frozenset(range(400, 500)) & negative - PASSING
 
-    def terms(self, path: str, model: str) -> Terms:
-        """What holds for ``model`` at ``path``."""
+    def terms(self, path: str, model: str, dialect: str) -> Terms:
+        """What holds for ``model`` at ``path``, asked in ``dialect``."""
         terms = self._default
-        for rule_path, rule_model, changes in self._rules:
-            if fnmatchcase(path, rule_path) and fnmatchcase(model, rule_model):
+        for rule, changes in self._rules:
+            if (
+                fnmatchcase(path, rule.path)
+                and fnmatchcase(model, rule.model)
+                and fnmatchcase(dialect, rule.dialect)
+            ):
                 terms = replace(terms, **changes)  # type: ignore[arg-type] # same fields
         return terms
 
     def weigh(self, head: Head, length: int | None, form: Form | None, terms: Terms) -> HeadVerdict:
         """Who may have the response that begins with ``head``; decided once, before its body.
 
-        Errors are shared with all who wait, so that they do not ask in turn, and never kept. What
-        the backend marks as private is shared and kept where every caller has a scope of his own,
-        and not otherwise; the rest of its Cache-Control counts where it is obeyed.
+        Errors are shared with all who wait, so that they do not ask in turn; a few may be kept for
+        a moment. What the backend marks as private is shared and kept where every caller has a
+        scope of his own, and not otherwise; the rest of its Cache-Control counts where it is
+        obeyed.
         """
         if head.status in _FOR_ONE:
             return GiveUp(Why.STATUS)
         if head.status >= 400:  # noqa: PLR2004 - RFC 9110, section 15
+            lasts = head.status in self._negative and terms.negative_ttl > 0
+            if lasts and not _says_later(head.headers) and not self._bar(head, length, form, terms):
+                return Share(storable=True)
             return Share(storable=False, why=Why.STATUS)
         if head.status != 200:  # noqa: PLR2004 - anything else may mean that something was made
             return GiveUp(Why.STATUS)
+        why = self._bar(head, length, form, terms)
+        return Share(storable=True) if why is None else GiveUp(why)
+
+    def _bar(self, head: Head, length: int | None, form: Form | None, terms: Terms) -> Why | None:
+        """Why nobody else may have what begins with ``head``, whatever its status; or None."""
         if form is None:
-            return GiveUp(Why.MEDIA_TYPE)
+            return Why.MEDIA_TYPE
         if head.headers.get("content-encoding", "identity").lower() != "identity":
-            return GiveUp(Why.ENCODED)
+            return Why.ENCODED
         if not self._only_inert_cookies(head.headers):
-            return GiveUp(Why.SET_COOKIE)
+            return Why.SET_COOKIE
         if self._varies(head.headers):
-            return GiveUp(Why.VARY)
+            return Why.VARY
         refusal = response_lifetime(head.headers).refusal
         if refusal is not None and (
-            _obeys(terms, head.headers) or (refusal is Why.PRIVATE and not self._own_scopes)
+            obeys(terms, head.headers) or (refusal is Why.PRIVATE and not self._own_scopes)
         ):
-            return GiveUp(refusal)
+            return refusal
         if length is not None and length > terms.max_entry:
-            return GiveUp(Why.TOO_LARGE)
-        return Share(storable=True)
+            return Why.TOO_LARGE
+        return None
 
     def _only_inert_cookies(self, headers: Headers) -> bool:
         return "set-cookie" not in headers or all(
@@ -168,6 +213,23 @@ def refuse(query: Query, terms: Terms) -> Bypass | None:
         # A temperature that is left out is the backend's default, which is seldom 0.
         return Bypass(Why.TEMPERATURE)
     return None
+
+
+def hasten(terms: Terms) -> Terms | Bypass:
+    """``terms`` for a question about now, or why it is not for the cache at all."""
+    match terms.time_sensitive:
+        case AboutNow.IGNORE:
+            return terms
+        case AboutNow.BYPASS:
+            return Bypass(Why.TIME_SENSITIVE)
+        case AboutNow.SHORTEN:
+            factor = terms.time_sensitive_factor
+            return replace(
+                terms,
+                ttl=terms.ttl * factor,
+                stale_while_revalidate=terms.stale_while_revalidate * factor,
+                stale_if_error=terms.stale_if_error * factor,
+            )
 
 
 def judge(entry: Entry | None, tier: str, controls: Controls, now: float) -> Hit | Miss:
@@ -200,16 +262,51 @@ def judge(entry: Entry | None, tier: str, controls: Controls, now: float) -> Hit
     return Miss(Why.EXPIRED, entry if -left < entry.lifetime.stale_if_error else None, tier)
 
 
-def lifetime(head: Head, controls: Controls, terms: Terms, dice: float) -> Lifetime:
+def renews(
+    hit: Hit, controls: Controls, terms: Terms, now: float, dice: Callable[[], float]
+) -> bool:
+    """Whether a new answer is to be fetched in the background while ``hit`` is served.
+
+    Of what is stale by stale-while-revalidate: always. Of what is fresh: by chance, the likelier
+    the nearer its end and the longer the backend takes, so that an answer in demand is renewed once
+    before it ends, and others are not. The chance is that of XFetch (Vattani, Chierichetti and
+    Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
+
+    Not for a caller who wants the backend left alone or takes what is stale, nor for one whose wish
+    for a lifetime would become that of all.
+
+    Args:
+        dice: evenly distributed in [0, 1).
+    """
+    if hit.why is not Why.FRESH:
+        return hit.why is Why.SWR and not controls.only_if_cached
+    reach = hit.entry.upstream_s * terms.refresh_ahead
+    left = hit.entry.ttl_left(now)
+    if left > reach * _LONGEST_THROW:  # the usual case: no throw would do
+        return False
+    if controls.only_if_cached or controls.max_stale is not None or controls.ttl is not None:
+        return False
+    return reach * -log(1.0 - dice()) >= left
+
+
+def lifetime(
+    head: Head, controls: Controls, terms: Terms, dice: float, confidence: float | None = None
+) -> Lifetime:
     """For how long an answer may be used.
 
     Args:
         dice: evenly distributed in [0, 1); what jitter takes off, so that entries stored together
             do not expire together. A time the backend or the caller set is never exceeded.
+        confidence: of the answer in itself, from 0 to 1, where it says so. It prolongs the time
+            that neither of them set.
     """
-    ttl = terms.ttl if controls.ttl is None else min(controls.ttl, terms.max_ttl)
+    ttl = terms.ttl
     revalidate, on_error = terms.stale_while_revalidate, terms.stale_if_error
-    if _obeys(terms, head.headers):
+    if confidence is not None and confidence > terms.confident_above:
+        ttl = max(ttl, min(ttl * terms.confident_factor, terms.max_ttl))
+    if controls.ttl is not None:
+        ttl = min(controls.ttl, terms.max_ttl)
+    if obeys(terms, head.headers):
         told = response_lifetime(head.headers)
         if told.ttl is not None:
             ttl = told.ttl if controls.ttl is None else min(ttl, told.ttl)
@@ -224,12 +321,26 @@ def lifetime(head: Head, controls: Controls, terms: Terms, dice: float) -> Lifet
     return Lifetime(ttl * (1.0 - terms.jitter * dice), revalidate, on_error)
 
 
-def _obeys(terms: Terms, headers: Headers) -> bool:
+def negative_lifetime(head: Head, controls: Controls, terms: Terms, dice: float) -> Lifetime:
+    """For how long an error or an empty result may be used; never stale.
+
+    What the caller or an obeyed backend says can only make it shorter than the terms do.
+    """
+    most = min(terms.ttl, terms.negative_ttl) * (1.0 - terms.jitter * dice)
+    return Lifetime(min(most, lifetime(head, controls, terms, dice).ttl))
+
+
+def _says_later(headers: Headers) -> bool:
+    """Whether an error says that asking again may help (RFC 9110, section 10.2.3)."""
+    return "retry-after" in headers or headers.get("x-should-retry").lower() == "true"
+
+
+def obeys(terms: Terms, headers: Headers) -> bool:
     """Whether the backend's word counts: by the terms, or because it speaks to caches like this.
 
     RFC 9213: a targeted field is written for caches on purpose, and not out of habit.
     """
-    return terms.obey_response or not _TARGETED.isdisjoint(headers.index())
+    return terms.obey_response or is_targeted(headers)
 
 
 def initial_age(headers: Headers) -> float:

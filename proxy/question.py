@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from proxy.dialects.base import Dialect, Relay, Rendered
-from proxy.model.decision import HeadVerdict, Hit, Why
+from proxy.model.decision import HeadVerdict, Miss, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
 from proxy.model.outcome import Fwd, Outcome, Verdict
-from proxy.model.query import Form, Query, Refusal
-from proxy.policy import Policy, Terms, impersonal, initial_age, judge, lifetime
+from proxy.model.query import Form, Query, Refusal, Sealed
+from proxy.policy import (
+    Policy,
+    Terms,
+    impersonal,
+    initial_age,
+    judge,
+    lifetime,
+    negative_lifetime,
+    obeys,
+)
+from proxy.tiers.admission import Admission
 from proxy.tiers.ladder import Ladder
+from proxy.wire.tags import collected, tags_of
 
 _FWD: Final = {
     Why.UNSEEN: Fwd.URI_MISS,
@@ -22,6 +34,7 @@ _FWD: Final = {
     Why.MAX_AGE: Fwd.REQUEST,
     Why.MIN_FRESH: Fwd.REQUEST,
 }
+_SAME_S: Final = 1.0  # by which the time that one entry was stored at differs from tier to tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class Rooms:
         outbound: the headers to send upstream for a request.
         clock: seconds, monotonic.
         dice: evenly distributed in [0, 1).
+        admission: who is let into the ladder; None: all.
     """
 
     policy: Policy
@@ -39,6 +53,7 @@ class Rooms:
     outbound: Callable[[Request], Headers]
     clock: Callable[[], float]
     dice: Callable[[], float]
+    admission: Admission | None = None
 
 
 class Question(NamedTuple):
@@ -53,6 +68,7 @@ class Question(NamedTuple):
     key: CacheKey
     generation: int
     began: float  # seconds on the proxy's clock
+    renews: Entry | None = None  # what is stored, and will do no longer
 
     @property
     def asked(self) -> Form:
@@ -72,9 +88,14 @@ class Question(NamedTuple):
         return Relay.VERBATIM if asked == wanted else self.dialect.relay(offered, wanted)
 
     def render(self, entry: Entry) -> Rendered | None:
-        """The stored answer in the form asked for, or None if that would lose something."""
+        """The stored answer in the form asked for, or None if that would lose something.
+
+        An error has but one form.
+        """
         wanted = self.query.form
-        return Rendered(entry.body) if entry.asked == wanted else self.dialect.render(entry, wanted)
+        if entry.asked == wanted or entry.head.status != HTTPStatus.OK:
+            return Rendered(entry.body)
+        return self.dialect.render(entry, wanted)
 
     def outbound(self) -> Outbound:
         """The request as it is sent upstream."""
@@ -84,9 +105,31 @@ class Question(NamedTuple):
             request.method, request.path, request.query_string, headers, self.query.forward
         )
 
+    def fallback(self, miss: Miss) -> Entry | None:
+        """The stale answer that may stand in for the upstream's failure, which took its time.
+
+        Since it was missed it may have been purged, or have become too old even for that.
+        """
+        if miss.fallback is None:
+            return None
+        entry = self.rooms.ladder.unpurged(miss.fallback)
+        verdict = judge(entry, miss.tier, self.query.controls, self.rooms.clock())
+        return verdict.fallback if isinstance(verdict, Miss) else None
+
     def shareable(self, head: Head) -> Head:
         """``head`` less what is meant for the one who asked first."""
         return Head(head.status, head.reason, impersonal(head.headers))
+
+    def sighted(self, *, stored: bool) -> None:
+        """Count that this was asked and had to be asked on; ``stored`` if it was kept before."""
+        if self.rooms.admission is not None:
+            self.rooms.admission.sight(self.key.digest, stored=stored)
+
+    def telling(self, head: Head) -> Head:
+        """``head`` as another replica needs it: shareable, and with the age it came with."""
+        ages = (("Age", age) for age in head.headers.all("age"))
+        status, reason, headers = self.shareable(head)
+        return Head(status, reason, headers.plus(*ages))
 
     def missed(self, why: Why, seat: Why, *, joined: bool) -> Outcome:
         """The outcome of a miss for ``why``; ``seat`` is how it came by its flight."""
@@ -111,11 +154,18 @@ class Question(NamedTuple):
     # -- the errand ---------------------------------------------------------------------------
 
     async def look(self) -> Entry | None:
-        found = await self.rooms.ladder.glance(self.key)  # what has landed since is there
-        verdict = judge(found.entry, found.tier, self.query.controls, self.rooms.clock())
-        if isinstance(verdict, Hit) and verdict.why is Why.FRESH and self.render(verdict.entry):
-            return verdict.entry
-        return None
+        entry = (await self.rooms.ladder.glance(self.key)).entry  # what has landed since is there
+        return entry if entry is not None and self._fits(entry) else None
+
+    async def search(self) -> Entry | None:
+        return (await self.rooms.ladder.seek(self.key, self._fits)).entry
+
+    def _fits(self, entry: Entry) -> bool:
+        """Whether ``entry`` spares this question the asking."""
+        if self.renews is not None and entry.stored_at - self.renews.stored_at <= _SAME_S:
+            return False
+        verdict = judge(entry, "", self.query.controls, self.rooms.clock())
+        return verdict.why is Why.FRESH and self.render(entry) is not None
 
     async def ask(self) -> Arrival:
         return await self.upstream.send(self.outbound())
@@ -127,11 +177,27 @@ class Question(NamedTuple):
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
         if len(body) > self.terms.max_entry:
             return Refusal(Why.TOO_LARGE)
+        admission = self.rooms.admission
+        if not (admission is None or self.renews is not None or admission.admits(self.key.digest)):
+            return Refusal(Why.FIRST_SIGHTING)
         sealed = self.dialect.seal(head, body, form)
         if isinstance(sealed, Refusal):
             return sealed
-        life = lifetime(head, self.query.controls, self.terms, self.rooms.dice())
+        if sealed.negative and not self.terms.negative_ttl:
+            return Refusal(Why.EMPTY)  # an error would have been refused by its head
+        tags = self._tags(head, sealed)
+        if tags is None:
+            return Refusal(Why.TAGS)
+        dice = self.rooms.dice()
+        if sealed.negative:
+            life = negative_lifetime(head, self.query.controls, self.terms, dice)
+        else:
+            life = lifetime(head, self.query.controls, self.terms, dice, sealed.confidence)
         age = initial_age(head.headers)
+        if obeys(self.terms, head.headers):
+            # To HTTP an answer is as old as the asking (RFC 9111, section 4.2.3). A time of our own
+            # begins when it is whole, or answers that take longer than that would never be kept.
+            age += upstream_s
         if life.ttl <= age:
             return Refusal(Why.EXPIRED)
         return Entry(
@@ -147,7 +213,35 @@ class Question(NamedTuple):
             usage=sealed.usage,
             asked=self.query.form,
             upstream_s=upstream_s,
+            generation=self.generation,
+            path=self.request.path,
+            tags=tags,
+            negative=sealed.negative,
         )
 
+    def _tags(self, head: Head, sealed: Sealed) -> tuple[str, ...] | None:
+        """By what the answer is to be purged; None if that cannot all be kept."""
+        theirs = tags_of(head.headers)
+        if theirs is None:
+            return None
+        tags = theirs + sealed.tags + self.query.controls.tags
+        # What a refresh replaces may have been tagged by another caller, who will purge by that.
+        older = () if self.renews is None else self.renews.tags
+        return collected(tags + older) or collected(tags)
+
     async def keep(self, entry: Entry) -> bool:
-        return await self.rooms.ladder.put(entry, self.generation)
+        if entry.negative and await self._has_answer():
+            return False
+        return await self.rooms.ladder.put(entry)
+
+    async def _has_answer(self) -> bool:
+        """Whether an answer is stored that may still be served: no error takes its place."""
+        if (await self.rooms.ladder.seek(self.key, self._answers)).entry is not None:
+            return True
+        # The nearest tier last: memory waits for nothing, so no answer can come in between this
+        # look and the put, which begins there.
+        nearest = (await self.rooms.ladder.glance(self.key)).entry
+        return nearest is not None and self._answers(nearest)
+
+    def _answers(self, entry: Entry) -> bool:
+        return not entry.negative and entry.age(self.rooms.clock()) < entry.lifetime.keep

@@ -6,15 +6,17 @@ was worked out lately is remembered; requests that are equal only in meaning are
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from proxy.dialects.base import Dialect
 from proxy.key import KeyRules
-from proxy.model.decision import Why
+from proxy.model.decision import Bypass, Why
 from proxy.model.entry import CacheKey
 from proxy.model.message import Request
 from proxy.model.query import Query, Refusal
-from proxy.policy import Policy, Terms, refuse
+from proxy.policy import AboutNow, Policy, Terms, hasten, refuse
 from proxy.wire.recent import Recent
 
 _RECENT_BYTES: Final = 4 * 2**20
@@ -37,11 +39,21 @@ class Passed(NamedTuple):
 
 
 class Reader:
-    """Reads requests; what it finds depends on nothing but the request and the rules given here."""
+    """Reads requests; what it finds depends on nothing but the request and the rules given here.
 
-    def __init__(self, keys: KeyRules, policy: Policy) -> None:
+    Args:
+        about_now: whether a question is about now.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRules,
+        policy: Policy,
+        about_now: Callable[[str], bool] = lambda _question: False,
+    ) -> None:
         self._keys = keys
         self._policy = policy
+        self._about_now = about_now
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
 
     def read(
@@ -55,6 +67,8 @@ class Reader:
             said = self._work_out(request, body, dialect, upstream)
             # Names and values count too: one field may be as long as a whole body.
             texts = sum(len(name) + len(value) for name, value in headers)
+            if isinstance(said, Asked):
+                texts += sys.getsizeof(said.query.question)
             self._recent.put(seen, said, 2 * len(body) + texts + _FIELD * len(headers))
         return said
 
@@ -64,7 +78,13 @@ class Reader:
         query = dialect.read(request.headers, body)
         if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
-        terms = self._policy.terms(request.path, query.model)
+        terms = self._policy.terms(request.path, query.model, query.dialect)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)
+        # Whether it is about now takes a millisecond to tell of a long one in Chinese.
+        if terms.time_sensitive is not AboutNow.IGNORE and self._about_now(query.question):
+            hastened = hasten(terms)
+            if isinstance(hastened, Bypass):
+                return Passed(hastened.why, query.forward)
+            terms = hastened
         return Asked(query, terms, self._keys.key_of(request, query, upstream))

@@ -311,7 +311,7 @@ INERT = [
     "True-Client-IP", "X-Cluster-Client-IP", "CDN-Loop", "CF-Connecting-IP", "CF-Connecting-IPv6",
     "CF-Visitor", "CF-EW-Via", "CF-Worker", "X-Stainless-Lang", "x-stainless-retry-count",
     "X-B3-TraceId", "X-Datadog-Trace-Id", "X-Ot-Span-Context", "X-Envoy-Attempt-Count",
-    "X-Istio-Attributes", "Sec-CH-UA", "Sec-Fetch-Mode",
+    "X-Istio-Attributes", "Sec-CH-UA", "Sec-Fetch-Mode", "X-Cache-Tags",
 ]  # fmt: skip
 
 

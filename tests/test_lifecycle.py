@@ -8,21 +8,27 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import orjson
-from support.cranked import Call, Clock, Crank, Given, settle
+import pytest
+from support.cranked import Call, Clock, Crank, CrankedTier, Given, settle
 
+from proxy.dialects.negative import Negative
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules
+from proxy.ledger import Ledger
 from proxy.lifecycle import Bounds, Lifecycle
 from proxy.model.decision import Why
-from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, TierError
+from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, RelayBroken, TierError
+from proxy.model.meeting import Admit, Fleet, Leading, Meeting, Sought, Stored
 from proxy.model.message import Head, Headers, Request
 from proxy.model.outcome import Reply, Verdict
+from proxy.model.purge import Kind, Purge
 from proxy.policy import Policy, Terms
 from proxy.question import Rooms
 from proxy.reader import Reader
 from proxy.reply import Replies
+from proxy.tiers.admission import Admission
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
 from proxy.wire.headers import outbound
@@ -48,6 +54,17 @@ ANSWER = orjson.dumps(
 )
 
 
+NOT_FOUND = Head(
+    404,
+    "No Such Model",
+    Headers([("Content-Type", "application/json"), ("X-Request-Id", "r2"), ("X-Zone", "b")]),
+)
+NO_MODEL = (
+    b'{ "error": {"message": "No m.", "type": "x", "param": null, "code": "model_not_found"}}'
+)
+EMPTY = ANSWER.replace(b"Four.", b"")
+
+
 def _chunk(delta: dict, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     base = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -67,30 +84,41 @@ class Proxy:
     """A whole lifecycle with nothing real at its edges."""
 
     def __init__(
-        self, terms: Terms, bounds: Bounds, limits: FlightLimits, tiers: list | None = None
+        self,
+        terms: Terms,
+        bounds: Bounds,
+        limits: FlightLimits,
+        tiers: list | None = None,
+        *,
+        twice: bool = False,
+        fleet: Fleet | None = None,
     ) -> None:
         self.clock = Clock()
         self.crank = Crank()
+        self.dice = 0.0
         self.bugs: list[BaseException] = []
         self.trouble: list[str] = []
         self.memory = L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=self.clock)
+        self.ledger = Ledger()
         self.ladder = Ladder(
             [self.memory] if tiers is None else tiers,
+            self.ledger,
             lambda name, _error: self.trouble.append(name),
         )
-        self.flights = Flights(limits, clock=self.clock, report=self.bugs.append)
+        self.flights = Flights(limits, clock=self.clock, report=self.bugs.append, fleet=fleet)
         keys = KeyRules(b"a secret of sixteen bytes")
-        policy = Policy(terms, is_inert=keys.is_inert)
+        policy = Policy(terms, is_inert=keys.is_inert, negative=frozenset({400, 404}))
         rooms = Rooms(
             policy,
             self.ladder,
             lambda r: outbound(r, pseudonym="sidecache", accept_identity=True),
             self.clock,
-            lambda: 0.0,
+            lambda: self.dice,
+            Admission(3600.0, self.clock) if twice else None,
         )
         self.lifecycle = Lifecycle(
             upstreams=self.crank,
-            dialects=[OpenAIChat()],
+            dialects=[OpenAIChat(negative=Negative(frozenset({"model_not_found"}), empty=True))],
             reader=Reader(keys, policy),
             flights=self.flights,
             rooms=rooms,
@@ -124,15 +152,42 @@ class Proxy:
         call.end()
         await settle()
 
-    async def stored(self, **more) -> None:
-        """Have the default question answered and kept."""
+    async def stored(self, *, took: float = 0.0, head: Head = JSON, **more) -> None:
+        """Have the default question answered and kept; ``took`` is seconds."""
         asked = await self.ask(**more)
-        await self.answer_json()
+        self.clock.turn(took)
+        await self.answer_json(head=head)
         assert (await asked.reply()).outcome.stored
 
     @property
     def calls(self) -> int:
         return len(self.crank.calls)
+
+
+class Slow:
+    """A tier whose next lookup, once there is a ``gate``, tells what it found when that opens."""
+
+    name = "slow"
+    gate: asyncio.Event | None = None
+
+    def __init__(self, inner: L1Memory) -> None:
+        self.inner = inner
+
+    async def get(self, key):
+        found = await self.inner.get(key)
+        if self.gate is not None:
+            gate, self.gate = self.gate, None
+            await gate.wait()
+        return found
+
+    async def put(self, entry):
+        return await self.inner.put(entry)
+
+    async def delete(self, key):
+        await self.inner.delete(key)
+
+    async def clear(self):
+        await self.inner.clear()
 
 
 class Asked:
@@ -183,9 +238,17 @@ async def proxy(
     bounds: Bounds | None = None,
     limits: FlightLimits | None = None,
     tiers: list | None = None,
+    *,
+    twice: bool = False,
+    fleet: Fleet | None = None,
 ) -> AsyncIterator[Proxy]:
     built = Proxy(
-        terms or Terms(jitter=0.0), bounds or Bounds(settle=5.0), limits or FlightLimits(), tiers
+        terms or Terms(jitter=0.0),
+        bounds or Bounds(settle=5.0),
+        limits or FlightLimits(),
+        tiers,
+        twice=twice,
+        fleet=fleet,
     )
     yield built
     await settle()
@@ -346,6 +409,22 @@ async def test_a_stream_that_breaks_off_is_broken_for_its_hearers_and_never_stor
         assert p.memory.entries == 0
 
 
+async def test_who_has_been_sent_nothing_asks_for_himself_when_another_replica_breaks_off():
+    async with proxy() as p:
+        asked = await p.ask()
+        p.call().answer(JSON)
+        p.call().send(ANSWER[:5])
+        p.call().fail(RelayBroken("the replica that asked fell silent"))
+        await settle()
+        p.call(1).answer(JSON)
+        p.call(1).send(ANSWER)
+        p.call(1).end()
+        reply = await asked.reply()
+        assert (reply.status, reply.body) == (200, ANSWER)
+        assert p.calls == 2
+        assert p.memory.entries == 0
+
+
 async def test_a_stream_without_its_end_is_passed_on_and_not_stored():
     async with proxy() as p:
         first = await p.ask(stream=True)
@@ -377,6 +456,239 @@ async def test_errors_are_passed_on_to_all_who_wait_and_asked_again_by_the_next(
         assert p.calls == 2
 
 
+async def test_an_error_that_would_come_again_is_kept_for_a_minute_as_it_was():
+    async with proxy() as p:
+        asked = await p.ask()
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        reply = await asked.reply()
+        assert reply["Cache-Status"] == "sidecache; fwd=uri-miss; stored; ttl=60; detail=negative"
+        p.clock.turn(59)
+        for wish in ({}, {"stream": True}, {"stream": True, "stream_options": {}}):
+            hit = await (await p.ask(**wish)).reply()
+            assert (hit.status, hit.head.reason, hit.body) == (404, "No Such Model", NO_MODEL)
+            assert hit.cache == ("HIT", "fresh")
+            assert hit["Cache-Status"] == "sidecache; hit; ttl=1; detail=negative"
+            assert (hit["X-Zone"], hit["X-Request-Id"], hit["Age"]) == ("b", "", "59")
+        p.clock.turn(1)
+        assert (await p.ask()).waiting
+        assert p.calls == 2
+
+
+async def test_an_error_that_is_kept_was_heard_by_all_who_waited_in_whatever_form():
+    async with proxy() as p:
+        asked = [await p.ask(stream=stream) for stream in (False, True, True)]
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        replies = [await each.reply() for each in asked]
+        assert [(r.status, r.body) for r in replies] == [(404, NO_MODEL)] * 3
+        assert [r["X-Cache"] for r in replies] == ["MISS", "COALESCED", "COALESCED"]
+        assert replies[2]["Cache-Status"].endswith("; stored; collapsed; ttl=60; detail=negative")
+        assert (await (await p.ask()).reply())["X-Cache"] == "HIT"
+        assert p.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (400, [], NO_MODEL.replace(b"model_not_found", b"quota_of_the_day")),
+        (404, [], b"<html>No such page</html>"),
+        (404, [("Retry-After", "5")], NO_MODEL),
+        (422, [], NO_MODEL),
+        (401, [], NO_MODEL),
+        (429, [], NO_MODEL),
+        (500, [], NO_MODEL),
+    ],
+)
+async def test_an_error_that_may_not_come_again_is_asked_for_again(status, headers, body):
+    async with proxy() as p:
+        asked = await p.ask()
+        head = Head(status, "", Headers([("Content-Type", "application/json"), *headers]))
+        await p.answer_json(body, head)
+        reply = await asked.reply()
+        assert reply.status == status
+        assert reply["Cache-Status"] == "sidecache; fwd=uri-miss; detail=status"
+        assert (await p.ask()).waiting
+        assert p.calls == 2
+        assert p.memory.entries == 0
+
+
+async def test_an_answer_takes_the_place_of_an_error_at_once():
+    far = CrankedTier("far")
+    async with proxy(tiers=[CrankedTier("near"), far]) as p:
+        asked = await p.ask()
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        await asked.reply()
+        asked = await p.ask(headers=[("Cache-Control", "no-cache")])
+        await p.answer_json()
+        assert (await asked.reply()).body == ANSWER
+        hit = await (await p.ask()).reply()
+        assert (hit.status, hit.body, hit["X-Cache"]) == (200, ANSWER, "HIT")
+        assert [entry.negative for entry in far.kept.values()] == [False]
+
+
+async def test_an_error_takes_the_place_of_no_answer_that_may_still_be_served():
+    terms = Terms(jitter=0.0, ttl=10, stale_if_error=100)
+    async with proxy(terms) as p:
+        await p.stored()
+        for seconds, wish in ((5, [("Cache-Control", "no-cache")]), (45, []), (59, [])):
+            p.clock.turn(seconds)
+            asked = await p.ask(headers=wish)
+            await p.answer_json(NO_MODEL, NOT_FOUND)
+            reply = await asked.reply()
+            assert reply.status == 404
+            assert reply["Cache-Status"].endswith("; detail=superseded")
+        asked = await p.ask()
+        p.call().fail(FirstByteTimeout("silent"))
+        assert (await asked.reply()).body == ANSWER
+        p.clock.turn(1)
+        asked = await p.ask()
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        assert (await asked.reply()).outcome.stored
+
+
+async def test_an_answer_in_any_tier_is_safe_from_an_error():
+    far = CrankedTier("far")
+    async with proxy(tiers=[CrankedTier("near"), far]) as p:
+        await p.stored()
+        p.ladder._tiers[0].kept.clear()
+        asked = await p.ask(headers=[("Cache-Control", "no-cache")])
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        assert (await asked.reply()).outcome.stored is False
+        assert (await (await p.ask()).reply()).body == ANSWER
+
+
+async def test_an_error_that_is_kept_nearer_hides_no_answer_from_another_error():
+    near, far = CrankedTier("near"), CrankedTier("far")
+    async with proxy(tiers=[near, far]) as p:
+        await p.stored()
+        ((digest, answer),) = far.kept.items()
+        near.kept[digest] = replace(answer, body=NO_MODEL, head=NOT_FOUND, negative=True)
+        asked = await p.ask(headers=[("Cache-Control", "no-cache")])
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        assert (await asked.reply()).outcome.stored is False
+        assert far.kept == {digest: answer}
+        assert (await (await p.ask()).reply()).body == ANSWER
+
+
+async def test_an_answer_that_comes_while_an_error_is_about_to_be_kept_is_safe_from_it():
+    near, far = CrankedTier("near"), CrankedTier("far")
+    async with proxy(tiers=[near, far]) as p:
+        await p.stored()
+        (answer,) = near.kept.values()
+        near.kept.clear()
+        far.kept.clear()
+        asked = await p.ask()
+        with far.holding("get"):
+            await p.answer_json(NO_MODEL, NOT_FOUND)
+            near.kept[answer.key.digest] = answer
+        assert (await asked.reply()).outcome.stored is False
+        assert list(near.kept.values()) == [answer]
+
+
+async def test_a_refresh_that_brings_an_error_has_failed():
+    terms = Terms(jitter=0.0, ttl=10, stale_while_revalidate=100)
+    for there in (True, False):
+        async with proxy(terms) as p:
+            await p.stored()
+            p.clock.turn(20)
+            assert (await (await p.ask()).reply()).cache == ("STALE", "swr")
+            if not there:  # it was dropped to make room
+                p.memory.clear_now()
+            await p.answer_json(NO_MODEL, NOT_FOUND)
+            assert p.flights.counts.refreshes_failed == 1
+            reply = await (await p.ask()).reply()
+            assert reply["X-Cache"] == ("STALE" if there else "HIT")
+            assert reply.body == (ANSWER if there else NO_MODEL)
+            assert p.calls == 2
+
+
+async def test_an_error_is_never_stale_and_stands_in_for_no_failure():
+    terms = Terms(jitter=0.0, stale_while_revalidate=100, stale_if_error=100)
+    async with proxy(terms) as p:
+        asked = await p.ask()
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        await asked.reply()
+        p.clock.turn(61)
+        asked = await p.ask(headers=[("Cache-Control", "max-stale")])
+        p.call().fail(FirstByteTimeout("silent"))
+        assert (await asked.reply()).status == 504
+
+
+async def test_an_error_reaches_nobody_with_another_credential():
+    async with proxy() as p:
+        asked = await p.ask(headers=[("Authorization", "Bearer sk-a")])
+        await p.answer_json(NO_MODEL, NOT_FOUND)
+        await asked.reply()
+        assert (await p.ask(headers=[("Authorization", "Bearer sk-b")])).waiting
+        assert p.calls == 2
+
+
+async def test_an_answer_that_says_nothing_is_kept_for_a_minute():
+    async with proxy() as p:
+        asked = await p.ask()
+        await p.answer_json(EMPTY)
+        reply = await asked.reply()
+        assert reply["Cache-Status"] == "sidecache; fwd=uri-miss; stored; ttl=60; detail=negative"
+        assert (await (await p.ask()).reply()).body == EMPTY
+        stream = await (await p.ask(stream=True)).reply()
+        assert stream["X-Cache"] == "HIT"
+        assert stream.body.endswith(b"data: [DONE]\n\n")
+        p.clock.turn(60)
+        assert (await p.ask()).waiting
+
+
+async def test_without_a_moment_to_keep_them_neither_errors_nor_empty_answers_are_kept():
+    async with proxy(Terms(jitter=0.0, negative_ttl=0.0)) as p:
+        for body, head, why in ((NO_MODEL, NOT_FOUND, "status"), (EMPTY, JSON, "empty")):
+            asked = await p.ask()
+            await p.answer_json(body, head)
+            told = (await asked.reply())["Cache-Status"]
+            assert told == f"sidecache; fwd=uri-miss; detail={why}"
+        assert p.memory.entries == 0
+
+
+async def test_an_answer_has_the_tags_of_the_backend_and_of_whoever_caused_it():
+    async with proxy() as p:
+        tagged = Head(200, "OK", JSON.headers.plus(("Cache-Tag", "doc:1, doc:2")))
+        wish = {"headers": [("X-Cache-Tags", "book, doc:2")], "cache": {"tags": ["Body"]}}
+        asked = await p.ask(**wish)
+        follower = await p.ask(headers=[("X-Cache-Tags", "too late")])
+        assert "x-cache-tags" not in p.call().outbound.headers
+        assert b"tags" not in p.call().outbound.body
+        await p.answer_json(head=tagged)
+        hit = await p.ask(headers=[("X-Cache-Tags", "later still")])
+        for each in (asked, follower, hit):
+            reply = await each.reply()
+            assert reply["Cache-Tag"] == "doc:1, doc:2"
+            assert p.memory.get_now(reply.outcome.key).tags == ("doc:1", "doc:2", "book", "Body")
+        assert p.calls == 1
+        p.ledger.enter(Purge(Kind.TAG, "Body"), p.ledger.generation + 1, p.clock())
+        assert (await p.ask()).waiting
+
+
+async def test_an_answer_whose_tags_cannot_all_be_kept_is_not_kept():
+    many = ", ".join(f"doc:{n}" for n in range(64))
+    for theirs, ours, why in (
+        ("x" * 257, "", "tags"),
+        (many + ", doc:64", "", "tags"),
+        (many, "one-more", "tags"),
+        (many, "doc:7", ""),
+    ):
+        async with proxy() as p:
+            asked = await p.ask(headers=[("X-Cache-Tags", ours)])
+            await p.answer_json(head=Head(200, "OK", JSON.headers.plus(("Cache-Tag", theirs))))
+            reply = await asked.reply()
+            assert reply.outcome.stored is (not why)
+            assert reply.outcome.detail == why
+            assert reply["Cache-Tag"] == theirs
+
+
+async def test_tags_of_a_caller_that_cannot_be_used_keep_his_request_out_of_the_cache():
+    async with proxy() as p:
+        asked = await p.ask(headers=[("X-Cache-Tags", "x" * 257)])
+        await p.answer_json()
+        assert (await asked.reply()).cache == ("BYPASS", "no-store")
+
+
 async def test_an_upstream_that_cannot_be_reached_is_told_to_all_at_once():
     async with proxy() as p:
         asked = [await p.ask() for _ in range(3)]
@@ -406,6 +718,32 @@ async def test_a_stale_answer_stands_in_when_the_upstream_fails():
         assert "fwd=stale; fwd-status=503; ttl=-40; detail=sie" in reply["Cache-Status"]
 
 
+async def test_what_was_purged_while_the_upstream_was_asked_does_not_stand_in():
+    terms = Terms(jitter=0.0, ttl=10, stale_if_error=100)
+    for purge, cache in (
+        (Purge(Kind.ALL), ("ERROR", "upstream-error")),
+        (Purge(Kind.ALL, soft=True), ("STALE", "sie")),
+    ):
+        async with proxy(terms) as p:
+            await p.stored()
+            p.clock.turn(50)
+            asked = await p.ask()
+            p.ledger.enter(purge, 1, p.clock())
+            p.call().fail(FirstByteTimeout("silent"))
+            assert (await asked.reply()).cache == cache
+
+
+async def test_what_has_become_too_old_while_the_upstream_was_asked_does_not_stand_in():
+    terms = Terms(jitter=0.0, ttl=10, stale_if_error=100)
+    async with proxy(terms) as p:
+        await p.stored()
+        p.clock.turn(50)
+        asked = await p.ask()
+        p.clock.turn(60)
+        await p.answer_json(b"{}", Head(503, "Unavailable", Headers()))
+        assert (await asked.reply()).status == 503
+
+
 async def test_a_stale_answer_is_served_while_one_refresh_is_on_its_way():
     terms = Terms(jitter=0.0, ttl=10, stale_while_revalidate=100)
     async with proxy(terms) as p:
@@ -419,6 +757,57 @@ async def test_a_stale_answer_is_served_while_one_refresh_is_on_its_way():
         fresh = await (await p.ask()).reply()
         assert fresh.cache == ("HIT", "fresh")
         assert b"4." in fresh.body
+
+
+class Met:
+    """A fleet in which nobody else is asking, or somebody has just stored the answer."""
+
+    def __init__(self, *, stored: bool = False) -> None:
+        self.over: list[bool] = []
+        self._meeting = Stored() if stored else Leading(self.over.append)
+
+    async def meet(self, sought: Sought, admit: Admit) -> Meeting:
+        return self._meeting
+
+
+async def test_a_refresh_finds_what_another_replica_has_refreshed():
+    near, far, fleet = CrankedTier("near"), CrankedTier("far"), Met()
+    terms = Terms(jitter=0.0, ttl=10, stale_while_revalidate=100)
+    async with proxy(terms, tiers=[near, far], fleet=fleet) as p:
+        await p.stored()
+        ((digest, old),) = far.kept.items()
+        p.clock.turn(20)
+        far.kept[digest] = replace(old, body=old.body.replace(b"Four", b"4"), stored_at=p.clock())
+        assert (await (await p.ask()).reply()).cache == ("STALE", "swr")
+        fresh = await (await p.ask()).reply()
+        assert fresh.cache == ("HIT", "fresh")
+        assert b"4." in fresh.body
+        assert p.calls == 1
+        assert fleet.over == [True, True]
+
+
+async def test_a_refresh_is_not_content_with_what_it_is_to_replace():
+    near, far = CrankedTier("near"), CrankedTier("far")
+    terms = Terms(jitter=0.0, ttl=10, stale_while_revalidate=100)
+    async with proxy(terms, tiers=[near, far], fleet=Met()) as p:
+        await p.stored()
+        p.clock.turn(20)
+        await (await p.ask()).reply()
+        assert p.calls == 2
+
+
+async def test_what_another_replica_has_stored_meanwhile_is_looked_for_everywhere():
+    near, far = CrankedTier("near"), CrankedTier("far")
+    async with proxy(tiers=[near, far]) as p:
+        await p.stored()
+    near.kept.clear()
+    async with proxy(tiers=[near, far], fleet=Met(stored=True)) as p:
+        with far.holding("get"):
+            asked = await p.ask()  # it is found only by the second look, as the first fails
+            far.failing.add("get")
+        far.failing.clear()
+        assert (await asked.reply()).cache == ("HIT", "fresh")
+        assert p.calls == 0
 
 
 async def test_no_cache_asks_again_and_replaces_what_was_stored():
@@ -462,31 +851,7 @@ async def test_an_age_the_caller_will_not_accept_is_a_miss():
 async def test_a_lookup_that_answers_after_a_flight_landed_asks_nobody():
     """The flight's own look finds what landed since; a no-cache request is not answered so."""
 
-    class Slow:
-        name = "slow"
-        gate: asyncio.Event | None = None
-
-        def __init__(self, inner: L1Memory) -> None:
-            self.inner = inner
-
-        async def get(self, key):
-            found = await self.inner.get(key)
-            if self.gate is not None:
-                gate, self.gate = self.gate, None
-                await gate.wait()
-            return found
-
-        async def put(self, entry):
-            return await self.inner.put(entry)
-
-        async def delete(self, key):
-            await self.inner.delete(key)
-
-        async def clear(self):
-            await self.inner.clear()
-
-    clock = Clock()
-    slow = Slow(L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=clock))
+    slow = Slow(L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=Clock()))
     async with proxy(tiers=[slow]) as p:
         slow.gate = gate = asyncio.Event()
         late = await p.ask()
@@ -570,7 +935,7 @@ async def test_a_tier_that_fails_is_a_miss_and_nobodys_error():
 async def test_what_was_asked_before_a_purge_is_not_stored_after_it():
     async with proxy() as p:
         asked = await p.ask()
-        await p.ladder.clear()
+        p.ledger.enter(Purge(Kind.ALL), 1, p.clock())
         second = await p.ask()
         assert p.calls == 2
         await p.answer_json()
@@ -718,3 +1083,237 @@ async def test_a_client_is_told_not_to_ask_again_for_what_is_not_stored():
     async with proxy() as p:
         reply = await (await p.ask(headers=[("Cache-Control", "only-if-cached")])).reply()
         assert reply["X-Should-Retry"] == "false"
+
+
+# -- renewed before it ends ---------------------------------------------------------------------
+
+SLOW = 5.0  # seconds the backend takes
+AHEAD = Terms(jitter=0.0, ttl=100.0)
+NEW = ANSWER.replace(b"Four.", b"4.")
+
+
+@asynccontextmanager
+async def about_to_end(left: float, terms: Terms = AHEAD, **more) -> AsyncIterator[Proxy]:
+    """A proxy that has an answer with ``left`` seconds of its life, and throws high."""
+    async with proxy(terms, **more) as p:
+        await p.stored(took=SLOW)
+        p.clock.turn(terms.ttl - left)
+        p.dice = 0.99  # 4.6 times as long as the backend took: 23 s
+        yield p
+
+
+async def test_an_answer_in_demand_is_renewed_once_shortly_before_it_ends():
+    async with about_to_end(20) as p:
+        for _ in range(5):
+            reply = await (await p.ask()).reply()
+            assert reply.cache == ("HIT", "fresh")
+            assert reply["Cache-Status"] == "sidecache; hit; ttl=20; detail=refresh-ahead"
+            assert reply["X-Cache-Tier"] == "l1_memory"
+            assert reply.body == ANSWER
+        assert p.calls == 2
+        p.clock.turn(SLOW)
+        await p.answer_json(NEW)
+        reply = await (await p.ask()).reply()
+        assert reply["Cache-Status"] == "sidecache; hit; ttl=100; detail=l1"
+        assert reply.body == NEW
+        assert p.calls == 2
+        assert p.flights.counts.refreshes == 1
+
+
+async def test_nothing_is_renewed_far_from_its_end_nor_by_a_low_throw_nor_where_that_is_off():
+    async with about_to_end(30) as p:
+        assert (await (await p.ask()).reply())["Cache-Status"].endswith("detail=l1")
+        p.clock.turn(10)
+        p.dice = 0.5
+        await (await p.ask()).reply()
+        assert p.calls == 1
+    async with about_to_end(1, replace(AHEAD, refresh_ahead=0.0)) as p:
+        await (await p.ask()).reply()
+        assert p.calls == 1
+
+
+async def test_a_renewal_that_fails_leaves_the_old_answer_to_its_end():
+    async with about_to_end(20) as p:
+        await (await p.ask()).reply()
+        await p.answer_json(b'{"error":{}}', Head(500, "Oops", Headers()))
+        for _ in range(3):
+            reply = await (await p.ask()).reply()
+            assert (reply.cache, reply.body) == (("HIT", "fresh"), ANSWER)
+        assert p.calls == 2  # after a failure the key is left alone for a moment
+        p.clock.turn(1.5)
+        await (await p.ask()).reply()
+        assert p.calls == 3
+        p.call().fail(BrokenReply("cut"))
+        await settle()
+        p.clock.turn(18.4)
+        assert (await (await p.ask()).reply()).body == ANSWER
+        p.clock.turn(0.2)
+        assert (await p.ask()).waiting
+
+
+async def test_who_asks_for_a_new_answer_hears_the_renewal_that_is_on_its_way():
+    async with about_to_end(20) as p:
+        await (await p.ask()).reply()
+        asked = await p.ask(headers=[("Cache-Control", "no-cache")])
+        await p.answer_json(NEW)
+        assert (await asked.reply()).body == NEW
+        assert p.calls == 2
+
+
+async def test_an_answer_that_ends_while_it_is_renewed_is_waited_for():
+    async with about_to_end(20) as p:
+        await (await p.ask()).reply()
+        p.clock.turn(25)
+        asked = await p.ask()
+        assert asked.waiting
+        await p.answer_json(NEW)
+        assert (await asked.reply()).body == NEW
+        assert p.calls == 2
+
+
+async def test_there_is_one_refresh_whether_it_began_before_the_end_or_after():
+    async with about_to_end(20, replace(AHEAD, stale_while_revalidate=60.0)) as p:
+        await (await p.ask()).reply()
+        p.clock.turn(25)
+        reply = await (await p.ask()).reply()
+        assert reply.cache == ("STALE", "swr")
+        assert p.calls == 2
+        await p.answer_json(NEW)
+        assert (await (await p.ask()).reply()).body == NEW
+
+
+async def test_nobody_is_kept_waiting_or_told_of_a_renewal_that_he_does_not_want():
+    for wish in ("only-if-cached", "max-stale"):
+        async with about_to_end(20) as p:
+            reply = await (await p.ask(headers=[("Cache-Control", wish)])).reply()
+            assert reply["Cache-Status"] == "sidecache; hit; ttl=20; detail=l1"
+            assert p.calls == 1
+
+
+async def test_an_answer_that_cannot_take_the_form_asked_for_is_asked_for_once():
+    async with proxy(AHEAD) as p:
+        asked = await p.ask(stream=True)
+        p.clock.turn(SLOW)
+        p.call().answer(SSE)
+        p.call().send(*STREAM)
+        p.call().end()
+        assert (await asked.reply()).final.stored
+        p.clock.turn(80)
+        p.dice = 0.99
+        asked = await p.ask()  # a document, which a stream without token counts cannot become
+        await p.answer_json(NEW)
+        assert (await asked.reply()).cache == ("MISS", "form")
+        assert p.calls == 2
+        assert p.flights.counts.refreshes == 0
+
+
+async def test_what_a_refresh_finds_stored_since_is_not_asked_for_again():
+    """A lookup that took long saw the old answer; meanwhile another's refresh has landed."""
+    slow = Slow(L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=Clock()))
+    async with about_to_end(20, tiers=[slow]) as p:
+        slow.gate = gate = asyncio.Event()
+        late = await p.ask()
+        await (await p.ask()).reply()
+        p.clock.turn(SLOW)
+        await p.answer_json(NEW)
+        gate.set()
+        assert (await late.reply()).body == ANSWER
+        await settle()
+        assert p.flights.counts.refreshes == 2
+        assert p.calls == 2
+        assert (await (await p.ask()).reply()).body == NEW
+
+
+# -- the age of what a backend gives a life ------------------------------------------------------
+
+
+async def test_where_the_backends_word_counts_the_time_it_took_does_too():
+    """RFC 9111, section 4.2.3: the delay of the response is part of its age."""
+    told = Head(200, "OK", Headers([*JSON.headers, ("CDN-Cache-Control", "max-age=60")]))
+    async with proxy() as p:
+        await p.stored(took=20, head=told)
+        reply = await (await p.ask()).reply()
+        assert (reply["Age"], reply.outcome.ttl_s) == ("20", 40)
+        p.clock.turn(40)
+        assert (await p.ask()).waiting
+    async with proxy() as p:
+        asked = await p.ask()
+        p.clock.turn(60)
+        await p.answer_json(head=told)
+        assert (await asked.reply()).outcome.detail == Why.EXPIRED
+
+
+async def test_a_life_of_our_own_begins_when_the_answer_is_whole():
+    async with proxy(Terms(jitter=0.0, ttl=10)) as p:
+        await p.stored(took=60)
+        reply = await (await p.ask()).reply()
+        assert (reply["Age"], reply.outcome.ttl_s) == ("0", 10)
+
+
+# -- only what is asked for twice is stored ------------------------------------------------------
+
+
+async def test_what_is_asked_for_once_is_answered_and_not_stored_and_that_is_told():
+    async with proxy(twice=True) as p:
+        for stored in (False, True):
+            asked = await p.ask()
+            await p.answer_json()
+            reply = await asked.reply()
+            assert reply.body == ANSWER
+            assert reply.cache == ("MISS", "uri-miss")
+            assert reply.outcome.stored == stored
+            assert ("detail=first-sighting" in reply["Cache-Status"]) != stored
+        assert (await (await p.ask()).reply()).cache == ("HIT", "fresh")
+        assert p.calls == 2
+
+
+async def test_a_crowd_that_waits_for_one_answer_has_asked_more_than_once():
+    async with proxy(twice=True) as p:
+        crowd = [await p.ask() for _ in range(3)]
+        await p.answer_json()
+        assert {(await asked.reply()).outcome.stored for asked in crowd} == {True}
+        assert (await (await p.ask()).reply()).cache == ("HIT", "fresh")
+        assert p.calls == 1
+
+
+async def test_a_crowd_that_asks_in_different_forms_is_one_call_all_the_same():
+    async with proxy(twice=True) as p:
+        document = await p.ask()
+        stream = await p.ask(stream=True)
+        await p.answer_json()
+        assert (await document.reply()).body == ANSWER
+        assert b"Four." in (await stream.reply()).body
+        assert p.calls == 1
+
+
+async def test_an_asker_of_another_scope_is_no_second_sighting():
+    async with proxy(twice=True) as p:
+        for caller in ("a", "b"):
+            asked = await p.ask(headers=[("Authorization", f"Bearer {caller}")])
+            await p.answer_json()
+            assert (await asked.reply()).outcome.detail == "first-sighting"
+
+
+async def test_what_has_been_stored_is_renewed_however_long_ago_it_was_asked_for():
+    terms = Terms(jitter=0.0, ttl=10_000, stale_while_revalidate=100_000)
+    async with proxy(terms, twice=True) as p:
+        for _ in range(2):
+            asked = await p.ask()
+            await p.answer_json()
+            await asked.reply()
+        p.clock.turn(50_000)
+        assert (await (await p.ask()).reply()).cache == ("STALE", "swr")
+        await p.answer_json()
+        assert (await (await p.ask()).reply()).cache == ("HIT", "fresh")
+        p.clock.turn(50_000)
+        asked = await p.ask(headers=[("Cache-Control", "no-cache")])
+        await p.answer_json()
+        assert (await asked.reply()).outcome.stored
+
+
+async def test_who_wants_nothing_but_what_is_stored_has_not_asked():
+    async with proxy(twice=True) as p:
+        await (await p.ask(headers=[("Cache-Control", "only-if-cached")])).reply()
+        asked = await p.ask()
+        await p.answer_json()
+        assert not (await asked.reply()).outcome.stored

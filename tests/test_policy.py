@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import fields
-from math import inf, sqrt
+from dataclasses import fields, replace
+from math import exp, inf, sqrt
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -18,14 +19,19 @@ from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query
 from proxy.policy import (
     FAILING,
+    AboutNow,
     Policy,
     Rule,
     Terms,
+    hasten,
     impersonal,
     initial_age,
     judge,
     lifetime,
+    negative_lifetime,
+    obeys,
     refuse,
+    renews,
 )
 
 STORED = 1000.0  # seconds on the proxy's clock
@@ -318,6 +324,194 @@ def test_a_backend_that_is_obeyed_is_never_exceeded(
     assert lifetime(head, Controls(ttl=wish), OBEDIENT, 0.0) == expected
 
 
+SURE = Terms(
+    ttl=100.0,
+    max_ttl=1000.0,
+    jitter=0.0,
+    stale_while_revalidate=10.0,
+    stale_if_error=20.0,
+    confident_above=0.9,
+    confident_factor=3.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "ttl"),
+    [(None, 100.0), (0.0, 100.0), (0.9, 100.0), (0.901, 300.0), (1.0, 300.0)],
+)
+def test_an_answer_that_is_sure_of_itself_lives_longer_but_is_stale_no_longer(
+    confidence: float | None, ttl: float
+) -> None:
+    assert lifetime(OK, NONE, SURE, 0.0, confidence) == Lifetime(ttl, 10.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "max_ttl", "sure"), [(100.0, 250.0, 250.0), (100.0, 50.0, 100.0), (100.0, 1e9, 300.0)]
+)
+def test_being_sure_prolongs_a_life_up_to_the_longest_that_is_set_and_never_shortens_it(
+    ttl: float, max_ttl: float, sure: float
+) -> None:
+    assert lifetime(OK, NONE, replace(SURE, ttl=ttl, max_ttl=max_ttl), 0.0, 1.0).ttl == sure
+
+
+@pytest.mark.parametrize(
+    ("head", "wish", "ttl"),
+    [
+        (OK, 5.0, 5.0),
+        (OK, 5000.0, 1000.0),
+        (said("max-age=7"), None, 7.0),
+        (said("max-age=7"), 500.0, 7.0),
+        (said("max-age=700"), 5.0, 5.0),
+        (said("stale-if-error=1"), None, 300.0),  # it sets no lifetime, so that is our own
+    ],
+)
+def test_being_sure_changes_no_lifetime_that_the_caller_or_the_backend_sets(
+    head: Head, wish: float | None, ttl: float
+) -> None:
+    obeying = replace(SURE, obey_response=True)
+    assert lifetime(head, Controls(ttl=wish), obeying, 0.0, 1.0).ttl == ttl
+
+
+def test_chance_takes_its_share_off_what_being_sure_adds_too() -> None:
+    assert lifetime(OK, NONE, replace(SURE, jitter=0.1), 0.5, 1.0).ttl == pytest.approx(285.0)
+
+
+# -- hasten: questions about now ---------------------------------------------------------------
+
+
+def test_a_question_about_now_has_all_of_its_own_times_shortened() -> None:
+    hastened = hasten(replace(SURE, time_sensitive_factor=0.25))
+    assert isinstance(hastened, Terms)
+    assert lifetime(OK, NONE, hastened, 0.0) == Lifetime(25.0, 2.5, 5.0)
+    assert lifetime(OK, NONE, hastened, 0.0, 1.0) == Lifetime(75.0, 2.5, 5.0)
+
+
+def test_a_question_about_now_keeps_the_lifetime_that_the_caller_or_the_backend_sets() -> None:
+    hastened = hasten(replace(SURE, obey_response=True))
+    assert isinstance(hastened, Terms)
+    assert lifetime(OK, Controls(ttl=500.0), hastened, 0.0).ttl == 500.0
+    assert lifetime(OK, Controls(ttl=5000.0), hastened, 0.0).ttl == 1000.0
+    assert lifetime(said("max-age=70"), NONE, hastened, 0.0).ttl == 70.0
+    windows = said("stale-while-revalidate=70, stale-if-error=80")
+    assert lifetime(windows, NONE, hastened, 0.0) == Lifetime(50.0, 70.0, 80.0)
+
+
+def test_a_question_about_now_can_be_left_alone_or_passed_on() -> None:
+    ignoring = replace(SURE, time_sensitive=AboutNow.IGNORE)
+    assert hasten(ignoring) is ignoring
+    assert hasten(replace(SURE, time_sensitive=AboutNow.BYPASS)) == Bypass(Why.TIME_SENSITIVE)
+
+
+# -- renews: what is fetched anew while it is served -------------------------------------------
+
+SLOW = 10.0  # seconds the backend took
+
+
+def throws(
+    left: float,
+    dice: float,
+    *,
+    why: Why = Why.FRESH,
+    controls: Controls = NONE,
+    beta: float = 1.0,
+    upstream_s: float = SLOW,
+) -> tuple[bool, int]:
+    """Whether a hit with ``left`` seconds of freshness sends a refresh, and how many throws."""
+    thrown = 0
+
+    def throw() -> float:
+        nonlocal thrown
+        thrown += 1
+        return dice
+
+    stored = Entry(
+        key=CacheKey("anon", b"k" * 32),
+        dialect="openai_chat",
+        model="m",
+        head=OK,
+        form=JSON,
+        body=b"{}",
+        stored_at=STORED,
+        lifetime=Lifetime(1000.0, 1000.0, 1000.0),
+        upstream_s=upstream_s,
+    )
+    now = STORED + 1000.0 - left
+    due = renews(Hit(stored, why, "l1_memory"), controls, Terms(refresh_ahead=beta), now, throw)
+    return due, thrown
+
+
+ALMOST = 1.0 - 2.0**-53  # the highest throw there is
+E_TH = 1.0 - exp(-1.0)  # a throw whose distance is 1
+
+
+def test_far_from_its_end_nothing_is_renewed_and_no_dice_are_thrown() -> None:
+    assert throws(SLOW * 36.8, ALMOST) == (False, 0)
+    assert throws(SLOW * 36.7, ALMOST) == (True, 1)
+    assert throws(1.0, ALMOST, upstream_s=0.0) == (False, 0)
+    assert throws(1e-9, ALMOST, beta=0.0) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("left", "dice", "beta", "due"),
+    [
+        (SLOW, E_TH + 1e-9, 1.0, True),
+        (SLOW, E_TH - 1e-9, 1.0, False),
+        (SLOW / 2, E_TH / 2, 1.0, False),
+        (SLOW / 2, E_TH + 1e-9, 0.5, True),
+        (SLOW / 2, E_TH - 1e-9, 0.5, False),
+        (3 * SLOW, E_TH + 1e-9, 3.0, True),
+        (1e-9, 0.0, 1.0, False),
+        (1e-9, 0.01, 1.0, True),
+    ],
+)
+def test_near_its_end_a_throw_decides_by_the_time_the_backend_takes(
+    left: float, dice: float, beta: float, *, due: bool
+) -> None:
+    assert throws(left, dice, beta=beta) == (due, 1)
+
+
+def test_the_odds_are_those_of_xfetch_and_grow_towards_the_end() -> None:
+    number = 10_000
+    for left in (0.1, 1.0, 10.0, 30.0, 60.0):
+        due = sum(throws(left, n / number)[0] for n in range(number))
+        assert due / number == pytest.approx(exp(-left / SLOW), abs=2 / number)
+
+
+@pytest.mark.parametrize(
+    ("controls", "due"),
+    [
+        (NONE, True),
+        (Controls(namespace="n"), True),
+        (Controls(max_age=10**6, min_fresh=0), True),
+        (Controls(only_if_cached=True), False),
+        (Controls(max_stale=inf), False),
+        (Controls(ttl=5.0), False),
+    ],
+)
+def test_nothing_is_renewed_early_for_who_has_wishes_against_it(
+    controls: Controls, *, due: bool
+) -> None:
+    assert throws(1.0, ALMOST, controls=controls)[0] == due
+
+
+@pytest.mark.parametrize(
+    ("why", "controls", "due"),
+    [
+        (Why.SWR, NONE, True),
+        (Why.SWR, Controls(only_if_cached=True), False),
+        (Why.SIE, NONE, False),
+        (Why.MAX_STALE, Controls(max_stale=inf), False),
+    ],
+)
+def test_what_is_stale_is_renewed_only_by_leave_of_stale_while_revalidate(
+    why: Why, controls: Controls, *, due: bool
+) -> None:
+    assert throws(-1.0, 0.0, why=why, controls=controls, beta=0.0) == (due, 0)
+
+
+# -- initial age -------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("age", "seconds"),
     [
@@ -346,6 +540,57 @@ def test_an_answer_is_as_old_as_it_says_and_nonsense_says_nothing(age: str, seco
 
 def test_of_several_ages_the_first_counts() -> None:
     assert initial_age(Headers([("Age", "5"), ("age", "9")])) == 5.0
+
+
+# -- negative_lifetime: for a moment ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("terms", "controls", "told", "expected"),
+    [
+        (Terms(ttl=100.0), NONE, "", 60.0),
+        (Terms(ttl=10.0), NONE, "", 10.0),
+        (Terms(negative_ttl=0.0), NONE, "", 0.0),
+        # The caller can only shorten it.
+        (Terms(), Controls(ttl=5.0), "", 5.0),
+        (Terms(), Controls(ttl=5000.0), "", 60.0),
+        (Terms(ttl=10.0), Controls(ttl=5000.0), "", 10.0),
+        # And so can the backend, where it is obeyed.
+        (Terms(), NONE, "max-age=5", 60.0),
+        (Terms(obey_response=True), NONE, "max-age=5", 5.0),
+        (Terms(obey_response=True), NONE, "max-age=5000", 60.0),
+        (Terms(ttl=10.0, obey_response=True), NONE, "max-age=5000", 10.0),
+        (Terms(obey_response=True), Controls(ttl=3.0), "max-age=5", 3.0),
+    ],
+)
+def test_an_error_lasts_for_the_shortest_time_that_anybody_sets(
+    terms: Terms, controls: Controls, told: str, expected: float
+) -> None:
+    life = negative_lifetime(said(told), controls, replace(terms, jitter=0.0), 0.9)
+    assert life == Lifetime(expected)
+
+
+@unhurried
+@given(
+    st.builds(
+        Terms,
+        ttl=st.floats(0.001, 1e6),
+        jitter=st.floats(0, 0.99),
+        stale_while_revalidate=st.floats(0, 100),
+        stale_if_error=st.floats(0, 100),
+        obey_response=st.booleans(),
+        negative_ttl=st.floats(0, 120),
+    ),
+    st.floats(0, 1, exclude_max=True),
+    st.none() | st.floats(0, 1e6),
+    st.sampled_from(["", "max-age=7", "max-age=7, stale-if-error=9", "stale-while-revalidate=9"]),
+)
+def test_an_error_never_lasts_longer_than_an_answer_and_is_never_stale(
+    terms: Terms, dice: float, wish: float | None, told: str
+) -> None:
+    brief = negative_lifetime(said(told), Controls(ttl=wish), terms, dice)
+    assert brief.keep == brief.ttl <= terms.negative_ttl
+    assert brief.ttl <= lifetime(said(told), Controls(ttl=wish), terms, dice).ttl
 
 
 # -- weigh: who may have it --------------------------------------------------------------------
@@ -382,6 +627,57 @@ def test_an_error_about_the_question_is_shared_and_never_kept(status: int) -> No
     assert weighed(status=status) == SHARED
     assert weighed(("Cache-Control", "private"), ("Set-Cookie", "a=1"), status=status) == SHARED
     assert weighed(status=status, form=None, length=10**9) == SHARED
+
+
+BRIEF = Policy(Terms(), negative=frozenset(range(600)))  # whatever it is told
+
+
+def brief(*headers: tuple[str, str], status: int = 404, **more: Any) -> HeadVerdict:
+    return weighed(*headers, status=status, policy=BRIEF, **more)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 410, 413, 414, 415, 422])
+def test_an_error_about_the_question_may_be_kept_where_its_status_is_named(status: int) -> None:
+    assert brief(status=status) == KEPT
+    named = Policy(Terms(), negative=frozenset({status}))
+    other = Policy(Terms(), negative=frozenset({status + 1}))
+    assert weighed(status=status, policy=named) == KEPT
+    assert weighed(status=status, policy=other) == SHARED
+
+
+@pytest.mark.parametrize("status", [408, 409, 421, 423, 424, 425, 429, 500, 501, 503, 529, 599])
+def test_no_naming_makes_a_passing_error_last(status: int) -> None:
+    assert brief(status=status) == SHARED
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 407, 431])
+def test_no_naming_makes_an_error_about_who_asks_anybody_elses(status: int) -> None:
+    assert brief(status=status) == GiveUp(Why.STATUS)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Retry-After", "3"),
+        ("X-Should-Retry", "True"),
+        ("Set-Cookie", "sid=1"),
+        ("Vary", "*"),
+        ("Content-Encoding", "gzip"),
+        ("CDN-Cache-Control", "no-store"),
+    ],
+)
+def test_an_error_that_may_change_or_is_for_one_caller_is_shared_and_not_kept(
+    field: tuple[str, str],
+) -> None:
+    assert brief(field) == SHARED
+
+
+def test_an_error_is_not_kept_against_the_terms() -> None:
+    assert brief(form=None) == SHARED
+    assert brief(length=101) == SHARED
+    assert brief(("Cache-Control", "no-store")) == KEPT
+    assert brief(("Cache-Control", "no-store"), obey=True) == SHARED
+    assert BRIEF.weigh(Head(404, "", Headers()), None, JSON, Terms(negative_ttl=0.0)) == SHARED
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 407, 431])
@@ -431,6 +727,7 @@ def test_an_answer_that_is_not_the_same_to_all_is_for_nobody_else(
         ("private", Why.PRIVATE, Why.PRIVATE),
         ("Private, max-age=60", Why.PRIVATE, Why.PRIVATE),
         ('private="x-id"', Why.PRIVATE, Why.PRIVATE),
+        ("no-cache, no-store, private", Why.PRIVATE, Why.PRIVATE),  # once hidden by no-store
         ("no-cache, no-store", None, Why.NO_STORE),
         ("no-cache", None, Why.NO_CACHE),
         ("no-cache, must-revalidate", None, Why.NO_CACHE),
@@ -454,6 +751,18 @@ def test_a_targeted_field_speaks_for_the_backend() -> None:
     habit, meant = ("Cache-Control", "no-store"), ("Sidecache-Cache-Control", "max-age=60")
     assert weighed(habit, meant) == KEPT
     assert weighed(("CDN-Cache-Control", "no-store")) == GiveUp(Why.NO_STORE)
+
+
+@pytest.mark.parametrize("value", ["", "max-age=", "No-Store", "max-age=60;;"])
+def test_a_targeted_field_that_cannot_be_read_makes_no_habit_count(value: str) -> None:
+    # RFC 9213, section 2.2: it counts as absent, and so Cache-Control is the habit it was.
+    broken = ("CDN-Cache-Control", value)
+    habit = ("Cache-Control", "no-store")
+    assert weighed(habit, broken) == KEPT
+    assert weighed(habit, broken, obey=True) == GiveUp(Why.NO_STORE)
+    assert not obeys(Terms(), Headers([broken]))
+    head = said("max-age=7", broken)
+    assert lifetime(head, NONE, STEADY, 0.0).ttl == 100.0
 
 
 def test_an_answer_of_no_known_form_or_declared_too_long_is_for_nobody_else() -> None:
@@ -510,7 +819,7 @@ def test_a_query_is_refused_by_the_terms_and_by_its_own_wish(
 
 def test_without_rules_the_default_holds_everywhere() -> None:
     default = Terms(ttl=1.0)
-    assert Policy(default).terms("/v1/chat/completions", "m") is default
+    assert Policy(default).terms("/v1/chat/completions", "m", "d") is default
 
 
 def test_every_rule_that_matches_applies_and_the_later_one_wins() -> None:
@@ -524,19 +833,19 @@ def test_every_rule_that_matches_applies_and_the_later_one_wins() -> None:
         ),
     )
     base = Terms(ttl=2.0, jitter=0.5, stale_if_error=9.0)
-    assert policy.terms("/other", "m") == base
-    assert policy.terms("/v1/x/y", "m").ttl == 3.0
-    assert policy.terms("/v1/x", "gpt-4").ttl == 4.0
-    assert not policy.terms("/v1/x", "gpt-4").enabled
-    special = policy.terms("/v1/embeddings", "gpt-4")
+    assert policy.terms("/other", "m", "d") == base
+    assert policy.terms("/v1/x/y", "m", "d").ttl == 3.0
+    assert policy.terms("/v1/x", "gpt-4", "d").ttl == 4.0
+    assert not policy.terms("/v1/x", "gpt-4", "d").enabled
+    special = policy.terms("/v1/embeddings", "gpt-4", "d")
     assert (special.ttl, special.max_ttl, special.enabled) == (5.0, 6.0, True)
     assert special.stale_if_error == 9.0
 
 
 def test_the_order_of_rules_decides() -> None:
     general, special = Rule(ttl=1.0), Rule(model="m", ttl=2.0)
-    assert Policy(Terms(), (general, special)).terms("/", "m").ttl == 2.0
-    assert Policy(Terms(), (special, general)).terms("/", "m").ttl == 1.0
+    assert Policy(Terms(), (general, special)).terms("/", "m", "d").ttl == 2.0
+    assert Policy(Terms(), (special, general)).terms("/", "m", "d").ttl == 1.0
 
 
 @pytest.mark.parametrize(
@@ -555,13 +864,15 @@ def test_the_order_of_rules_decides() -> None:
         ("*/a", "/x\n/a", True),
     ],
 )
-def test_patterns_match_whole_paths_and_models_with_case(
+def test_patterns_match_whole_paths_models_and_dialects_with_case(
     pattern: str, path: str, *, matches: bool
 ) -> None:
     by_path = Policy(Terms(), (Rule(path=pattern, ttl=1.0),))
     by_model = Policy(Terms(), (Rule(model=pattern, ttl=1.0),))
-    assert (by_path.terms(path, "m").ttl == 1.0) == matches
-    assert (by_model.terms("/", path).ttl == 1.0) == matches
+    by_dialect = Policy(Terms(), (Rule(dialect=pattern, ttl=1.0),))
+    assert (by_path.terms(path, "m", "d").ttl == 1.0) == matches
+    assert (by_model.terms("/", path, "d").ttl == 1.0) == matches
+    assert (by_dialect.terms("/", "m", path).ttl == 1.0) == matches
 
 
 def test_a_rule_sets_what_it_names_even_to_nothing_and_leaves_the_rest() -> None:
@@ -569,13 +880,26 @@ def test_a_rule_sets_what_it_names_even_to_nothing_and_leaves_the_rest() -> None
     nothing = Rule(
         enabled=False, ttl=0.0, jitter=0.0, stale_if_error=0.0, max_temperature=0.0, max_entry=0
     )
-    assert Policy(default, (Rule(),)).terms("/", "m") == default
+    assert Policy(default, (Rule(),)).terms("/", "m", "d") == default
     expected = Terms(False, 0.0, 2.0, 0.0, 4.0, 0.0, 0.0, False, 0)
-    assert Policy(default, (nothing,)).terms("/", "m") == expected
+    assert Policy(default, (nothing,)).terms("/", "m", "d") == expected
+
+
+def test_a_rule_for_all_that_it_names_needs_all_of_it() -> None:
+    rule = Rule(path="/v1/*", model="gpt-*", dialect="openai_*", ttl=1.0)
+    policy = Policy(Terms(ttl=9.0), (rule,))
+    for asked, ttl in [
+        (("/v1/x", "gpt-4", "openai_chat"), 1.0),
+        (("/v2/x", "gpt-4", "openai_chat"), 9.0),
+        (("/v1/x", "claude", "openai_chat"), 9.0),
+        (("/v1/x", "gpt-4", "rag_json"), 9.0),
+    ]:
+        assert policy.terms(*asked).ttl == ttl
 
 
 def test_every_term_can_be_set_by_a_rule() -> None:
-    assert {f.name for f in fields(Rule)} - {"path", "model"} == {f.name for f in fields(Terms)}
+    matched = {"path", "model", "dialect"}
+    assert {f.name for f in fields(Rule)} - matched == {f.name for f in fields(Terms)}
 
 
 # -- impersonal: what reaches others -----------------------------------------------------------

@@ -11,7 +11,7 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.key import KeyRules
 from proxy.model.decision import Why
 from proxy.model.message import Headers, Request
-from proxy.policy import Policy, Rule, Terms
+from proxy.policy import AboutNow, Policy, Rule, Terms
 from proxy.reader import Asked, Passed, Reader
 
 PATH = "/v1/chat/completions"
@@ -114,3 +114,74 @@ def test_what_was_said_to_the_cache_is_not_passed_on_with_what_it_leaves_alone(
     body = b'{"model":"m","messages":[],"store":true,"cache":{"ttl":1}}'
     passed = reader.read(request(), body, dialect, "up")
     assert passed == Passed(Why.STATEFUL, b'{"model":"m","messages":[],"store":true}')
+
+
+class AsksAboutNow:
+    """A judge of questions who counts them."""
+
+    asked = 0
+
+    def __call__(self, question: str) -> bool:
+        self.asked += 1
+        return "now" in question
+
+
+def about(text: str, model: str = "m") -> bytes:
+    return b'{"model":"%b","messages":[{"role":"user","content":"%b"}]}' % (
+        model.encode(),
+        text.encode(),
+    )
+
+
+def test_a_question_about_now_is_under_terms_of_its_own_and_judged_once(dialect: Counting) -> None:
+    judge = AsksAboutNow()
+    rules = (
+        Rule(model="news", time_sensitive=AboutNow.BYPASS),
+        Rule(model="essays", time_sensitive=AboutNow.IGNORE),
+        Rule(model="quotes", time_sensitive_factor=0.01),
+    )
+    reader = Reader(KeyRules(b"a secret of sixteen bytes"), Policy(Terms(ttl=100.0), rules), judge)
+
+    def read(body: bytes) -> Asked | Passed:
+        return reader.read(request(), body, dialect, "up")
+
+    def ttl(body: bytes) -> float:
+        asked = read(body)
+        assert isinstance(asked, Asked)
+        return asked.terms.ttl
+
+    assert ttl(about("why?")) == 100.0
+    assert ttl(about("and now?")) == 50.0
+    assert ttl(about("and now?")) == 50.0
+    assert judge.asked == 2
+    assert read(about("and now?", "news")) == Passed(Why.TIME_SENSITIVE, about("and now?", "news"))
+    assert ttl(about("why?", "news")) == 100.0
+    assert ttl(about("and now?", "essays")) == 100.0
+    assert ttl(about("and now?", "quotes")) == 1.0
+
+
+def test_a_question_that_is_not_for_the_cache_is_not_judged(dialect: Counting) -> None:
+    judge = AsksAboutNow()
+    policy = Policy(Terms(enabled=False))
+    reader = Reader(KeyRules(b"a secret of sixteen bytes"), policy, judge)
+    passed = reader.read(request(), about("and now?"), dialect, "up")
+    assert passed == Passed(Why.DISABLED, about("and now?"))
+    assert judge.asked == 0
+
+
+def test_where_it_makes_no_difference_whether_a_question_is_about_now_it_is_not_judged(
+    dialect: Counting,
+) -> None:
+    judge = AsksAboutNow()
+    policy = Policy(Terms(time_sensitive=AboutNow.IGNORE))
+    reader = Reader(KeyRules(b"a secret of sixteen bytes"), policy, judge)
+    assert isinstance(reader.read(request(), about("and now?"), dialect, "up"), Asked)
+    assert judge.asked == 0
+
+
+def test_a_rule_can_be_for_a_dialect(dialect: Counting) -> None:
+    rules = (Rule(dialect="openai_*", ttl=5.0), Rule(dialect="rag_*", ttl=6.0))
+    reader = Reader(KeyRules(b"a secret of sixteen bytes"), Policy(Terms(), rules))
+    asked = reader.read(request(), BODY, dialect, "up")
+    assert isinstance(asked, Asked)
+    assert asked.terms.ttl == 5.0

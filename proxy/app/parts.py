@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import re
 import ssl
-import time
 from collections.abc import Callable
 from functools import lru_cache
 
+from proxy.app.clock import seconds
 from proxy.config.caching import Cache, Rule
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
+from proxy.dialects.negative import Negative
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.downstream.limits import Limits as ClientLimits
 from proxy.flight import Flights
@@ -21,14 +21,17 @@ from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.lifecycle import Bounds, Lifecycle
 from proxy.model.errors import ConfigError
 from proxy.model.message import Headers, Request
-from proxy.policy import Policy, Terms
+from proxy.policy import AboutNow, Policy, Terms
 from proxy.policy import Rule as PolicyRule
 from proxy.question import Rooms
 from proxy.reader import Reader
 from proxy.reply import Replies
+from proxy.tiers.admission import Admission
 from proxy.tiers.ladder import Ladder
+from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
 from proxy.wire.headers import outbound
+from proxy.wire.json_pointer import Pointer
 
 
 def lifecycle(
@@ -49,21 +52,33 @@ def lifecycle(
         inert_cookies=frozenset(cache.inert_cookies),
         is_inert=keys.is_inert,
         own_scopes=cache.scope.by == "credential",
+        negative=frozenset(cache.kept_statuses),
     )
     dialect = OpenAIChat(
         inert=frozenset(cache.inert_fields),
         store_truncated=cache.store_truncated,
         store_tool_calls=cache.store_tool_calls,
         json_without_usage=cache.json_without_usage,
+        negative=Negative(frozenset(cache.negative.codes), cache.negative.empty),
+        confidence=None if cache.confidence.pointer is None else Pointer(cache.confidence.pointer),
     )
-    rooms = Rooms(policy, ladder, _outbound(settings, identity=True), time.monotonic, random.random)
+    timely = Timely(cache.time_sensitive.words, built_in=cache.time_sensitive.built_in)
+    admission = cache.admission
+    rooms = Rooms(
+        policy,
+        ladder,
+        _outbound(settings, identity=True),
+        seconds,
+        random.random,
+        Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
+    )
     return Lifecycle(
         upstreams=routes,
         dialects=[dialect],
-        reader=Reader(keys, policy),
+        reader=Reader(keys, policy, timely.asks),
         flights=flights,
         rooms=rooms,
-        replies=Replies(settings.pseudonym, time.monotonic),
+        replies=Replies(settings.pseudonym, seconds),
         passing=_outbound(settings, identity=False),
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
     )
@@ -113,6 +128,12 @@ def _terms(cache: Cache) -> Terms:
         max_temperature=cache.max_temperature,
         obey_response=cache.obey_upstream_cache_control,
         max_entry=cache.max_entry_bytes,
+        negative_ttl=cache.negative.ttl_s,
+        time_sensitive=AboutNow(cache.time_sensitive.action),
+        time_sensitive_factor=cache.time_sensitive.factor,
+        confident_above=cache.confidence.above,
+        confident_factor=cache.confidence.factor,
+        refresh_ahead=cache.refresh_ahead,
     )
 
 
@@ -120,6 +141,7 @@ def _rule(rule: Rule) -> PolicyRule:
     return PolicyRule(
         path=rule.path,
         model=rule.model,
+        dialect=rule.dialect,
         enabled=rule.enabled,
         ttl=rule.ttl_s,
         max_ttl=rule.max_ttl_s,
@@ -129,6 +151,12 @@ def _rule(rule: Rule) -> PolicyRule:
         max_temperature=rule.max_temperature,
         obey_response=rule.obey_upstream_cache_control,
         max_entry=rule.max_entry_bytes,
+        negative_ttl=rule.negative_ttl_s,
+        time_sensitive=None if rule.time_sensitive is None else AboutNow(rule.time_sensitive),
+        time_sensitive_factor=rule.time_sensitive_factor,
+        confident_above=rule.confident_above,
+        confident_factor=rule.confident_factor,
+        refresh_ahead=rule.refresh_ahead,
     )
 
 
@@ -176,7 +204,7 @@ def upstream(upstream: UpstreamSettings) -> UpstreamSpec:
     tls = upstream.tls
     return UpstreamSpec(
         url=upstream.url,
-        id=_identifier(upstream.name),
+        id=upstream.name,
         prefix=upstream.prefix,
         strip_prefix=upstream.strip_prefix,
         preserve_host=upstream.preserve_host,
@@ -193,11 +221,6 @@ def upstream(upstream: UpstreamSettings) -> UpstreamSpec:
         client_key_file=str(tls.key_file or ""),
         server_name=tls.server_name or "",
     )
-
-
-def _identifier(name: str) -> str:
-    """``name`` with what an upstream's id cannot hold (colons, slashes) made a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).strip("-._")[:64]
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:
@@ -219,5 +242,10 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 def known_secrets(settings: Settings) -> list[str]:
     """Texts that must not appear in any log."""
     known = [value for upstream in settings.upstreams for value in upstream.headers.values()]
-    own = (settings.admin.bearer, (settings.cache.scope.key or b"").decode())
+    own = (
+        settings.admin.bearer,
+        (settings.cache.scope.key or b"").decode(),
+        settings.l2_redis.password,
+        settings.l2_redis.sentinel_secret,
+    )
     return known + [secret for secret in own if secret]

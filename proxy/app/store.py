@@ -7,18 +7,29 @@ import logging
 import os
 import random
 import secrets
+import socket
 import time
+from hashlib import blake2b
 from pathlib import Path
 
+from proxy.app.clock import seconds
 from proxy.config.settings import Settings
+from proxy.ledger import Ledger
+from proxy.link.persist import Unforeseen
+from proxy.link.place import Credentials, read_place
+from proxy.link.redis import Redis, Standing
+from proxy.link.replies import NotAllowed
 from proxy.model.errors import ConfigError, TierError
+from proxy.purges.base import Journal
+from proxy.purges.journal_file import FileJournal
+from proxy.purges.journal_redis import RedisJournal
+from proxy.purges.purging import Purging
 from proxy.tiers.base import Tier
 from proxy.tiers.codec import Codec, EncryptionKey
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.l2_disk import L2Disk
-from proxy.tiers.l2_redis import L2Redis, Standing
+from proxy.tiers.l2_redis import L2Redis
 from proxy.tiers.ladder import Ladder
-from proxy.tiers.redis_place import read_place
 from proxy.tiers.write_behind import WriteBehind
 
 log = logging.getLogger("sidecache.store")
@@ -44,10 +55,52 @@ class Store:
         self.directory = _directory(settings)
         self.disk = _disk(settings, self.directory) if self.directory else None
         self.redis = _redis(settings)
-        self.behind = WriteBehind(self.redis, _report) if self.redis else None
+        self.behind = (
+            WriteBehind(_shared(settings, self.redis), _report) if self.redis is not None else None
+        )
+        self._heard = False  # what others have purged
         tiers: list[Tier] = [self.memory]
         tiers += [tier for tier in (self.disk, self.behind) if tier is not None]
-        self.ladder = Ladder(tiers, _report)
+        self._tiers = tuple(tiers)
+        self.ledger = Ledger()
+        self.ladder = Ladder(tiers, self.ledger, _report)
+        self.purging = Purging(
+            self.ledger,
+            self._journal(settings),
+            sweep=self.memory.sweep,
+            free=self.ladder.clear,
+            clock=seconds,
+            wall=time.time,
+        )
+
+    def _journal(self, settings: Settings) -> Journal | None:
+        """Where purges are written down for all who share what is kept."""
+        journal: Journal
+        place, wall, report = _place(settings), time.time, self._heed
+        if self.redis is not None:
+            prefix = settings.l2_redis.prefix
+            journal = RedisJournal(self.redis, prefix=prefix, place=place, wall=wall, report=report)
+        elif self.directory is not None:
+            folder = self.directory / "journal"
+            journal = FileJournal(folder, replica=place, wall=wall, report=report)
+        else:
+            return None
+        # What others purged has to be known before what outlives this process can be trusted.
+        self.ladder.trust([self.memory.name])
+        return journal
+
+    def _heed(self, trouble: TierError | None) -> None:
+        """The journal is read as it grows, or is not, for what ``trouble`` says."""
+        if trouble is None:
+            self._heard = True
+            self.ladder.trust([tier.name for tier in self._tiers])
+            return
+        if self.redis is None or isinstance(trouble, NotAllowed | Unforeseen):
+            # Else the standing of Redis tells.
+            log.warning("purges of others are not heard of", exc_info=trouble)
+        # As in memory, what is on disk was purged by nobody who could be heard.
+        own = [self.memory, self.disk] if self._heard else [self.memory]
+        self.ladder.trust([tier.name for tier in own if tier is not None])
 
     async def open(self) -> None:
         """Open every tier, each for no longer than its own limits allow. Raises nothing."""
@@ -59,9 +112,11 @@ class Store:
         if self.redis is not None and self.behind is not None:
             await self.redis.start()
             await self.behind.start()
+        await self.purging.start()
 
     async def close(self) -> None:
         """Write what waits to be written, within limits, and let go of all."""
+        await self.purging.close()
         if self.behind is not None and self.redis is not None:
             await self.behind.close(_FLUSH_S)
             await self.redis.close()
@@ -89,6 +144,11 @@ def key_secret(settings: Settings, directory: Path | None) -> bytes:
     except OSError as error:
         log.warning("no secret can be kept: entries on disk are lost at the end", exc_info=error)
         return secrets.token_bytes(32)
+
+
+def _place(settings: Settings) -> str:
+    """Where this replica is; another that starts there takes its place."""
+    return f"{socket.gethostname()}:{settings.listen.port or secrets.token_hex(4)}"
 
 
 def _kept_secret(path: Path) -> bytes:
@@ -125,40 +185,65 @@ def _memory(settings: Settings) -> L1Memory:
     return L1Memory(
         max_bytes=sizes.max_bytes,
         max_entry_bytes=most,
-        clock=time.monotonic,
+        clock=seconds,
         scope_share=sizes.scope_share,
     )
 
 
+def _entries(settings: Settings) -> str:
+    """The folder of the entries: another for each journal, which knows of its own purges only."""
+    redis = settings.l2_redis
+    if redis.address is None:
+        return "entries"
+    place = read_place(redis.address, allow_insecure=redis.allow_insecure)
+    journal = repr((sorted(place.hosts), place.service, place.db, redis.prefix))
+    return f"entries-{blake2b(journal.encode(), digest_size=8).hexdigest()}"
+
+
 def _disk(settings: Settings, directory: Path) -> L2Disk:
     return L2Disk(
-        directory / "entries",
+        directory / _entries(settings),
         codec=_codec(settings),
         max_bytes=settings.l2_disk.max_bytes,
         max_entry_bytes=settings.cache.max_entry_bytes,
-        clock=time.monotonic,
+        clock=seconds,
         wall=time.time,
         read_timeout_s=settings.l2_disk.read_timeout_s,
+        guarded=settings.l2_disk.guard,
     )
 
 
-def _redis(settings: Settings) -> L2Redis | None:
+def _redis(settings: Settings) -> Redis | None:
     redis = settings.l2_redis
     if redis.address is None:
         return None
-    return L2Redis(
+    return Redis(
         read_place(redis.address, allow_insecure=redis.allow_insecure),
-        codec=_codec(settings),
-        clock=time.monotonic,
-        wall=time.time,
+        clock=seconds,
         dice=random.random,
         report=_report_standing,
-        max_entry_bytes=settings.cache.max_entry_bytes,
-        prefix=redis.prefix,
         operation_s=redis.timeout_s,
         connect_s=redis.connect_timeout_s,
         connections=redis.max_connections,
-        ca_file=str(redis.ca_file or ""),
+        credentials=Credentials(
+            str(redis.ca_file or ""),
+            str(redis.cert_file or ""),
+            str(redis.key_file or ""),
+            redis.sentinel_username,
+            redis.sentinel_secret,
+        ),
+        probe_key=redis.prefix,
+    )
+
+
+def _shared(settings: Settings, redis: Redis) -> L2Redis:
+    return L2Redis(
+        redis,
+        codec=_codec(settings),
+        clock=seconds,
+        wall=time.time,
+        max_entry_bytes=settings.cache.max_entry_bytes,
+        prefix=settings.l2_redis.prefix,
     )
 
 

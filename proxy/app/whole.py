@@ -6,8 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from aiohttp import web
+
 from proxy.admin.api import Admin
+from proxy.admin.purging import PurgeRoute
 from proxy.app import parts
+from proxy.app.clock import seconds
+from proxy.app.replicas import relay
 from proxy.app.store import Store, key_secret
 from proxy.config.settings import Settings
 from proxy.downstream.server import Server
@@ -39,12 +44,17 @@ class Sidecache:
         self._ready = False
         self.routes = Routes(HttpUpstream(parts.upstream(each)) for each in settings.upstreams)
         self.store = Store(settings)
+        secret = key_secret(settings, self.store.directory)
+        self.relay = relay(settings, secret, self.store, _report_bug)
         self.flights = Flights(
-            parts.flight_limits(settings), clock=time.monotonic, report=_report_bug
+            parts.flight_limits(settings),
+            clock=seconds,
+            report=_report_bug,
+            fleet=self.relay,
         )
         lifecycle = parts.lifecycle(
             settings,
-            key_secret(settings, self.store.directory),
+            secret,
             self.routes,
             self.store.ladder,
             self.flights,
@@ -61,6 +71,7 @@ class Sidecache:
             lambda: self._ready,
             token=settings.admin.bearer,
             allowed_hosts=settings.admin.allowed_hosts,
+            routes=[web.post("/purge", PurgeRoute(self.store.purging.purge).answer)],
         )
         self._scheme = "https" if settings.tls.cert_file else "http"
         self._bound: tuple[str, int] | None = None
@@ -81,6 +92,8 @@ class Sidecache:
         settings = self._settings
         encryption = parts.tls(settings)  # first: it fails with nothing listening yet
         await self.store.open()
+        if self.relay is not None:
+            await self.relay.start()
         try:
             if settings.admin.enabled:
                 where = settings.admin.listen
@@ -101,13 +114,17 @@ class Sidecache:
             deadline_s: seconds; None: as the settings say.
         """
         self._ready = False
-        await self.server.close(
-            self._settings.downstream.drain_s if deadline_s is None else deadline_s
-        )
+        limit_s = self._settings.downstream.drain_s if deadline_s is None else deadline_s
+        until = seconds() + limit_s
+        await self.server.close(limit_s)
+        # Clients of other replicas may still hear what this one has asked.
+        await self.flights.drain(max(0.0, until - seconds()))
         await self.flights.close()
+        if self.relay is not None:
+            await self.relay.close()
+        await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
         await self.routes.close()
-        await self.admin.close()
 
 
 def _url(scheme: str, bound: tuple[str, int] | None) -> str:

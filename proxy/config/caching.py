@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from proxy.config.freshness import AboutNow, Confidence, TimeSensitive
+from proxy.config.negative import Moment, Negative
 from proxy.config.section import Section, conflict
 from proxy.config.units import (
     Accepts,
@@ -14,10 +16,13 @@ from proxy.config.units import (
     Count,
     Fraction,
     HeaderName,
+    Multiple,
     Seconds,
     SecretInFile,
+    Share,
     SomeCount,
     SomeSeconds,
+    Strength,
     Temperature,
 )
 
@@ -55,7 +60,8 @@ class Scope(Section):
     ) = Field(
         default=None,
         description="Keys the hashes that scopes and cache keys are. Proxies that share a store "
-        "need the same; absent, a new one is drawn at every start.",
+        "need the same. Absent, one is drawn and kept beside the entries on disk; without a disk, "
+        "a new one is drawn at every start.",
     )
     secret_file: SecretInFile | None = Field(
         default=None, description="A file to read `secret` from."
@@ -86,7 +92,7 @@ class Scope(Section):
 
 
 class Rule(Section):
-    """What differs for some paths or models. A setting left out stays as it is.
+    """What differs for some paths, models or protocols. A setting left out stays as it is.
 
     All rules that match apply, in the order given, so the later one wins.
     """
@@ -99,6 +105,11 @@ class Rule(Section):
     model: str = Field(
         default="*", min_length=1, description="The models it is for, as a shell pattern."
     )
+    dialect: str = Field(
+        default="*",
+        min_length=1,
+        description="The protocols it is for, as a shell pattern: `openai_chat`.",
+    )
     enabled: bool | None = Field(default=None, description="As `cache.enabled`.")
     ttl_s: SomeSeconds | None = Field(default=None, description="As `cache.ttl_s`.")
     max_ttl_s: SomeSeconds | None = Field(default=None, description="As `cache.max_ttl_s`.")
@@ -109,12 +120,41 @@ class Rule(Section):
     stale_if_error_s: Seconds | None = Field(
         default=None, description="As `cache.stale_if_error_s`."
     )
+    refresh_ahead: Strength | None = Field(default=None, description="As `cache.refresh_ahead`.")
+    time_sensitive: AboutNow | None = Field(
+        default=None, description="As `cache.time_sensitive.action`."
+    )
+    time_sensitive_factor: Share | None = Field(
+        default=None, description="As `cache.time_sensitive.factor`."
+    )
+    confident_above: Fraction | None = Field(
+        default=None, description="As `cache.confidence.above`."
+    )
+    confident_factor: Multiple | None = Field(
+        default=None, description="As `cache.confidence.factor`."
+    )
     max_temperature: Temperature | None = Field(
         default=None, description="As `cache.max_temperature`; 2 lifts a limit set there."
     )
     max_entry_bytes: Bytes | None = Field(default=None, description="As `cache.max_entry_bytes`.")
     obey_upstream_cache_control: bool | None = Field(
         default=None, description="As `cache.obey_upstream_cache_control`."
+    )
+    negative_ttl_s: Moment | None = Field(default=None, description="As `cache.negative.ttl_s`.")
+
+
+class Admission(Section):
+    """Who is let into the cache."""
+
+    seen_times: Annotated[int, Field(ge=1, le=2), Accepts("1 or 2")] = Field(
+        default=1,
+        description="How often a question must have been asked for its answer to be kept. 2 saves "
+        "room and writes where most are never asked again; each process counts for itself.",
+    )
+    window_s: SomeSeconds = Field(
+        default=3600.0,
+        description="How long a first time counts: half of this at least, all of it at most; less "
+        "when more than 500,000 questions come in half of it.",
     )
 
 
@@ -142,6 +182,19 @@ class Cache(Section):
         default=0.0,
         description="For how long after its lifetime an answer is still given when the backend "
         "fails (RFC 5861, section 4).",
+    )
+    refresh_ahead: Strength = Field(
+        default=1.0,
+        description="How early an answer in demand is fetched anew before its lifetime ends: about "
+        "so many times as long as the backend took for it, left to chance (XFetch). 0: never.",
+    )
+    time_sensitive: TimeSensitive = Field(
+        default_factory=TimeSensitive,
+        description="Questions about now, such as those for the weather, a price or the news.",
+    )
+    confidence: Confidence = Field(
+        default_factory=Confidence,
+        description="Answers that say how sure they are of themselves.",
     )
     max_request_bytes: Bytes = Field(
         default=4 * _MIB, description="Requests with a longer body are passed on uncached."
@@ -193,11 +246,19 @@ class Cache(Section):
         description="Cookies that never change an answer. A reply that sets no others is kept, "
         "without them.",
     )
+    admission: Admission = Field(
+        default_factory=Admission, description="Which answers are kept at all."
+    )
     scope: Scope = Field(default_factory=Scope, description="Whose answers may be shared.")
+    negative: Negative = Field(
+        default_factory=Negative,
+        description="Errors and empty answers that are kept for a moment, so that who repeats "
+        "himself is told the same without the backend being asked.",
+    )
     rules: tuple[Rule, ...] = Field(
         default=(),
-        description="What differs for some paths or models. All rules that match apply, in the "
-        "order given, so the later one wins.",
+        description="What differs for some paths, models or protocols. All rules that match apply, "
+        "in the order given, so the later one wins.",
         examples=[
             [
                 {"path": "/v1/embeddings", "ttl_s": "7d"},
@@ -205,6 +266,12 @@ class Cache(Section):
             ]
         ],
     )
+
+    @property
+    def kept_statuses(self) -> tuple[int, ...]:
+        """The statuses of errors that may be kept, given whose answers are shared."""
+        told_to_one = self.scope.by == "credential"
+        return self.negative.statuses if told_to_one or self.negative.shared else ()
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from pathlib import Path
 from typing import Annotated, Final, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -121,6 +122,12 @@ class L2Disk(Section):
     read_timeout_s: SomeSeconds = Field(
         default=0.05, description="How long a read may take; later is a miss."
     )
+    guard: bool = Field(
+        default=True,
+        description="Whether to remember what is in the file, in 120 KB or 2.4 bytes for each "
+        "entry, so that nobody looks there for what is not. Of use while no other process writes "
+        "to it.",
+    )
 
 
 class L2Redis(Section):
@@ -149,8 +156,29 @@ class L2Redis(Section):
     max_connections: SomeCount = Field(
         default=16, description="Connections to each server, and so commands at once."
     )
+    flights: bool = Field(
+        default=True,
+        description="Whether what is asked of several replicas at the same time is asked of the "
+        "backend once, and all hear the answer as it comes. They need the same "
+        "`storage.encryption_keys` for it.",
+    )
     ca_file: ReadableFile | None = Field(
         default=None, description="The authorities to trust (PEM) in place of the system's."
+    )
+    cert_file: ReadableFile | None = Field(
+        default=None, description="The certificate (PEM) to show when asked for one."
+    )
+    key_file: ReadableFile | None = Field(
+        default=None, description="The private key (PEM) of `cert_file`."
+    )
+    sentinel_username: str = Field(
+        default="", description="Who this is to the sentinels, if they ask."
+    )
+    sentinel_password: SecretStr | None = Field(
+        default=None, description="The password for the sentinels; the URL's is for the servers."
+    )
+    sentinel_password_file: SecretInFile | None = Field(
+        default=None, description="A file to read `sentinel_password` from."
     )
     allow_insecure: bool = Field(
         default=False,
@@ -163,8 +191,34 @@ class L2Redis(Section):
         held = self.url_file.secret if self.url_file else self.url
         return held.get_secret_value() if held else None
 
+    @property
+    def password(self) -> str:
+        """The password in the URL, as it is sent; "" if there is none."""
+        _, _, rest = (self.address or "").partition("://")
+        login, at, _ = rest.partition("/")[0].rpartition("@")
+        return unquote(login.partition(":")[2]) if at else ""
+
+    @property
+    def sentinel_secret(self) -> str:
+        """The password for the sentinels, wherever it was given; "" if there is none."""
+        file = self.sentinel_password_file
+        held = file.secret if file else self.sentinel_password
+        return held.get_secret_value() if held else ""
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.url and self.url_file:
             raise conflict("cannot be given beside `url`", "url_file", "url")
+        if self.sentinel_password and self.sentinel_password_file:
+            raise conflict(
+                "cannot be given beside `sentinel_password`",
+                "sentinel_password_file",
+                "sentinel_password",
+            )
+        if self.key_file and not self.cert_file:
+            raise conflict("a `key_file` needs a `cert_file`", "key_file", "cert_file")
+        if self.address and "+sentinel://" not in self.address:
+            for name in ("sentinel_username", "sentinel_password", "sentinel_password_file"):
+                if getattr(self, name):
+                    raise conflict("needs a URL that names sentinels", name, "url")
         return self

@@ -27,6 +27,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from proxy.wire.json_pointer import Pointer
+
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS_IN: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATIONS: Final = "seconds, or a duration such as 250ms, 30s, 5m, 1h30m or 7d"
@@ -180,7 +182,8 @@ def _file(value: object) -> Path:
         raise ValueError(f"must be the path of a readable file: {error.strerror}") from error
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
+    """``value``, which may yet be no number, but no fraction. Raises ValueError."""
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError("must be a whole number")
     return value
@@ -207,6 +210,17 @@ def _cookie_name(value: str) -> str:
 def _pseudonym(value: str) -> str:
     if not _TOKEN.fullmatch(value):
         raise ValueError("must be one word of letters, digits and -._~ (RFC 9110, section 7.6.3)")
+    return value
+
+
+def _phrase(value: str) -> str:
+    if not value.replace("*", "").strip():
+        raise ValueError("must hold more than blanks and stars")
+    return value
+
+
+def _json_pointer(value: str) -> str:
+    Pointer(value)
     return value
 
 
@@ -272,8 +286,8 @@ Bytes = Annotated[
     _number_or_text(r"^\s*\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?\s*$", _SIZES),
     Accepts("a size"),
 ]
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=0), Accepts("a whole number")]
-SomeCount = Annotated[int, BeforeValidator(_whole), Field(ge=1), Accepts("a whole number from 1")]
+Count = Annotated[int, BeforeValidator(whole), Field(ge=0), Accepts("a whole number")]
+SomeCount = Annotated[int, BeforeValidator(whole), Field(ge=1), Accepts("a whole number from 1")]
 Fraction = Annotated[
     float, BeforeValidator(_unmistakable), Field(ge=0, lt=1), Accepts("a number from 0, below 1")
 ]
@@ -282,6 +296,18 @@ Share = Annotated[
     BeforeValidator(_unmistakable),
     Field(gt=0, le=1),
     Accepts("a number above 0, up to 1"),
+]
+Multiple = Annotated[
+    float,
+    BeforeValidator(_unmistakable),
+    Field(ge=1, allow_inf_nan=False),
+    Accepts("a number from 1"),
+]
+Strength = Annotated[
+    float,
+    BeforeValidator(_unmistakable),
+    Field(ge=0, allow_inf_nan=False),
+    Accepts("a number from 0"),
 ]
 Temperature = Annotated[
     float, BeforeValidator(_unmistakable), Field(ge=0, le=2), Accepts("a number from 0 to 2")
@@ -313,6 +339,8 @@ SecretInFile = Annotated[
 HeaderSecret = Annotated[SecretStr, AfterValidator(_field_value), Accepts("one line of text")]
 HeaderName = Annotated[str, AfterValidator(_header_name), Accepts("the name of a header")]
 CookieName = Annotated[str, AfterValidator(_cookie_name), Accepts("the name of a cookie")]
+Phrase = Annotated[str, AfterValidator(_phrase), Accepts("words")]
+JsonPointer = Annotated[str, AfterValidator(_json_pointer), Accepts("a JSON Pointer")]
 Pseudonym = Annotated[str, AfterValidator(_pseudonym), Accepts("one word")]
 Network = Annotated[str, AfterValidator(_network), Accepts("an address or a network (CIDR)")]
 Origin = Annotated[str, AfterValidator(_origin), Accepts("an http or https URL, path allowed")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,7 @@ _NOT_TO_SET: Final = frozenset(
 )  # fmt: skip
 
 _NOT_OF_A_NAME: Final = re.compile(r"[^0-9A-Za-z._-]")
+_LONGEST_NAME: Final = 64  # characters
 
 
 class UpstreamTls(Section):
@@ -120,7 +122,15 @@ class Upstream(Section):
     @property
     def name(self) -> str:
         """What tells it from the others, in letters, digits, dots, dashes and underscores."""
-        return self.id or _NOT_OF_A_NAME.sub("-", self.url.partition("://")[2]).strip("-._")[:64]
+        if self.id:
+            return self.id
+        place = self.url.partition("://")[2]
+        name = _NOT_OF_A_NAME.sub("-", place).strip("-._")
+        if len(name) <= _LONGEST_NAME:
+            return name
+        # Cut off it could be another's, whose answers may still be stored under that name.
+        rest = blake2b(place.encode(), digest_size=8).hexdigest()
+        return f"{name[: _LONGEST_NAME - len(rest) - 1]}-{rest}"
 
     @property
     def headers(self) -> dict[str, str]:

@@ -45,7 +45,8 @@ class Dialect(Protocol):
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         """The whole answer, if ``body`` is complete and worth keeping; else why not.
 
-        No proper prefix of an answer is ever sealed.
+        No proper prefix of an answer is ever sealed. An error is only asked about if its status is
+        one that may be kept.
         """
         ...
 

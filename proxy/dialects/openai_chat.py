@@ -8,11 +8,14 @@ from them when somebody asks for it (``openai_chat_forms``).
 from __future__ import annotations
 
 import re
+import sys
+from http import HTTPStatus
 from typing import Final
 
 import orjson
 
 from proxy.dialects.base import Relay, Rendered, Sieve
+from proxy.dialects.negative import NONE, Negative, seal_error
 from proxy.dialects.openai_chat_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
 from proxy.model.decision import Why
@@ -21,6 +24,7 @@ from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.wire import frames, json_members
 from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
+from proxy.wire.json_pointer import Pointer
 from proxy.wire.recent import Recent
 from proxy.wire.strict_json import NotStrict, canonical, loads
 
@@ -35,6 +39,7 @@ _SCHEMAS: Final = frozenset(
     }
 )  # fmt: skip
 _RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
+_QUESTION_LENGTH: Final = 4096  # characters of it that are looked at
 _NO_COUNTS: Final = re.compile(rb',\s*"usage"\s*:\s*null')
 # Members by which a request leaves something behind, or builds on what another one left.
 _STATE: Final = ("store", "background", "previous_response_id")
@@ -50,6 +55,8 @@ class OpenAIChat:
         store_tool_calls: keep answers that call tools.
         finished: the finish reasons that mean the model came to its own end.
         json_without_usage: make documents even of streams that lack the token counts.
+        negative: which errors, and whether answers that say nothing, are kept for a moment.
+        confidence: leads to where an answer says how sure it is, from 0 to 1.
     """
 
     name = "openai_chat"
@@ -62,11 +69,16 @@ class OpenAIChat:
         store_tool_calls: bool = True,
         finished: frozenset[str] = FINISHED,
         json_without_usage: bool = False,
+        negative: Negative = NONE,
+        confidence: Pointer | None = None,
     ) -> None:
         self._inert = inert
         self._state = tuple(name for name in _STATE if name not in inert)
-        self._keep = Keep(store_truncated, store_tool_calls, finished)
+        self._keep = Keep(store_truncated, store_tool_calls, finished, negative.empty)
+        self._codes = negative.codes
+        self._unkeyed = inert | {"stream", "stream_options"}
         self._json_without_usage = json_without_usage
+        self._confidence = confidence
         self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
 
     def matches(self, method: str, path: str) -> bool:
@@ -90,7 +102,8 @@ class OpenAIChat:
             if isinstance(said, Refusal):
                 return said
             query = said
-            self._recent.put(body, query, len(body) + len(query.canonical))
+            size = len(body) + len(query.canonical) + sys.getsizeof(query.question)
+            self._recent.put(body, query, size)
         controls = controls_from_headers(headers)
         if controls is not UNASKED:
             query = query._replace(controls=merge(controls, query.controls))
@@ -103,8 +116,10 @@ class OpenAIChat:
             return Form(stream=True, usage=asked.stream and asked.usage)
         return Form() if _is_json(head.media_type) else None
 
-    def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:  # noqa: ARG002 - all it needs is in the body
-        return seal(body, form, self._keep)
+    def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
+        if head.status != HTTPStatus.OK:
+            return seal_error(body, self._codes, self._unkeyed)
+        return seal(body, form, self._keep, self._confidence)
 
     def relay(self, offered: Form, wanted: Form) -> Relay:
         if offered == wanted or not (offered.stream or wanted.stream):
@@ -163,7 +178,7 @@ class OpenAIChat:
         for name in self._state:
             if asked.get(name):
                 return Refusal(Why.STATEFUL, name, forward)
-        temperature = _number(asked.get("temperature"))
+        temperature, question = _number(asked.get("temperature")), _question(asked)
         for name in self._inert:
             asked.pop(name, None)
         return Query(
@@ -174,6 +189,7 @@ class OpenAIChat:
             forward=forward,
             controls=controls,
             temperature=temperature,
+            question=question,
         )
 
 
@@ -197,6 +213,35 @@ def _take_form(asked: dict[str, object]) -> Form | None:
     if not (usage is None or isinstance(usage, bool)):
         return None
     return Form(stream=True, usage=bool(usage))
+
+
+def _question(asked: dict[str, object]) -> str:
+    """What the user said last, in text, as far as it is looked at; "" if there is none."""
+    messages = asked.get("messages")
+    if not isinstance(messages, list):
+        prompt = asked.get("prompt")
+        return _ends(prompt) if isinstance(prompt, str) else ""
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, list):
+                content = "\n".join(filter(None, map(_text, content)))
+            return _ends(content) if isinstance(content, str) else ""
+    return ""
+
+
+def _ends(text: str) -> str:
+    """``text``, if it is long only its beginning and its end: between them is what it is about."""
+    if len(text) <= _QUESTION_LENGTH:
+        return text
+    half = _QUESTION_LENGTH // 2
+    return f"{text[:half]}\n{text[-half:]}"
+
+
+def _text(part: object) -> str:
+    """What a part of a message says in text; "" if it says it otherwise."""
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _number(value: object) -> float | None:

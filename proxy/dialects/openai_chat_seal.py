@@ -17,6 +17,7 @@ from proxy.dialects.openai_chat_forms import DONE
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire import frames
+from proxy.wire.json_pointer import Pointer
 
 # What backends call an end that the model itself chose.
 FINISHED: Final = frozenset(
@@ -39,16 +40,30 @@ class Keep:
     truncated: bool  # those cut short by a length limit or a content filter
     tool_calls: bool
     finished: frozenset[str]  # the finish reasons that mean nothing was cut short
+    empty: bool = False  # those that say nothing, for a moment
 
 
-def seal(body: bytes, form: Form, keep: Keep) -> Sealed | Refusal:
-    """``body``, which has come in ``form``, if it is whole and to be kept; else why not."""
-    answer = _Answer()
+def seal(
+    body: bytes, form: Form, keep: Keep, confidence: Pointer | None = None
+) -> Sealed | Refusal:
+    """``body``, which has come in ``form``, if it is whole and to be kept; else why not.
+
+    ``confidence`` leads to where a document or a chunk says how sure the answer is.
+    """
+    answer = _Answer(confidence)
     refusal = _hear_stream(answer, body) if form.stream else _hear_document(answer, body)
     refusal = refusal or answer.refuse(keep)
     if refusal:
         return refusal
-    return Sealed(Form(form.stream, usage=answer.counted or not form.stream), body, answer.usage())
+    if answer.silent and not keep.empty:
+        return Refusal(Why.EMPTY)
+    return Sealed(
+        Form(form.stream, usage=answer.counted or not form.stream),
+        body,
+        answer.usage(),
+        confidence=answer.confidence(),
+        negative=answer.silent,
+    )
 
 
 def _hear_document(answer: _Answer, body: bytes) -> Refusal | None:
@@ -95,11 +110,13 @@ class _Choice:
 class _Answer:
     """What has been heard of an answer: not what it says, but whether something is missing."""
 
-    __slots__ = ("_choices", "_usage")
+    __slots__ = ("_choices", "_pointer", "_sure", "_usage")
 
-    def __init__(self) -> None:
+    def __init__(self, confidence: Pointer | None) -> None:
         self._choices: dict[int, _Choice] = {}
         self._usage: dict[str, object] = {}
+        self._pointer = confidence
+        self._sure: object = None  # what stood there
 
     def hear(self, part: object, member: str) -> Refusal | None:
         """Listen to a chunk or a document, whose choices speak in ``member``."""
@@ -107,8 +124,7 @@ class _Answer:
             return Refusal(Why.NOT_UNDERSTOOD, "not an object")
         if part.get("error") or part.get("object") == "error":
             return Refusal(Why.ERROR_IN_BODY)
-        if isinstance(usage := part.get("usage"), dict):
-            self._usage = usage
+        self._note(part)
         choices = part.get("choices") or []
         if not isinstance(choices, list):
             return Refusal(Why.NOT_UNDERSTOOD, "choices that are no list")
@@ -134,6 +150,13 @@ class _Answer:
                     heard.calls = True
         return None
 
+    def _note(self, part: dict[str, object]) -> None:
+        """Note what ``part`` says of the answer as a whole; the latest word counts."""
+        if isinstance(usage := part.get("usage"), dict):
+            self._usage = usage
+        if self._pointer is not None and (sure := self._pointer.find(part)) is not None:
+            self._sure = sure
+
     def refuse(self, keep: Keep) -> Refusal | None:
         """Why the answer is not to be kept, now that all of it has been heard."""
         if not self._choices or self._choices.keys() != set(range(len(self._choices))):
@@ -149,9 +172,12 @@ class _Answer:
                 return Refusal(Why.INCOMPLETE, detail or "no finish_reason")
             if choice.calls and not keep.tool_calls:
                 return Refusal(Why.TOOL_CALLS)
-            if not (choice.calls or choice.speaks):
-                return Refusal(Why.EMPTY)
         return None
+
+    @property
+    def silent(self) -> bool:
+        """Whether some choice says nothing and calls nothing."""
+        return not all(choice.calls or choice.speaks for choice in self._choices.values())
 
     @property
     def counted(self) -> bool:
@@ -164,4 +190,11 @@ class _Answer:
         completion = self._usage.get("completion_tokens", 0)
         if self._usage and isinstance(prompt, int) and isinstance(completion, int):
             return Usage(prompt, completion)
+        return None
+
+    def confidence(self) -> float | None:
+        """How sure the answer is of itself, if that is a number from 0 to 1."""
+        sure = self._sure
+        if isinstance(sure, int | float) and not isinstance(sure, bool) and 0 <= sure <= 1:
+            return float(sure)
         return None

@@ -6,20 +6,15 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 
-from proxy.flight.errand import (
-    Boarded,
-    Counts,
-    Errand,
-    Found,
-    Handed,
-    Landed,
-    Limits,
-    Released,
-)
+from proxy.flight.errand import Boarded, Counts, Errand, Found, Handed, Landed, Limits, Released
+from proxy.flight.guest import SeatedGuest
 from proxy.flight.memory import Marks, Setbacks
+from proxy.flight.orphans import Orphans
 from proxy.flight.seat import Flight, Seat
 from proxy.model.decision import GiveUp, Share, Why
+from proxy.model.entry import Entry
 from proxy.model.errors import BrokenReply, ConnectFailed, UpstreamError
+from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting, Sought, Stored
 from proxy.model.message import Arrival
 from proxy.model.query import Form, Refusal
 
@@ -31,19 +26,26 @@ class Flights:
         limits: see ``Limits``.
         clock: seconds, monotonic.
         report: told of an exception that no rule foresees; a bug.
+        fleet: the other replicas; None: there are none.
     """
 
     def __init__(
-        self, limits: Limits, *, clock: Callable[[], float], report: Callable[[BaseException], None]
+        self,
+        limits: Limits,
+        *,
+        clock: Callable[[], float],
+        report: Callable[[BaseException], None],
+        fleet: Fleet | None = None,
     ) -> None:
         self.limits = limits
         self.counts = Counts()
         self._clock = clock
         self._report = report
+        self._fleet = fleet
         self._board: dict[bytes, Flight] = {}
         self._up: set[Flight] = set()
         self._bytes = 0  # in all logs
-        self._orphans = 0
+        self._orphans = Orphans(limits, self.counts, self._call_off)
         self._refreshing = 0
         self._marks = Marks(limits.hit_for_miss_ttl, limits.hit_for_miss_keys)
         self._setbacks = Setbacks(limits.hit_for_miss_keys)
@@ -64,11 +66,11 @@ class Flights:
         now, digest = self._clock(), errand.key.digest
         if self._marks.holds(digest, now):
             self.counts.hit_for_miss += 1
-            return self._launch(errand, now, shared=False, why=Why.HIT_FOR_MISS)
+            return self._launch(Flight(errand, now, shared=False), Why.HIT_FOR_MISS)
         flight = self._board.get(digest)
         if flight is not None and self._takes(flight, errand, suits, now, fresh=fresh):
             return self._join(flight)
-        return self._launch(errand, now, shared=True, why=Why.UNSEEN)
+        return self._launch(Flight(errand, now, shared=True, fresh=fresh), Why.UNSEEN)
 
     def refresh(self, errand: Errand) -> bool:
         """Renew an entry in the background; whether a flight was sent.
@@ -89,6 +91,12 @@ class Flights:
         self._refreshing += 1
         self._send(Flight(errand, now, shared=True, background=True))
         return True
+
+    async def drain(self, limit_s: float) -> None:
+        """Wait until nobody hears a flight any more, for so many seconds at most."""
+        heard = [flight.pump for flight in self._up if flight.seats and flight.pump is not None]
+        if heard and limit_s > 0:
+            await asyncio.wait(heard, timeout=limit_s)
 
     async def close(self) -> None:
         """Call off every flight and wait until all pumps have ended."""
@@ -134,14 +142,13 @@ class Flights:
             self.counts.joined_after_head += 1
         else:
             self.counts.joined_before_head += 1
-        self._adopt(flight)
+        self._orphans.adopt(flight)
         flight.seats.add(seat)
         return seat
 
-    def _launch(self, errand: Errand, now: float, *, shared: bool, why: Why) -> Seat | Released:
+    def _launch(self, flight: Flight, why: Why) -> Seat | Released:
         if self._is_full:
             return self._crowded()
-        flight = Flight(errand, now, shared=shared, background=False)
         seat = Seat(self, flight, first=True, why=why)
         flight.seats.add(seat)
         self._send(flight)
@@ -174,33 +181,76 @@ class Flights:
             self._break(flight, UpstreamError("the answer could not be handled"))
 
     async def _fly(self, flight: Flight) -> None:
-        errand = flight.errand
-        entry = await errand.look()
+        entry = await flight.errand.look()
         if entry is not None:
-            self._unboard(flight)
-            flight.boarding = Found(entry)
-            flight.landed = Landed(b"", entry, stored=True, why=Why.FRESH)
-            flight.publish()
+            self._find(flight, entry)
             return
-        flight.asking = True
-        began = self._clock()
-        arrival = await self._ask(errand)
+        met = await self._meet(flight)
+        flight.began = self._clock()
+        try:
+            # No refresh is needed where another replica's is not long ago.
+            if isinstance(met, Stored) or (isinstance(met, Leading) and flight.background):
+                entry = await flight.errand.search()
+            if entry is not None:
+                self._find(flight, entry)
+            elif isinstance(met, Joined):
+                for seat in flight.seats:
+                    seat.why = Why.JOINED
+                flight.began -= met.asked_s
+                await self._hear(flight, met.arrival)
+            else:
+                flight.asking = True
+                await self._hear(flight, await self._ask(flight.errand))
+        finally:
+            if isinstance(met, Leading):
+                met.over(flight.landed is not None and flight.landed.stored)
+
+    async def _meet(self, flight: Flight) -> Meeting:
+        """Whether another replica asks the same."""
+        if self._fleet is None or not flight.shared:
+            return Alone()
+        errand = flight.errand
+        sought = Sought(errand.key, errand.asked, errand.generation, flight.fresh)
+        met = await self._fleet.meet(sought, lambda fresh: self._admit(flight, fresh=fresh))
+        if isinstance(met, GivenUp):  # to each here his own, as if it had been given up here
+            self._mark(flight, met.why)
+            flight.shared = False
+            flight.publish()
+        return met
+
+    def _admit(self, flight: Flight, *, fresh: bool) -> SeatedGuest | None:
+        """A seat on ``flight`` for another replica, if a newcomer may join it."""
+        errand, now = flight.errand, self._clock()
+        if flight.over or not self._takes(flight, errand, lambda _: True, now, fresh=fresh):
+            return None
+        seat = self._join(flight)
+        return SeatedGuest(seat, errand, self._clock) if isinstance(seat, Seat) else None
+
+    def _find(self, flight: Flight, entry: Entry) -> None:
+        """It has landed elsewhere: nobody is asked."""
+        self._unboard(flight)
+        flight.boarding = Found(entry)
+        flight.landed = Landed(b"", entry, stored=True, why=Why.FRESH)
+        flight.publish()
+
+    async def _hear(self, flight: Flight, arrival: Arrival) -> None:
+        """Weigh what arrives, and let all who may hear it."""
         try:
             flight.progress = self._clock()
-            verdict, form = errand.weigh(arrival)
+            verdict, form = flight.errand.weigh(arrival)
             if isinstance(verdict, GiveUp):
                 self._give_up(flight, Handed(arrival, verdict.why))
                 return
             flight.storable = verdict.storable
             flight.boarding = Boarded(arrival.head, form, arrival.length)
             flight.publish()
-            if not flight.seats:
-                self._orphan(flight)
+            if not (flight.seats or flight.background):
+                self._orphans.add(flight)
             await self._carry(flight, arrival)
         finally:
             if not isinstance(flight.boarding, Handed):
                 arrival.close()
-        await self._land(flight, flight.boarding, verdict, self._clock() - began)
+        await self._land(flight, flight.boarding, verdict)
 
     async def _ask(self, errand: Errand) -> Arrival:
         """Ask; where no connection could be made, nothing was sent and asking again is safe."""
@@ -231,7 +281,7 @@ class Flights:
         flight.storable = False
         self._unboard(flight)
         if isinstance(flight.boarding, Boarded) and not flight.seats:
-            self._call_off(flight)
+            self._orphans.end(flight)
 
     async def _shift(self, flight: Flight) -> None:
         """Forget pieces until the log fits the window, and the seats that have not read them.
@@ -260,9 +310,8 @@ class Flights:
         if laggards:
             flight.publish()
 
-    async def _land(
-        self, flight: Flight, boarded: Boarded, verdict: Share, upstream_s: float
-    ) -> None:
+    async def _land(self, flight: Flight, boarded: Boarded, verdict: Share) -> None:
+        upstream_s = self._clock() - flight.began
         body = b"" if flight.window else b"".join(flight.log)
         why, entry, stored = verdict.why, None, False
         if flight.window:
@@ -286,15 +335,19 @@ class Flights:
         flight.publish()
 
     def _give_up(self, flight: Flight, handed: Handed) -> None:
-        self._unboard(flight)
         self.counts.given_up += 1
-        if handed.why is not Why.STATUS:
-            self._marks.add(flight.errand.key.digest, self._clock())
+        self._mark(flight, handed.why)
         flight.boarding = handed
         flight.landed = Landed(b"", None, stored=False, why=handed.why)
         flight.publish()
         if not any(seat.first for seat in flight.seats):
             handed.arrival.close()
+
+    def _mark(self, flight: Flight, why: Why) -> None:
+        """Let nobody wait for this key in vain for a while."""
+        self._unboard(flight)
+        if why is not Why.STATUS:
+            self._marks.add(flight.errand.key.digest, self._clock())
 
     def _break(self, flight: Flight, error: UpstreamError) -> None:
         self._unboard(flight)
@@ -310,20 +363,20 @@ class Flights:
     def _retire(self, flight: Flight) -> None:
         if not flight.over:
             self._break(flight, BrokenReply("the call was called off"))
-        self._adopt(flight)
+        self._orphans.adopt(flight)
         self._up.discard(flight)
         if not flight.seats:
             self._bytes -= flight.size
         if flight.background:
             self._refreshing -= 1
             digest = flight.errand.key.digest
-            if flight.landed is not None and flight.landed.stored:
+            if flight.landed is not None and flight.landed.renewed:
                 self._setbacks.drop(digest)
             else:
                 self.counts.refreshes_failed += 1
                 self._setbacks.add(digest, self._clock())
 
-    # -- orphans ----------------------------------------------------------------------------------
+    # -- leaving ----------------------------------------------------------------------------------
 
     def left(self, flight: Flight, seat: Seat) -> None:
         """A seat was given up."""
@@ -335,35 +388,10 @@ class Flights:
             return
         if flight not in self._up:
             self._bytes -= flight.size  # the last who held its log
-        elif not flight.over and flight.timer is None:
-            self._orphan(flight)
-
-    def _orphan(self, flight: Flight) -> None:
-        """Nobody listens any more; decide how long it may go on."""
-        if flight.background:
-            return
-        self._adopt(flight)
-        if flight.boarding is None:
-            wait = self.limits.orphan_grace
-        elif flight.storable and self._orphans < self.limits.orphans:
-            wait = self.limits.orphan_budget
-            self.counts.kept_orphans += 1
-        else:
-            self._call_off(flight)
-            return
-        self._orphans += 1
-        flight.timer = asyncio.get_running_loop().call_later(wait, self._call_off, flight)
-
-    def _adopt(self, flight: Flight) -> None:
-        """Somebody listens, or it is over: the orphan's clock stops."""
-        if flight.timer is not None:
-            flight.timer.cancel()
-            flight.timer = None
-            self._orphans -= 1
+        elif not (flight.over or flight.background) and flight.timer is None:
+            self._orphans.add(flight)
 
     def _call_off(self, flight: Flight) -> None:
-        self.counts.cancelled_orphans += 1
-        self._adopt(flight)
         self._unboard(flight)
         if flight.pump is not None:
             flight.pump.cancel()

@@ -59,12 +59,20 @@ class Errand(Protocol):
         """A last look for a usable entry, landed since it was missed. Raises nothing."""
         ...
 
+    async def search(self) -> Entry | None:
+        """As ``look``, wherever entries are kept: one may have landed elsewhere."""
+        ...
+
     async def ask(self) -> Arrival:
         """Ask the upstream. Raises UpstreamError."""
         ...
 
     def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
         """Who may have what is arriving, and in which form it comes."""
+        ...
+
+    def telling(self, head: Head) -> Head:
+        """What another replica may have of ``head``, and needs of it to keep the answer."""
         ...
 
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
@@ -118,6 +126,22 @@ class Landed:
     entry: Entry | None
     stored: bool
     why: Why
+
+    @property
+    def renewed(self) -> bool:
+        """Whether an answer was stored; an error, even one that is kept for a moment, is none."""
+        return self.stored and not self._negative
+
+    @property
+    def detail(self) -> str:
+        """What is to be told of its storing, beyond whether it was stored."""
+        if not self.stored:
+            return self.why
+        return Why.NEGATIVE if self._negative else ""
+
+    @property
+    def _negative(self) -> bool:
+        return self.entry is not None and self.entry.negative
 
 
 class Lagged(BrokenReply):

@@ -25,15 +25,24 @@ class Flight:
     """One upstream call in the air. Owned by ``Flights``; passengers see it through a ``Seat``."""
 
     __slots__ = (
-        "asking", "background", "boarding", "drained", "dropped", "errand", "error", "landed",
-        "log", "progress", "pulse", "pump", "seats", "shared", "size", "storable", "timer",
-        "window",
+        "asking", "background", "began", "boarding", "drained", "dropped", "errand", "error",
+        "fresh", "landed", "log", "progress", "pulse", "pump", "seats", "shared", "size",
+        "storable", "timer", "window",
     )  # fmt: skip
 
-    def __init__(self, errand: Errand, now: float, *, shared: bool, background: bool) -> None:
+    def __init__(
+        self,
+        errand: Errand,
+        now: float,
+        *,
+        shared: bool,
+        background: bool = False,
+        fresh: bool = False,
+    ) -> None:
         self.errand = errand
         self.shared = shared  # on the board, where others may join
         self.background = background  # a refresh: it needs no seats
+        self.fresh = fresh  # only an answer that has not begun to come will do
         self.asking = False  # the last look is over, the upstream is being asked
         self.boarding: Boarded | Found | Handed | None = None
         self.storable = False
@@ -47,6 +56,7 @@ class Flight:
         self.pulse = asyncio.Event()  # something came
         self.drained = asyncio.Event()  # some seat read on, or left
         self.progress = now
+        self.began = now  # when the upstream was asked, here or by another replica
         self.pump: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -77,7 +87,7 @@ class Seat:
         self._index = 0  # pieces read, counted from the first that ever came
         self._left = False
         self.first = first
-        self.why = why  # JOINED, HIT_FOR_MISS, or UNSEEN for whoever sent the flight
+        self.why = why  # JOINED, HIT_FOR_MISS, or UNSEEN for whoever sent a flight that asks
         self.joined = not first and isinstance(flight.boarding, Boarded)  # after the head
 
     @property
@@ -95,6 +105,8 @@ class Seat:
         try:
             async with asyncio.timeout(None if self.first else self._flights.limits.wait_timeout):
                 while flight.boarding is None and flight.error is None:
+                    if not (self.first or flight.shared):
+                        return Released(Why.GIVE_UP)
                     await flight.pulse.wait()
         except TimeoutError:
             self._flights.counts.wait_timeouts += 1
@@ -133,6 +145,11 @@ class Seat:
         Raises:
             UpstreamError: the body broke off, or this reader fell too far behind.
         """
+        while (piece := await self.more()) is not None:
+            yield piece
+
+    async def more(self) -> bytes | None:
+        """The next of ``pieces``, or None at the end; may be cancelled and called again."""
         flight = self._flight
         while True:
             start = self._index - flight.dropped
@@ -142,20 +159,19 @@ class Seat:
                 gathered = _gathered(flight.log, start)
                 self._index += len(gathered)
                 flight.drained.set()
-                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
-            elif flight.error is not None:
+                return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            if flight.error is not None:
                 raise _again(flight.error)
-            elif flight.landed is not None:
-                return
-            else:
-                await flight.pulse.wait()
+            if flight.landed is not None:
+                return None
+            await flight.pulse.wait()
 
     def outcome(self, told: Outcome) -> Outcome:
         """``told`` with what became of the answer: whether it was stored, and if not why."""
         landed = self._flight.landed
         if landed is None:
             return told
-        return told._replace(stored=landed.stored, detail="" if landed.stored else landed.why)
+        return told._replace(stored=landed.stored, detail=landed.detail)
 
     def leave(self) -> None:
         """Give the seat up. Idempotent."""
@@ -167,6 +183,17 @@ class Seat:
     def read(self) -> int:
         """Pieces read, counted from the first that ever came."""
         return self._index
+
+    @property
+    def asked_at(self) -> float:
+        """When the upstream was asked, in seconds on the flights' clock."""
+        return self._flight.began
+
+    @property
+    def given_up(self) -> Why:
+        """Why the answer was given up, as far as that is known."""
+        handed = self._flight.boarding
+        return handed.why if isinstance(handed, Handed) else Why.GIVE_UP
 
 
 def _gathered(log: list[bytes], start: int) -> list[bytes]:

@@ -18,6 +18,7 @@ class Why(StrEnum):
     SWR = "swr"  # stale, a refresh is on its way
     SIE = "sie"  # stale, the upstream fails
     MAX_STALE = "max-stale"  # stale, and the caller said that will do
+    REFRESH_AHEAD = "refresh-ahead"  # fresh, and renewed before it ends
     # misses
     UNSEEN = "uri-miss"
     EXPIRED = "expired"
@@ -42,6 +43,7 @@ class Why(StrEnum):
     NO_STORE = "no-store"
     STATEFUL = "stateful"
     TEMPERATURE = "temperature"
+    TIME_SENSITIVE = "time-sensitive"  # the question is about now
     # why an answer was not kept or not shared
     STATUS = "status"
     MEDIA_TYPE = "media-type"
@@ -56,6 +58,9 @@ class Why(StrEnum):
     TOOL_CALLS = "tool-calls"
     SUPERSEDED = "superseded"  # a newer flight or a purge covers this one
     UNCACHEABLE = "uncacheable"
+    TAGS = "tags"  # more labels to purge it by than an entry can have
+    NEGATIVE = "negative"  # kept, but for a moment only: an error, or an empty result
+    FIRST_SIGHTING = "first-sighting"  # only what is asked again is stored
     # errors of our own
     ONLY_IF_CACHED = "only-if-cached"
     UPSTREAM_ERROR = "upstream-error"

@@ -46,6 +46,10 @@ class Entry:
     usage: Usage | None = None
     asked: Form | None = None  # the form asked for when it came, which a backend may not heed
     upstream_s: float = 0.0  # seconds the backend took; what a hit saves
+    generation: int = 0  # the newest purge when it was asked for; see ``proxy.ledger``
+    path: str = ""  # raw, as it was asked at
+    tags: tuple[str, ...] = ()  # labels to purge it by; each printable
+    negative: bool = False  # an error or an empty result, kept for a moment
 
     def age(self, now: float) -> float:
         """Seconds since the backend made it (RFC 9111, section 4.2.3)."""
@@ -59,7 +63,12 @@ class Entry:
     def size(self) -> int:
         """Bytes this entry is accounted for, overhead included."""
         pairs = self.head.headers.pairs
-        texts = sum(len(name) + len(value) for name, value in pairs)
+        texts = sum(len(name) + len(value) for name, value in pairs) + len(self.path)
         # Measured with tracemalloc: 1,200 bytes for the objects, the key and the place in the
         # memory tier; 250 for each field and its place in the index of the headers.
-        return len(self.body) + texts + 250 * len(pairs) + 1200
+        return len(self.body) + texts + _tagged(self.tags) + 250 * len(pairs) + 1200
+
+
+def _tagged(tags: tuple[str, ...]) -> int:
+    """Bytes that tags take: their texts, 60 for each, and the tuple."""
+    return sum(map(len, tags)) + 60 * len(tags) + 40 if tags else 0

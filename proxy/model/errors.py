@@ -66,6 +66,10 @@ class BrokenReply(UpstreamError):
     token = "http_response_incomplete"
 
 
+class RelayBroken(BrokenReply):
+    """What another replica passed on broke off. The backend may be well, and can be asked."""
+
+
 class ProtocolViolation(UpstreamError):
     """What came back is not HTTP this proxy can pass on."""
 

@@ -30,6 +30,7 @@ class Controls:
     max_stale: float | None = None  # inf when given without a number
     ttl: float | None = None  # how long the answer may be kept, at most what the rules allow
     namespace: str = ""
+    tags: tuple[str, ...] = ()  # by which the answer shall be purged, besides the backend's own
 
 
 class Query(NamedTuple):
@@ -42,6 +43,7 @@ class Query(NamedTuple):
     forward: bytes  # the body to send upstream
     controls: Controls = Controls()
     temperature: float | None = None
+    question: str = ""  # the text of what was asked last, both ends if long; "" if there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,6 @@ class Sealed:
     form: Form  # what the body is; ``usage`` tells whether its token counts are in it
     body: bytes  # the backend's own bytes
     usage: Usage | None = None
+    tags: tuple[str, ...] = ()  # what the answer is built on, where it says so
+    confidence: float | None = None  # in itself, from 0 to 1, where it says so
+    negative: bool = False  # an error or an empty result: to be kept for a moment only

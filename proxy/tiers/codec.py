@@ -21,6 +21,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
@@ -33,20 +34,23 @@ MOST_BODY_BYTES: Final = 64 * 2**20  # that a body may have once it is unpacked
 CLOCK_SKEW_S: Final = 5.0  # by which the clocks of those who write and read may differ
 
 _MAGIC: Final = b"\x89Sdc"  # the first byte is no text in any encoding of the web
-_VERSION: Final = 1
+_VERSION: Final = 2
 _COMPRESSED: Final = 1  # flags
 _ENCRYPTED: Final = 2
 _FRONT: Final = struct.Struct(">4sBBBB")  # magic, version, flags, key id, bytes of the scope
 # When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, initial age
-# and what the backend took, all in seconds; status; form bits; token counts; fields; bytes of the
-# dialect, the model, the reason and all texts, of the body as it is here and as it is served.
-_FIXED: Final = struct.Struct(">6dHBqqIIIIIII")
+# and what the backend took, all in seconds; generation; status; form bits; token counts; fields;
+# bytes of the dialect, the model, the reason, the path, the tags and all texts, of the body as it
+# is here and as it is served.
+_FIXED: Final = struct.Struct(">6dQHBqqIIIIIIIII")
 _FIELD: Final = struct.Struct(">II")  # bytes of a name and of its value
 _CHECK_BYTES: Final = 16  # of the checksum, and of the tag of GCM
 _NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.2
 _SECRET_BYTES: Final = 32
 _STATUSES: Final = range(100, 1000)  # RFC 9110, section 15
-_STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED = (1 << bit for bit in range(6))
+_STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED, _NEGATIVE = (
+    1 << bit for bit in range(7)
+)
 
 
 class Odd(StrEnum):
@@ -190,8 +194,8 @@ class Codec:
         if len(payload) < _FIXED.size:
             return Odd.CORRUPT
         numbers = _FIXED.unpack_from(payload)
-        times, (status, bits, prompt, completion, *lengths) = numbers[:6], numbers[6:]
-        fields, dialect, model, reason, texts, packed, served = lengths
+        times, (born, status, bits, prompt, completion, *lengths) = numbers[:6], numbers[6:]
+        fields, *words_bytes, texts, packed, served = lengths
         if texts + packed != len(payload) - _FIXED.size or not all(map(math.isfinite, times)):
             return Odd.CORRUPT
         wall_stored, ttl, swr, sie, initial_age, upstream_s = times
@@ -204,17 +208,18 @@ class Codec:
         if since + initial_age >= lifetime.keep:
             return Odd.EXPIRED
         try:
-            words = _texts(payload, [dialect, model, reason], fields, texts)
+            words = _texts(payload, words_bytes, fields, texts)
         except (UnicodeDecodeError, struct.error):
             return Odd.CORRUPT
         body = self._unpack(payload[_FIXED.size + texts :], flags, served)
         if words is None or body is None:
             return Odd.CORRUPT
+        dialect, model, reason, path, tags, *fields_texts = words
         return Entry(
             key,
-            words[0],
-            words[1],
-            Head(status, words[2], Headers(zip(words[3::2], words[4::2], strict=True))),
+            dialect,
+            model,
+            Head(status, reason, Headers(zip(fields_texts[::2], fields_texts[1::2], strict=True))),
             Form(bool(bits & _STREAM), bool(bits & _USAGE)),
             body,
             # A clock that is a little behind makes nothing younger than new.
@@ -224,6 +229,10 @@ class Codec:
             Usage(prompt, completion) if bits & _COUNTED else None,
             Form(bool(bits & _ASKED_STREAM), bool(bits & _ASKED_USAGE)) if bits & _ASKED else None,
             upstream_s,
+            born,
+            path,
+            tuple(tags.split("\n")) if tags else (),
+            bool(bits & _NEGATIVE),
         )
 
     def _pack(self, body: bytes) -> tuple[bytes, int]:
@@ -265,8 +274,10 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
     """Times, numbers, texts and body. Raises struct.error for what does not fit."""
     head, life, asked, usage = entry.head, entry.lifetime, entry.asked, entry.usage
     # Any text there is comes back as it was, the bytes that were no UTF-8 among it.
+    tags = "\n".join(entry.tags)  # which have no control characters
     words = [
-        word.encode("utf-8", "surrogatepass") for word in (entry.dialect, entry.model, head.reason)
+        word.encode("utf-8", "surrogatepass")
+        for word in (entry.dialect, entry.model, head.reason, entry.path, tags)
     ]
     lengths = [len(word) for word in words]
     for name, value in head.headers.pairs:
@@ -280,6 +291,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         | _ASKED_STREAM * (asked is not None and asked.stream)
         | _ASKED_USAGE * (asked is not None and asked.usage)
         | _COUNTED * (usage is not None)
+        | _NEGATIVE * entry.negative
     )
     fixed = _FIXED.pack(
         wall_stored,
@@ -288,6 +300,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         life.stale_if_error,
         entry.initial_age,
         entry.upstream_s,
+        entry.generation // SHARED * SHARED,
         head.status,
         bits,
         usage.prompt_tokens if usage is not None else 0,
@@ -302,7 +315,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
 
 
 def _texts(payload: bytes, lengths: list[int], fields: int, texts: int) -> list[str] | None:
-    """Dialect, model, reason and then names and values in turn; None if they do not fill it."""
+    """Dialect, model, reason, path, tags, then names and values; None if they do not fill it."""
     words, at, end = [], _FIXED.size, _FIXED.size + texts
     for length in lengths:
         words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))

@@ -5,12 +5,16 @@ The processes of one host share the file. Readers never wait for a writer, write
 
     entries   digest -> when it dies (milliseconds since 1970) | envelope
     deaths    when it dies | digest -> nothing; in order of time
-    about     format, generation (counted up by every clearing), used (bytes)
+    about     format, name (drawn when it was made), generation (counted up by every clearing), used
+              (bytes)
 
 Nothing is synced on the way: the kernel has what a process wrote even if that is killed. What the
 kernel itself has not written is lost, perhaps out of order, when the machine stops; so the boot at
 which the file was in use is noted beside it, and a file of another boot that was not closed well is
 never opened. Why LMDB and why so: ``docs/decisions/0008-lmdb.md``.
+
+Every write is counted in a tally that all processes see, whether they have a guard or not: a guard
+knows by it that others have written.
 """
 
 from __future__ import annotations
@@ -20,10 +24,14 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import lmdb
+
+from proxy.tiers.guard import Guard, Moment
+from proxy.tiers.tally import Tally
 
 if TYPE_CHECKING:
     Transaction = lmdb.Transaction[memoryview]
@@ -40,6 +48,7 @@ _OVERHEAD: Final = 200  # for the rows of both tables in half-filled pages
 _BUDGET_SHARE: Final = 0.75  # of the map; the rest is for copies on write and gaps between pages
 _SWEPT: Final = 16  # dead entries that a commit drops, and two more for each that it writes
 _ROOM_SHARES: Final = (8, 2, 1)  # what goes when the map is full: an eighth, then half, then all
+_SURVEYED: Final = 256  # digests at once; half a millisecond for which the loop may have to wait
 _EVICTED: Final = 1024  # living ones that a commit drops at most
 
 # What LMDB says of a file whose inside makes no sense.
@@ -72,14 +81,20 @@ class DiskFile:
         directory: for this alone; made if missing, for its owner only.
         max_bytes: how large the file may become. Fixed for all processes by the first.
         boot: what tells this run of the machine from others.
+        guarded: whether to keep a guard, which knows what need not be looked for.
     """
 
-    def __init__(self, directory: Path, max_bytes: int, boot: str) -> None:
+    def __init__(
+        self, directory: Path, max_bytes: int, boot: str, *, guarded: bool = False
+    ) -> None:
         self._directory = directory
         self._path = directory / "entries.mdb"
         self._max_bytes = max_bytes
         self._boot = boot
         self._users = -1
+        self._tally = Tally(directory / "writes.count")
+        self.guard = Guard(self._tally, directory / "guard") if guarded else None
+        self._surveyed = b""  # the digest up to which the file was gone through
         self.generation = 0  # as last seen
         self.bytes = 0  # accounted for in the file, by all processes; as last seen
         self.expired = 0
@@ -101,6 +116,7 @@ class DiskFile:
         with self._one_at_a_time():
             self._users = _locked(self._directory / "users.lock")
             try:
+                self._tally.open(instant=self.guard is not None)
                 alone = _try(self._users, fcntl.LOCK_EX)
                 if alone and self._is_suspect():
                     self._put_aside()
@@ -113,6 +129,7 @@ class DiskFile:
                     self._environment(alone=alone)
                 fcntl.flock(self._users, fcntl.LOCK_SH)
             except BaseException:
+                self._tally.close()
                 os.close(self._users)
                 raise
 
@@ -120,11 +137,16 @@ class DiskFile:
         """Close the file; the last to do so has all of it written to the disk."""
         with self._one_at_a_time():
             try:
+                if self.guard is not None:
+                    # The transaction first: whoever has committed one by now has counted it by now.
+                    moment = Moment(self._name, self._env.info()["last_txnid"])
+                    self.guard.save(moment)
                 if _try(self._users, fcntl.LOCK_EX) and self._note() != _TORN:
                     self._env.sync(force=True)
                     self._note(_CLEAN)
             finally:
                 self._env.close()
+                self._tally.close()
                 os.close(self._users)
 
     def give_up(self) -> None:
@@ -137,6 +159,29 @@ class DiskFile:
             self.generation = self._number(txn, b"generation")
             value = txn.get(digest, db=self._entries)
             return None if value is None else bytes(value[_DEATH_BYTES:])
+
+    def begin_survey(self) -> bool:
+        """Begin to let the guard see all that is here; whether ``survey`` is to go on with it."""
+        if self.guard is None:
+            return False
+        self._surveyed = b""
+        # While this is open, nobody else is in the middle of a write. It writes nothing itself.
+        with self._env.begin(write=True, buffers=True) as txn:
+            # What is put because the guard said that it is missing must not be void when it comes.
+            self.generation = self._number(txn, b"generation")
+            return self.guard.begin(self._live(txn))
+
+    def survey(self) -> bool:
+        """Let the guard see some more; whether there is more to see."""
+        if self.guard is None:
+            return False
+        with self._env.begin(buffers=True) as txn:
+            cursor = txn.cursor(db=self._entries)
+            rows = cursor.iternext(values=False) if cursor.set_range(self._surveyed) else iter(())
+            digests = [bytes(row) for row in islice(rows, _SURVEYED)]
+        if digests:
+            self._surveyed = digests[-1] + b"\0"  # the least that comes after
+        return self.guard.fill(digests, last=len(digests) < _SURVEYED)
 
     def write(self, writes: Sequence[Write], now: float, *, clear: bool = False) -> None:
         """Do all of it or nothing; ``clear`` comes first. ``now`` is in seconds since 1970.
@@ -175,6 +220,10 @@ class DiskFile:
             expired, evicted, used = self._sweep(txn, used, swept, min(budget, used - short), now)
             txn.put(b"generation", generation.to_bytes(8), db=self._about)
             txn.put(b"used", used.to_bytes(8), db=self._about)
+            before = self._tally.step()
+            if self.guard is not None:
+                kept = (each.digest for each in writes if each.value is not None)
+                self.guard.learn(before, kept, self._live(txn))
         self.generation, self.bytes = generation, used
         self.expired += expired
         self.evicted += evicted
@@ -235,7 +284,7 @@ class DiskFile:
         self._env = env
 
     def _tables(self, env: lmdb.Environment) -> None:
-        """Open the tables, and make them in a new file. Raises NotOurs."""
+        """Open the tables, and make them in a new file; load the guard. Raises NotOurs."""
         # To read beyond the end of a file that is mapped kills the process.
         pages, page = env.info()["last_pgno"] + 1, env.stat()["psize"]
         if pages * page > max(self._path.stat().st_size, 2 * page):
@@ -249,9 +298,18 @@ class DiskFile:
                 raise NotOurs("the file holds something else")
             self._entries = env.open_db(b"entries", txn=txn)
             self._deaths = env.open_db(b"deaths", txn=txn)
-            txn.put(b"format", _FORMAT, db=self._about)
+            if txn.get(b"name", db=self._about) is None:
+                txn.put(b"format", _FORMAT, db=self._about)
+                txn.put(b"name", os.urandom(16), db=self._about)
+            self._name = bytes(txn.get(b"name", b"", db=self._about))
+            if self.guard is not None:
+                self.guard.load(Moment(self._name, txn.id() - 1))
             self.generation = self._number(txn, b"generation")
             self.bytes = self._number(txn, b"used")
+
+    def _live(self, txn: Transaction) -> int:
+        """How many entries there are."""
+        return txn.stat(self._entries)["entries"]
 
     def _number(self, txn: Transaction, name: bytes) -> int:
         found = txn.get(name, db=self._about)

@@ -116,6 +116,10 @@ class S3Fifo:
         else:
             self._newcomer_bytes -= slot.size
 
+    def slots(self) -> list[Slot]:
+        """All that are here, in no order that means anything."""
+        return [*self._newcomers.values(), *self._main.values()]
+
     def clear(self) -> None:
         """Let go of all slots; the ghost remembers what it remembered."""
         self._newcomers.clear()

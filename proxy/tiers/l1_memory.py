@@ -10,6 +10,7 @@ the order is that of ``S3Fifo``. Every call does a bounded amount of work.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from proxy.model.entry import CacheKey, Entry
@@ -17,6 +18,7 @@ from proxy.tiers.eviction import MOST_USES, S3Fifo, Slot, Wheel
 
 _SMALL_SHARE = 0.1  # of the budget, for newcomers; half and twice as much differ by a point
 _SWEPT = 2  # dead entries a put drops without need: one more than it brings, so that they run out
+_SWEEP = 500  # entries between two looks at what else there is to do: about a millisecond
 _BYTES_A_GHOST = 4096  # of budget; entries are seldom smaller, and a ghost takes 8 bytes
 _GHOSTS = (1024, 2**20)  # at least, at most
 
@@ -139,6 +141,18 @@ class L1Memory:
 
     async def clear(self) -> None:
         self.clear_now()
+
+    async def sweep(self, gone: Callable[[Entry], bool]) -> None:
+        """Forget what ``gone`` says, a few entries at a time, so that nobody waits for it."""
+        slots = self._order.slots()
+        while slots:
+            for slot in slots[-_SWEEP:]:
+                # It may have left, or hold something newer, since the list was made.
+                if self._order.find(slot.digest) is slot and gone(slot.entry):
+                    self._drop(slot)
+                    self.deleted += 1
+            del slots[-_SWEEP:]
+            await asyncio.sleep(0)
 
     def _drop(self, slot: Slot) -> None:
         self._order.remove(slot)

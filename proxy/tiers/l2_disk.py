@@ -3,7 +3,8 @@
 No disk work happens on the event loop. One lane reads, another writes: a write that hangs, or waits
 for another process, takes nothing from readers. Reads have a deadline; once one is late, the next
 fail at once until it has come back. Writes wait in a queue, newest word for each key, which ``get``
-asks first; so this process always reads its own writes, deletes and clearings.
+asks first; so this process always reads its own writes, deletes and clearings. Where there is a
+guard, what it rules out is not read at all.
 
 What cannot be written is replaced by a deletion, since an older entry must not be served in place
 of a newer one that was lost. After a write has failed, nothing more is taken for a while.
@@ -13,77 +14,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
+from proxy.lane import Lane, heard, within
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
 from proxy.tiers.codec import Codec
 from proxy.tiers.disk_file import DiskFile, Write, boot_id, is_torn
-from proxy.tiers.lane import Lane, heard
+from proxy.tiers.disk_queue import Batch, Put
+from proxy.tiers.refill import Refill
 
 T = TypeVar("T")
 
-_BATCH_PUTS: Final = 64  # in one transaction; a few milliseconds
-_BATCH_BYTES: Final = 2**20
-_MOST_DELETES: Final = 65_536  # waiting; beyond that, everything is forgotten
 _PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
-
-
-class Put(NamedTuple):
-    """An entry that waits to be written, and the generation of the file when it came."""
-
-    entry: Entry
-    generation: int
-
-
-@dataclass(slots=True)
-class Batch:
-    """Words that wait to be written: a clearing, then the newest for each digest."""
-
-    clear: bool = False
-    puts: dict[bytes, Put] = field(default_factory=dict)
-    deletes: set[bytes] = field(default_factory=set)
-    size: int = 0  # bytes of the entries
-
-    def knows(self, digest: bytes) -> bool:
-        """Whether it decides what is found under ``digest``."""
-        return digest in self.puts or self.clear or digest in self.deletes
-
-    def put(self, put: Put) -> None:
-        digest = put.entry.key.digest
-        self._take_out(digest)
-        self.deletes.discard(digest)
-        self.puts[digest] = put
-        self.size += put.entry.size
-
-    def delete(self, digest: bytes) -> None:
-        self._take_out(digest)
-        self.deletes.add(digest)
-        if len(self.deletes) > _MOST_DELETES:
-            # A disk that has hung for so long: rather lose what is there than fill the memory.
-            self.deletes.clear()
-            self.clear = True
-
-    def split(self) -> Batch:
-        """Take out what one transaction should do: all deletions, and the oldest puts."""
-        batch = Batch(self.clear, {}, self.deletes)
-        self.clear, self.deletes = False, set()
-        while self.puts and len(batch.puts) < _BATCH_PUTS and batch.size < _BATCH_BYTES:
-            put = next(iter(self.puts.values()))
-            self._take_out(put.entry.key.digest)
-            batch.put(put)
-        return batch
-
-    def _take_out(self, digest: bytes) -> None:
-        put = self.puts.pop(digest, None)
-        if put is not None:
-            self.size -= put.entry.size
-
-    def __bool__(self) -> bool:
-        return self.clear or bool(self.puts) or bool(self.deletes)
 
 
 class L2Disk:
@@ -100,6 +45,7 @@ class L2Disk:
         write_timeout_s: how long ``start``, ``delete``, ``clear``, each transaction of ``flush``
             and each of the two parts of ``close`` may take.
         max_queued_bytes: of entries that wait to be written; beyond that the oldest is dropped.
+        guarded: whether to keep a guard, which spares reads of what is not there.
         boot: what tells this run of the machine from others; found out if not given.
     """
 
@@ -117,10 +63,12 @@ class L2Disk:
         read_timeout_s: float = 0.05,
         write_timeout_s: float = 5.0,
         max_queued_bytes: int = 16 * 2**20,
+        guarded: bool = False,
         boot: str = "",
     ) -> None:
         self._codec = codec
-        self._file = DiskFile(directory, max_bytes, boot or boot_id())
+        self._file = DiskFile(directory, max_bytes, boot or boot_id(), guarded=guarded)
+        self._refill: Refill | None = None  # while it is open, and has a guard
         self._max_entry_bytes = min(max_entry_bytes, max_queued_bytes)
         self._max_queued_bytes = max_queued_bytes
         self._clock = clock
@@ -163,6 +111,16 @@ class L2Disk:
         """Files that could not be trusted when they were to be opened."""
         return self._file.set_aside
 
+    @property
+    def spared(self) -> int:
+        """Reads that the guard has spared; each is a miss too."""
+        return self._file.guard.spared if self._file.guard else 0
+
+    @property
+    def guard_failed(self) -> int:
+        """Times that the guard failed, and went silent."""
+        return self._file.guard.failed if self._file.guard else 0
+
     async def start(self) -> None:
         """Open the file. What is found broken is set aside and begun anew.
 
@@ -173,7 +131,7 @@ class L2Disk:
         self._reads, self._writes = Lane("disk-reads"), Lane("disk-writes")
         opening = self._writes.submit(partial(self._guarded, self._file.open))
         try:
-            await _within(self._write_timeout_s, opening)
+            await within(self._write_timeout_s, opening)
         except TierError:
             if not opening.done():
                 _ = self._writes.submit(self._file.close)  # should it open after all
@@ -182,6 +140,9 @@ class L2Disk:
             raise
         self._torn = False
         self._open = True
+        if self._file.guard is not None:
+            self._refill = Refill(self._file, self._file.guard, self._survey, self._clock)
+            self._refill.look()
 
     async def close(self) -> None:
         """Write what waits and close the file. What hangs is left behind. Raises nothing."""
@@ -192,10 +153,12 @@ class L2Disk:
         except TierError:
             self.failed += 1
         self._open = False  # no reader may be in the file when it is closed
+        if self._refill is not None:
+            self._refill.stop()
         try:
-            await _within(self._write_timeout_s, self._reads.submit(lambda: None))
+            await within(self._write_timeout_s, self._reads.submit(lambda: None))
             closing = self._writes.submit(partial(self._guarded, self._file.close))
-            await _within(self._write_timeout_s, closing)
+            await within(self._write_timeout_s, closing)
         except TierError:
             self.failed += 1
         finally:
@@ -216,13 +179,15 @@ class L2Disk:
         for batch in (self._pending, self._writing):
             if batch is not None and batch.knows(key.digest):
                 return self._count(self._alive(key, batch.puts.get(key.digest)))
+        if self._refill is not None and self._refill.rules_out(key.digest):
+            return self._count(None)
         if self._late is not None and not self._late.done():
             self.late += 1
             raise TierError("the disk is still busy with an earlier read")
         epoch = self._epoch
         reading = self._reads.submit(partial(self._guarded, partial(self._read, key)))
         try:
-            found = await _within(self._read_timeout_s, reading)
+            found = await within(self._read_timeout_s, reading)
         except TierError:
             if not reading.done():
                 self._late = reading
@@ -289,7 +254,7 @@ class L2Disk:
             self._asked.add_done_callback(heard)
         asked = self._asked
         self._push()
-        await _within(self._write_timeout_s, asked)
+        await within(self._write_timeout_s, asked)
 
     def _push(self) -> None:
         """Hand the next batch to the lane, unless it still has one."""
@@ -321,6 +286,8 @@ class L2Disk:
                 asked.set_exception(error)
         if error is None or self._asked is not None:
             self._push()
+        if self._refill is not None and self._open:
+            self._refill.look()
 
     def _restore(self, failed: Batch) -> None:
         """Keep in mind what a failed batch should have made others forget."""
@@ -328,6 +295,9 @@ class L2Disk:
         for digest in (*failed.deletes, *failed.puts):
             if not self._pending.knows(digest):
                 self._pending.delete(digest)
+
+    def _survey(self, job: Callable[[], bool]) -> asyncio.Future[bool]:
+        return self._writes.submit(partial(self._guarded, job))
 
     # -- in the lanes -------------------------------------------------------------------------
 
@@ -364,11 +334,3 @@ class L2Disk:
                 writes.append(Write(digest, blob, dead_at, generation))
         self._file.write(writes, wall, clear=batch.clear)
         return beyond
-
-
-async def _within(limit_s: float, future: asyncio.Future[T]) -> T:
-    """What ``future`` comes to, which goes on whatever happens here. Raises TierError if late."""
-    await asyncio.wait((future,), timeout=limit_s)
-    if not future.done():
-        raise TierError(f"disk: no answer within {limit_s:g} s")
-    return future.result()

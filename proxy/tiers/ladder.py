@@ -1,10 +1,11 @@
-"""The ladder: all tiers in order, nearest first, and the generation that purges count up."""
+"""The ladder: all tiers in order, nearest first, and nothing from them that was purged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from proxy.ledger import Ledger
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
 from proxy.tiers.base import Tier
@@ -23,88 +24,106 @@ NOTHING = Found(None, "")
 class Ladder:
     """Looks in each tier in turn; a tier that fails is a miss, never an error.
 
+    What a purge covers is seen when it is read, by its number, and not before: tiers may go on
+    holding it, and a put may overtake a purge, or be overtaken.
+
     Args:
         tiers: nearest first.
+        ledger: knows what was purged.
         report: told of each failure: the tier's name and what it raised.
     """
 
-    def __init__(self, tiers: Sequence[Tier], report: Callable[[str, TierError], None]) -> None:
-        self._tiers = tuple(tiers)
+    def __init__(
+        self, tiers: Sequence[Tier], ledger: Ledger, report: Callable[[str, TierError], None]
+    ) -> None:
+        self._tiers = self._trusted = tuple(tiers)
+        self._ledger = ledger
         self._report = report
-        self._generation = 0
 
     @property
     def generation(self) -> int:
-        """Counted up by every purge; what was asked under an older one is not to be stored."""
-        return self._generation
+        """Counted up by every purge; what is asked for now is to be stored under this."""
+        return self._ledger.generation
+
+    def trust(self, names: Collection[str]) -> None:
+        """Look only in the tiers so named: others may have been purged in without our knowing.
+
+        All are written to as before.
+        """
+        self._trusted = tuple(tier for tier in self._tiers if tier.name in names)
 
     async def get(self, key: CacheKey) -> Found:
         """What is stored under ``key``, fresh or stale. Raises nothing.
 
-        What is found further off is put into the nearer tiers, with the life it has left.
+        What is found further off is put into the nearer tiers, with the life it has left; but not
+        in place of a newer answer, nor what is kept for a moment only: a copy would outlive the
+        answer that replaces it there.
         """
-        return await self._get(key, self._tiers)
+        return await self._get(key, self._trusted)
 
-    async def _get(self, key: CacheKey, tiers: Sequence[Tier]) -> Found:
-        generation = self._generation
+    async def seek(self, key: CacheKey, fits: Callable[[Entry], bool]) -> Found:
+        """As ``get``, for an entry that ``fits``: further off there may be a newer one."""
+        return await self._get(key, self._trusted, fits)
+
+    async def _get(
+        self, key: CacheKey, tiers: Sequence[Tier], fits: Callable[[Entry], bool] | None = None
+    ) -> Found:
         for number, tier in enumerate(tiers):
             try:
                 entry = await tier.get(key)
             except TierError as error:
                 self._report(tier.name, error)
                 continue
-            if entry is not None:
-                await self._put(entry, generation, tiers[:number])
-                # A purge while it was on its way covers it.
-                return Found(entry, tier.name) if generation == self._generation else NOTHING
+            if entry is None:
+                continue
+            if entry.generation < self._ledger.generation:  # few are
+                entry = self._ledger.admit(entry)
+                if entry is None:
+                    continue
+            if fits is not None and not fits(entry):
+                continue
+            if number and not entry.negative:
+                newer = (await self.glance(key)).entry  # what has landed while this was on its way
+                if newer is None or newer.negative or newer.stored_at <= entry.stored_at:
+                    await self._put(entry, tiers[:number])
+                entry = self._ledger.admit(entry)  # as a purge meanwhile left it
+            return NOTHING if entry is None else Found(entry, tier.name)
         return NOTHING
 
     async def glance(self, key: CacheKey) -> Found:
         """What the nearest tier has: enough for who has just looked everywhere. Raises nothing."""
         return await self._get(key, self._tiers[:1])
 
-    async def put(self, entry: Entry, generation: int) -> bool:
-        """Store ``entry`` in every tier, unless a purge came after ``generation``.
+    def unpurged(self, entry: Entry) -> Entry | None:
+        """``entry``, found a while ago, as the purges since have left it; None if one covers it."""
+        return self._ledger.admit(entry)
+
+    async def put(self, entry: Entry) -> bool:
+        """Store ``entry`` in every tier, unless it was purged while it was asked for.
 
         Returns whether at least one tier took it. Raises nothing.
         """
-        return await self._put(entry, generation, self._tiers)
+        return not self._ledger.covers(entry) and await self._put(entry, self._tiers)
 
-    async def _put(self, entry: Entry, generation: int, tiers: Sequence[Tier]) -> bool:
+    async def _put(self, entry: Entry, tiers: Sequence[Tier]) -> bool:
         taken = False
         for tier in tiers:
-            if generation != self._generation:
-                return False
             try:
                 taken |= await tier.put(entry)
             except TierError as error:
                 self._report(tier.name, error)
-                continue
-            if generation != self._generation:
-                await self._take_back(tier, entry.key)
-                return False
         return taken
 
-    async def clear(self) -> None:
-        """Forget everything; nothing that is in the air now will be stored.
+    async def clear(self) -> Sequence[str]:
+        """Free what all tiers hold, which a purge of everything has made useless. Raises nothing.
 
-        Raises:
-            TierError: some tier could not promise to have forgotten; the others have.
+        Returns the names of the tiers that could not promise it; what they hold dies in its time.
         """
-        self._generation += 1
-        failed: TierError | None = None
+        failed = []
         for tier in self._tiers:
             try:
                 await tier.clear()
             except TierError as error:
                 self._report(tier.name, error)
-                failed = error
-        if failed is not None:
-            raise failed
-
-    async def _take_back(self, tier: Tier, key: CacheKey) -> None:
-        """A purge overtook a put: what was put must not outlive it."""
-        try:
-            await tier.delete(key)
-        except TierError as error:
-            self._report(tier.name, error)
+                failed.append(tier.name)
+        return failed

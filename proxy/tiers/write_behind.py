@@ -1,7 +1,8 @@
 """Writes behind: a tier whose puts are taken at once and done in the background.
 
 A slow tier must not make an answer wait for its storing. What waits to be written is bounded in
-bytes; when there is more, the oldest goes unwritten, which costs a later miss and nothing else.
+bytes; when there is more, the oldest goes unwritten. An older entry must not be served in place of
+one that was lost, so its key is deleted in the background, and till then it is not looked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from proxy.model.errors import TierError
 from proxy.tiers.base import Tier
 
 _MOST_BYTES: Final = 32 * 2**20
+_MOST_LOST: Final = 65_536  # keys; some 10 MB, when a tier has taken nothing for long
 
 
 class WriteBehind:
@@ -38,6 +40,8 @@ class WriteBehind:
         self._report = report
         self._max_bytes = max_bytes
         self._waiting: OrderedDict[bytes, Entry] = OrderedDict()
+        self._awaited: dict[bytes, asyncio.Event] = {}  # set once it no longer waits
+        self._lost: OrderedDict[bytes, CacheKey] = OrderedDict()  # still to be deleted
         self._bytes = 0
         self._some = asyncio.Event()
         self._none = asyncio.Event()
@@ -71,22 +75,29 @@ class WriteBehind:
         """Wait until all that was put so far has been written, or given up."""
         await self._none.wait()
 
+    async def written(self, key: CacheKey) -> None:
+        """Wait until what was put under ``key`` has been written, or given up."""
+        while key.digest in self._waiting:
+            await self._awaited.setdefault(key.digest, asyncio.Event()).wait()
+
     async def get(self, key: CacheKey) -> Entry | None:
         waiting = self._waiting.get(key.digest)
         if waiting is not None and waiting.key == key:
             return waiting
-        return await self._tier.get(key)
+        return None if key.digest in self._lost else await self._tier.get(key)
 
     async def put(self, entry: Entry) -> bool:
+        self._some.set()
         if entry.size > self._max_bytes or self._writer is None:
+            self._lose(entry.key)
             return False
         self._forget(entry.key.digest)
+        self._lost.pop(entry.key.digest, None)
         self._waiting[entry.key.digest] = entry
         self._bytes += entry.size
         while self._bytes > self._max_bytes:
-            self._forget(next(iter(self._waiting)))
+            self._lose(next(iter(self._waiting.values())).key)
             self.unwritten += 1
-        self._some.set()
         self._none.clear()
         return True
 
@@ -94,17 +105,21 @@ class WriteBehind:
         self._forget(key.digest)
         async with self._lock:
             await self._tier.delete(key)
+            self._lost.pop(key.digest, None)
 
     async def clear(self) -> None:
-        self._waiting.clear()
-        self._bytes = 0
+        for digest in tuple(self._waiting):
+            self._forget(digest)
         async with self._lock:
             await self._tier.clear()
+            self._lost.clear()
 
     def _forget(self, digest: bytes) -> None:
         waiting = self._waiting.pop(digest, None)
         if waiting is not None:
             self._bytes -= waiting.size
+            if (awaited := self._awaited.pop(digest, None)) is not None:
+                awaited.set()
 
     async def _write(self) -> None:
         while True:
@@ -114,14 +129,41 @@ class WriteBehind:
                         await self._write_oldest()
             self._some.clear()
             self._none.set()
+            await self._delete_lost()
             await self._some.wait()
 
     async def _write_oldest(self) -> None:
         """Write one; it can be found here until it can be found there."""
         digest, entry = next(iter(self._waiting.items()))
+        written = True
         try:
             await self._tier.put(entry)
         except TierError as error:
             self._report(self._tier.name, error)
-        if self._waiting.get(digest) is entry:
+            written = False
+        if self._waiting.get(digest) is not entry:
+            return  # something newer waits, or nothing shall
+        if written:
             self._forget(digest)
+        else:
+            self._lose(entry.key)
+
+    def _lose(self, key: CacheKey) -> None:
+        """Give up what waits under ``key``, and have deleted what it should have replaced."""
+        self._forget(key.digest)
+        self._lost[key.digest] = key
+        if len(self._lost) > _MOST_LOST:
+            self._lost.popitem(last=False)
+
+    async def _delete_lost(self) -> None:
+        """Delete what stands in the place of entries that were lost, unless there is more to do."""
+        while self._lost and not self._some.is_set():
+            async with self._lock:
+                if not self._lost:
+                    return
+                digest, key = next(iter(self._lost.items()))
+                try:
+                    await self._tier.delete(key)
+                except TierError:
+                    return  # the next put comes back to it
+                self._lost.pop(digest, None)

@@ -5,8 +5,8 @@ fields, and through the ``cache`` object that LiteLLM's clients put into their J
 Responses speak through ``Cache-Control``, ``Expires`` and the targeted fields of RFC 9213.
 
 One rule decides every doubt: what makes no sense is read in the way that trusts the cache least. A
-``max-age`` that is no number allows no age at all, and a namespace that cannot be used means that
-the cache is not used. What is merely unknown is ignored (RFC 9111, section 5.2.3).
+``max-age`` that is no number allows no age at all, and a namespace or a tag that cannot be used
+means that the cache is not used. What is merely unknown is ignored (RFC 9111, section 5.2.3).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeGuard
 from proxy.model.decision import Why
 from proxy.model.message import Headers
 from proxy.model.query import Controls
+from proxy.wire.tags import collected, listed
 
 UNASKED = Controls()  # the common case; one for all, so that it costs nothing
 LONGEST_S = 2**31  # what any larger number of seconds counts as (RFC 9111, section 1.2.2)
@@ -30,7 +31,7 @@ NAMESPACE_LENGTH = 128  # characters
 _MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WISHES = frozenset(
-    {"ttl", "s-maxage", "s-max-age", "no-cache", "no-store", "use-cache", "namespace"}
+    {"ttl", "s-maxage", "s-max-age", "no-cache", "no-store", "use-cache", "namespace", "tags"}
 )
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -68,15 +69,17 @@ def controls_from_headers(headers: Headers) -> Controls:
 
     ``X-Cache-Control`` has the grammar of ``Cache-Control``; directives found there replace those
     of the same name. ``Pragma`` counts only where ``Cache-Control`` is absent (RFC 9111, 5.4).
-    ``X-Cache-TTL`` is in seconds, or has a unit: ``30s``, ``5m``, ``2h``, ``1d``.
+    ``X-Cache-TTL`` is in seconds, or has a unit: ``30s``, ``5m``, ``2h``, ``1d``. ``X-Cache-Tags``
+    has the tags by which the answer is to be purged, with commas.
     """
     index = headers.index()
     standard = index.get("cache-control")
     own = index.get("x-cache-control")
     ttl = index.get("x-cache-ttl")
     namespace = index.get("x-cache-namespace")
+    labels = index.get("x-cache-tags")
     pragma = index.get("pragma") if standard is None else None
-    if not (standard or own or pragma or namespace) and ttl is None:
+    if not (standard or own or pragma or namespace or labels) and ttl is None:
         return UNASKED
 
     asked = directives(standard) if standard else {}
@@ -84,7 +87,8 @@ def controls_from_headers(headers: Headers) -> Controls:
         asked["no-cache"] = None
     if own:
         asked.update(directives(own))
-    unusable = not _is_namespace(namespace)
+    tags = listed(labels or "")
+    unusable = not _is_namespace(namespace) or tags is None
     return Controls(
         no_cache="no-cache" in asked or unusable,
         no_store="no-store" in asked or unusable,
@@ -94,6 +98,7 @@ def controls_from_headers(headers: Headers) -> Controls:
         max_stale=inf if asked.get("max-stale", "") is None else _limit(asked, "max-stale", 0.0),
         ttl=None if ttl is None else _duration(ttl),
         namespace="" if unusable else namespace or "",
+        tags=tags or (),
     )
 
 
@@ -107,6 +112,7 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
     limits: dict[str, float] = {}
     switches: dict[str, bool] = {}
     namespace = ""
+    tags: tuple[str, ...] | None = ()
     for name, value in wish.items():
         if name in {"no-cache", "no-store", "use-cache"} and isinstance(value, bool):
             switches[name] = value
@@ -114,10 +120,12 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
             limits[name] = float(min(value, LONGEST_S))
         elif name == "namespace" and isinstance(value, str):
             namespace = value
+        elif name == "tags" and _is_texts(value):
+            tags = collected(value)
         elif name not in _WISHES or value is not None:
             return None
     ages = [limits[name] for name in ("s-maxage", "s-max-age") if name in limits]
-    unusable = not _is_namespace(namespace)
+    unusable = not _is_namespace(namespace) or tags is None
     unused = unusable or not switches.get("use-cache", True)
     return Controls(
         no_cache=switches.get("no-cache", False) or unused,
@@ -125,22 +133,24 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
         max_age=min(ages, default=None),
         ttl=limits.get("ttl"),
         namespace="" if unusable else namespace,
+        tags=tags or (),
     )
 
 
 def merge(a: Controls, b: Controls) -> Controls:
     """What satisfies both ``a`` and ``b``: the stricter of each wish; silence is no wish.
 
-    Two different namespaces become one of their own, so that neither wish is lost.
+    Two different namespaces become one of their own, so that neither wish is lost. Tags add up.
     """
     if b is UNASKED or a is b:
         return a
     if a is UNASKED:
         return b
     namespaces = dict.fromkeys(name for name in (a.namespace, b.namespace) if name)
+    tags = collected(a.tags + b.tags)
     return Controls(
-        no_cache=a.no_cache or b.no_cache,
-        no_store=a.no_store or b.no_store,
+        no_cache=a.no_cache or b.no_cache or tags is None,
+        no_store=a.no_store or b.no_store or tags is None,
         only_if_cached=a.only_if_cached or b.only_if_cached,
         max_age=_least(a.max_age, b.max_age),
         min_fresh=b.min_fresh if a.min_fresh is None else max(a.min_fresh, b.min_fresh or 0.0),
@@ -148,6 +158,7 @@ def merge(a: Controls, b: Controls) -> Controls:
         ttl=_least(a.ttl, b.ttl),
         # No caller can write the separator, so nobody gets into this one by its name.
         namespace="\x1f".join(namespaces),
+        tags=tags or (),
     )
 
 
@@ -177,14 +188,26 @@ def response_lifetime(headers: Headers) -> Allowance:
     and ``Expires`` where it is there and well-formed (RFC 9213, section 2.2).
     """
     index = headers.index()
-    for name in ("sidecache-cache-control", "cdn-cache-control"):
-        if name in index and (said := targeted(index[name])):
-            return _allowance(said, None)
+    if said := _said_to_caches(index):
+        return _allowance(said, None)
     standard, expires = index.get("cache-control"), index.get("expires")
     if standard is None and expires is None:
         return UNSAID
     lapse = None if expires is None else _lapse(index.get("date", ""), expires)
     return _allowance(directives(standard or ""), lapse)
+
+
+def is_targeted(headers: Headers) -> bool:
+    """Whether a response speaks to caches like this one, in a field written for them."""
+    return bool(_said_to_caches(headers.index()))
+
+
+def _said_to_caches(index: Mapping[str, str]) -> dict[str, str | None]:
+    """The directives of the targeted field that counts; empty if none does."""
+    for name in ("sidecache-cache-control", "cdn-cache-control"):
+        if name in index and (said := targeted(index[name])):
+            return said
+    return {}
 
 
 def _allowance(said: dict[str, str | None], lapse: float | None) -> Allowance:
@@ -209,7 +232,8 @@ def _allowance(said: dict[str, str | None], lapse: float | None) -> Allowance:
     )
 
 
-_REFUSALS = {"no-store": Why.NO_STORE, "private": Why.PRIVATE, "no-cache": Why.NO_CACHE}
+# Of several the first is told. Where the others are taken for a habit, ``private`` still counts.
+_REFUSALS = {"private": Why.PRIVATE, "no-store": Why.NO_STORE, "no-cache": Why.NO_CACHE}
 
 
 _KEY = r"[a-z*][a-z0-9_.*-]*"
@@ -280,6 +304,10 @@ def _least(a: float | None, b: float | None) -> float | None:
 
 def _is_seconds(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _is_namespace(name: str | None) -> bool:

@@ -76,6 +76,7 @@ def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
         "admin.token",
         "cache.scope.secret",
         "l2_redis.url",
+        "l2_redis.sentinel_password",
         f"storage.encryption_keys.{EACH}.secret",
     ]
     files = {s.name for s in SETTINGS}
@@ -122,6 +123,26 @@ def test_secrets_from_files_are_masked_and_used(tmp_path: Path) -> None:
     assert settings.upstreams[0].headers == {"authorization": CANARY}
 
 
+@pytest.mark.parametrize(
+    "status",
+    [200, 301, 399, 401, 402, 403, 407, 408, 409, 421, 423, 424, 425, 429, 431, 500, 502, 503, 599],
+)
+def test_an_error_about_the_caller_the_moment_or_the_server_cannot_be_kept(status: int) -> None:
+    said = complaint(cache={"negative": {"statuses": [404, status]}})
+    assert "about the caller, the moment or the server" in said
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 410, 413, 414, 415, 422, 451])
+def test_an_error_about_the_question_can_be_kept(status: int) -> None:
+    assert made(cache={"negative": {"statuses": [status]}}).cache.kept_statuses == (status,)
+
+
+def test_errors_are_kept_where_callers_share_only_if_that_is_said() -> None:
+    shared = {"by": "shared"}
+    assert made(cache={"scope": shared}).cache.kept_statuses == ()
+    assert 404 in made(cache={"scope": shared, "negative": {"shared": True}}).cache.kept_statuses
+
+
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "proxy.test:1"])
 def test_an_admin_listener_for_others_needs_a_token(listen: str, tmp_path: Path) -> None:
     file = tmp_path / "token"
@@ -151,6 +172,10 @@ def test_the_two_listeners_must_differ_where_both_are_there() -> None:
         ({"cache": {"inert_headers": ["X-A"], "keyed_headers": ["x-a"]}}, "both inert and keyed"),
         ({"cache": {"scope": {"secret": "s" * 16, "secret_file": "FILE"}}}, "cannot both be given"),
         ({"flights": {"wait_timeout_s": 2, "stall_timeout_s": 1}}, "must not be shorter"),
+        ({"cache": {"negative": {"ttl_s": 121}}}, "at most 120 s"),
+        ({"cache": {"rules": [{"negative_ttl_s": "1h"}]}}, "at most 120 s"),
+        ({"cache": {"negative": {"ttl_s": -1}}}, "must be seconds"),
+        ({"cache": {"negative": {"codes": [""]}}}, "at least 1 character"),
         ({"flights": {"max_flight_bytes": 2, "max_total_bytes": 1}}, "must not be more"),
     ],
 )
@@ -196,6 +221,19 @@ def test_a_backend_that_cannot_be_is_refused(
         ({"tls": {"cert_file": 5}}, "path of a file"),
         ({"tls": {"cert_file": "/none"}}, "readable file"),
         ({"pseudonym": "a b"}, "one word"),
+        ({"cache": {"refresh_ahead": -0.1}}, "greater than or equal to 0"),
+        ({"cache": {"refresh_ahead": float("inf")}}, "finite"),
+        ({"cache": {"refresh_ahead": True}}, "must be a number"),
+        ({"cache": {"time_sensitive": {"action": "forget"}}}, "'shorten', 'bypass' or 'ignore'"),
+        ({"cache": {"time_sensitive": {"factor": 0}}}, "greater than 0"),
+        ({"cache": {"time_sensitive": {"factor": 1.1}}}, "less than or equal to 1"),
+        ({"cache": {"time_sensitive": {"words": [" * "]}}}, "more than blanks and stars"),
+        ({"cache": {"confidence": {"pointer": "confidence"}}}, 'begin with "/"'),
+        ({"cache": {"confidence": {"pointer": "/a~2b"}}}, "~0"),
+        ({"cache": {"confidence": {"above": 1}}}, "less than 1"),
+        ({"cache": {"confidence": {"factor": 0.9}}}, "greater than or equal to 1"),
+        ({"cache": {"rules": [{"time_sensitive": True}]}}, "'shorten', 'bypass' or 'ignore'"),
+        ({"cache": {"rules": [{"dialect": ""}]}}, "at least 1 character"),
     ],
 )
 def test_a_value_out_of_its_bounds_is_refused(tree: dict[str, Any], words: str) -> None:
@@ -227,6 +265,14 @@ def test_backends_are_told_apart_by_prefix_and_by_name() -> None:
 )
 def test_a_backend_without_an_id_is_named_by_its_url(url: str, name: str) -> None:
     assert made(upstreams=[{"url": url}]).upstreams[0].name == name
+
+
+def test_backends_whose_long_urls_begin_alike_have_different_names() -> None:
+    host = "inference-gateway.production.eu-central-1.internal.example:8443"
+    urls = [f"http://{host}/models/{model}" for model in ("llama", "mistral")]
+    names = {made(upstreams=[{"url": url}]).upstreams[0].name for url in urls}
+    assert len(names) == 2
+    assert all(len(name) == 64 for name in names)
 
 
 def test_header_names_compare_without_case() -> None:

@@ -19,6 +19,7 @@ from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.wire import frames
+from proxy.wire.json_pointer import Pointer
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sse"))
 CHAT: Dialect = OpenAIChat()
@@ -455,3 +456,59 @@ def test_the_order_of_properties_in_a_schema_counts_as_models_write_in_it(member
     assert asked(bodies[0]).canonical != asked(bodies[1]).canonical
     swapped = {member: bodies[0][member], "messages": []}
     assert asked(swapped).canonical == asked(bodies[0]).canonical
+
+
+# The text of what was asked last.
+
+
+@pytest.mark.parametrize(
+    ("members", "question"),
+    [
+        ({"messages": MESSAGES}, "Why?"),
+        ({"messages": [*MESSAGES, {"role": "user", "content": "And then?"}]}, "And then?"),
+        ({"messages": [*MESSAGES, {"role": "assistant", "content": "So."}]}, "Why?"),
+        ({"messages": [*MESSAGES, {"role": "tool", "content": "21 C"}]}, "Why?"),
+        ({"messages": [{"role": "system", "content": "Be kind."}]}, ""),
+        ({"messages": []}, ""),
+        ({"messages": [*MESSAGES, {"role": "user", "content": None}]}, ""),
+        ({"messages": [*MESSAGES, {"role": "user"}]}, ""),
+        ({"messages": [*MESSAGES, 1, None]}, "Why?"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "What is"},
+                            {"type": "image_url", "image_url": {"url": "data:,"}},
+                            {"type": "text", "text": "this?"},
+                            {"type": "text", "text": 1},
+                            "odd",
+                        ],
+                    }
+                ]
+            },
+            "What is\nthis?",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "a" * 2048 + "long" * 900 + "z" * 2048}]},
+            "a" * 2048 + "\n" + "z" * 2048,
+        ),
+        ({"prompt": "Once upon"}, "Once upon"),
+        ({"prompt": "x" * 4096}, "x" * 4096),
+        ({"prompt": "a" * 4096 + "z" * 2048}, "a" * 2048 + "\n" + "z" * 2048),
+        ({"prompt": ["Once", "upon"]}, ""),
+        ({"prompt": [1, 2]}, ""),
+        ({"messages": MESSAGES, "prompt": "no"}, "Why?"),
+    ],
+)
+def test_the_question_is_what_the_user_said_last(members: Json, question: str) -> None:
+    assert asked(members).question == question
+
+
+def test_a_dialect_that_knows_where_tells_how_sure_an_answer_is() -> None:
+    choice = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
+    answer = dump({"choices": [choice], "rag": {"confidence": 0.75}})
+    told = OpenAIChat(confidence=Pointer("/rag/confidence"))
+    assert sealed(answer, JSON, told).confidence == 0.75
+    assert sealed(answer, JSON).confidence is None

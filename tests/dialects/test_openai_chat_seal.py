@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support.properties import unhurried
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
+from proxy.wire.json_pointer import Pointer
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sse"))
 KEEP = Keep(truncated=False, tool_calls=True, finished=FINISHED)
@@ -194,6 +196,40 @@ def test_answers_cut_short_are_kept_where_that_is_wanted(finish: str) -> None:
     assert why(document(choice(finish, content="")), JSON, keep) is Why.EMPTY
 
 
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (document(choice(content="")), JSON),
+        (document(choice(), choice(content=None)), JSON),
+        (document({"text": "", "finish_reason": "stop"}), JSON),
+        (stream(delta(role="assistant", content=""), delta("stop")), STREAM),
+    ],
+)
+def test_an_answer_that_says_nothing_is_kept_for_a_moment_where_that_is_wanted(
+    body: bytes, form: Form
+) -> None:
+    kept = seal(body, form, replace(KEEP, empty=True))
+    assert isinstance(kept, Sealed)
+    assert kept.negative
+    assert kept.body == body
+    spoken = seal(document(), JSON, replace(KEEP, empty=True))
+    assert isinstance(spoken, Sealed)
+    assert not spoken.negative
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "reason"),
+    [
+        (document(choice(content=""), choice("length")), JSON, Why.TRUNCATED),
+        (document(choice(content=""), choice(None)), JSON, Why.INCOMPLETE),
+        (stream(delta("stop", content=""), end=""), STREAM, Why.INCOMPLETE),
+        (b"{}", JSON, Why.INCOMPLETE),
+    ],
+)
+def test_an_answer_is_empty_only_if_it_is_whole(body: bytes, form: Form, reason: Why) -> None:
+    assert why(body, form, replace(KEEP, empty=True)) is reason
+
+
 def test_tool_calls_are_not_kept_where_that_is_not_wanted() -> None:
     keep = Keep(truncated=False, tool_calls=False, finished=FINISHED)
     calls = {"content": "Look:", "tool_calls": [{"index": 0, "id": "a"}]}
@@ -216,3 +252,54 @@ def test_garbage_is_refused_and_never_an_error_of_ours(body: bytes) -> None:
     assume(b"stop" not in body)
     assert why(body) is not None
     assert why(body, JSON) is not None
+
+
+# How sure an answer is of itself.
+
+
+def sure(body: bytes, form: Form, pointer: str = "/confidence") -> float | None:
+    verdict = seal(body, form, KEEP, Pointer(pointer))
+    assert isinstance(verdict, Sealed)
+    return verdict.confidence
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (0.97, 0.97),
+        (0, 0.0),
+        (1, 1.0),
+        (1.0, 1.0),
+        (1.0001, None),
+        (97, None),
+        (-0.1, None),
+        (True, None),
+        ("0.97", None),
+        (None, None),
+        ([0.97], None),
+    ],
+)
+def test_how_sure_an_answer_is_must_be_a_number_from_0_to_1(
+    said: object, meant: float | None
+) -> None:
+    assert sure(document(confidence=said), JSON) == meant
+    assert sure(stream(*HELLO, {"choices": [], "confidence": said}), STREAM) == meant
+    assert sure(document(), JSON) is None
+
+
+def test_in_a_stream_the_last_word_counts_and_null_is_none() -> None:
+    chunks = [
+        {**each, "confidence": word} for each, word in zip(HELLO, (0.2, 0.9, None), strict=True)
+    ]
+    assert sure(stream(*chunks), STREAM) == 0.9
+    # What makes no sense takes back what was said before.
+    assert sure(stream(*chunks, {"confidence": 95}), STREAM) is None
+
+
+def test_it_is_looked_for_where_the_pointer_leads() -> None:
+    body = document(x=[{"a/b": 0.5}], confidence=0.9)
+    assert sure(body, JSON, "/x/0/a~1b") == 0.5
+    assert sure(body, JSON, "/choices/0/message/content") is None
+    verdict = seal(body, JSON, KEEP)
+    assert isinstance(verdict, Sealed)
+    assert verdict.confidence is None

@@ -206,7 +206,7 @@ async def test_more_questions_than_connections_to_the_backend_are_asked_in_turn(
 
         assert [(await client.response()).status for client in clients] == [200] * 20
         assert s.up.calls == 20
-        assert len(s.up.connections) == 2
+        assert len(s.up.connections) <= 2  # one will do, if each is answered before the next comes
 
 
 async def test_what_is_only_passed_on_comes_as_it_comes() -> None:

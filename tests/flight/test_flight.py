@@ -635,3 +635,28 @@ async def test_a_refresh_does_not_wait_for_a_flight_that_stalls():
         assert not field.flights.refresh(field.errand)
         field.clock.turn(101.0)
         assert field.flights.refresh(field.errand)
+
+
+async def test_what_is_heard_may_end_before_all_is_called_off():
+    async with airfield() as field:
+        (listener,) = listen(field.board())
+        await settle()
+        field.calls[0].answer()
+        draining = asyncio.ensure_future(field.flights.drain(20))  # noqa: TID251 - awaited below
+        await settle()
+        assert not draining.done()
+        field.calls[0].send(b"all")
+        field.calls[0].end()
+        await draining
+        assert await listener == b"all"
+
+
+async def test_what_never_ends_is_waited_for_no_longer_than_it_may():
+    async with airfield() as field:
+        (listener,) = listen(field.board())
+        await settle()
+        await field.flights.drain(0.01)
+        await field.flights.drain(0)
+        await field.flights.close()
+        with pytest.raises(UpstreamError):
+            await listener

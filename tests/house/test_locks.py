@@ -36,7 +36,7 @@ def pins(lock: str) -> Mapping[str, str]:
     ("declared", "lock"),
     [
         (PROJECT["project"]["dependencies"], CORE),
-        (PROJECT["build-system"]["requires"], BUILD),
+        (PROJECT["build-system"]["requires"] + GROUPS["sources"], BUILD),
         (PROJECT["project"]["dependencies"], DEV),
         ([one for group in GROUPS.values() for one in group], DEV),
     ],

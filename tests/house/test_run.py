@@ -106,8 +106,9 @@ class Tree:
         ]
 
 
-CORE = "requirements.lock requirements-build.lock"
-DEV = "requirements-dev.lock"
+BUILD = "requirements-build.lock"
+CORE = [BUILD, "requirements.lock"]
+DEV = [BUILD, "requirements-dev.lock"]
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_other_commands_go_to_sidecache_as_they_are_in_the_callers_folder(tree: 
 
 def test_the_environment_is_made_once(tree: Tree) -> None:
     tree.run("serve")
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", *CORE]
 
     assert tree.run("serve").stderr == ""
     assert tree.asked() == []
@@ -157,7 +158,7 @@ def test_the_tools_are_added_when_they_are_first_asked_for(tree: Tree) -> None:
     tree.asked()
 
     tree.run("test")
-    assert tree.asked() == [DEV]
+    assert tree.asked() == DEV
 
     tree.run("serve")
     assert tree.asked() == []
@@ -171,7 +172,7 @@ def test_a_changed_lock_is_installed_over_the_old(tree: Tree, name: str) -> None
 
     tree.run("serve")
 
-    assert tree.asked() == [CORE]
+    assert tree.asked() == CORE
 
 
 def test_an_environment_made_elsewhere_is_made_anew(tree: Tree) -> None:
@@ -181,7 +182,7 @@ def test_an_environment_made_elsewhere_is_made_anew(tree: Tree) -> None:
 
     tree.run("serve")
 
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", *CORE]
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(tree: Tree) -> None:
@@ -191,7 +192,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tree: Tree) -> None:
 
     tree.run("serve")
 
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", *CORE]
 
 
 def test_links_to_it_may_be_called_from_anywhere(tree: Tree) -> None:
@@ -217,7 +218,7 @@ def test_the_second_of_two_waits_for_the_first(tree: Tree, hanging: subprocess.P
 
     for process in (hanging, second):
         assert process.communicate(timeout=30)[0] == f"sidecache in {tree.home}: <serve>\n"
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", *CORE]
 
 
 def test_an_install_that_was_cut_short_is_begun_afresh(
@@ -226,10 +227,10 @@ def test_an_install_that_was_cut_short_is_begun_afresh(
     os.killpg(hanging.pid, signal.SIGKILL)
     hanging.wait(timeout=30)
     tree.gate.unlink()
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", BUILD]
 
     assert tree.run("serve").returncode == 0
-    assert tree.asked() == ["venv", CORE]
+    assert tree.asked() == ["venv", *CORE]
 
 
 def test_an_index_set_for_pip_is_told_to_uv(tree: Tree) -> None:

@@ -100,6 +100,11 @@ class Crank:
         return self if path.startswith("/") else None
 
 
+def _open(gate: asyncio.Event) -> asyncio.Event:
+    gate.set()
+    return gate
+
+
 @dataclass
 class Errand:
     """An errand whose every answer a test can set."""
@@ -111,13 +116,20 @@ class Errand:
     generation: int = 0
     verdict: HeadVerdict = field(default_factory=lambda: Share(storable=True))
     found: Entry | None = None
+    elsewhere: Entry | None = None
+    searching: asyncio.Event = field(default_factory=lambda: _open(asyncio.Event()))
     refusal: Refusal | None = None
     takes: bool = True
     kept: list[Entry] = field(default_factory=list)
     bug: Exception | None = None
+    took_s: float = 0.0  # what the flight said that the upstream took
 
     async def look(self) -> Entry | None:
         return self.found
+
+    async def search(self) -> Entry | None:
+        await self.searching.wait()
+        return self.elsewhere or self.found
 
     async def ask(self) -> Arrival:
         return await self.upstream.send(Outbound("POST", "/", "", Headers(), b""))
@@ -127,7 +139,11 @@ class Errand:
             raise self.bug
         return self.verdict, self.asked
 
+    def telling(self, head: Head) -> Head:
+        return Head(head.status, head.reason, head.headers.without(frozenset({"x-request-id"})))
+
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
+        self.took_s = upstream_s
         return self.refusal or entry(self.key, body, stored_at=self.clock(), form=form)
 
     async def keep(self, entry: Entry) -> bool:

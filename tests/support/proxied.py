@@ -74,7 +74,12 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
     assert proxy.server.counts.open == 0
     assert len(proxy.flights) == 0
     flights = proxy.flights
-    assert (flights._bytes, flights._orphans, flights._refreshing, flights._board) == (0, 0, 0, {})
+    assert (flights._bytes, len(flights._orphans), flights._refreshing, flights._board) == (
+        0,
+        0,
+        0,
+        {},
+    )
     assert [upstream.in_use for upstream in proxy.routes._upstreams if upstream.in_use] == []
 
 

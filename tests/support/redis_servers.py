@@ -62,6 +62,14 @@ class Server:
         found = [counted.get(f"cmdstat_{name}", "calls=0,") for name in names]
         return sum(int(text.partition("=")[2].partition(",")[0]) for text in found)
 
+    async def blocked(self, clients: int) -> None:
+        """Return once so many clients wait for something to come."""
+        async with asyncio.timeout(20):
+            while True:
+                if f"blocked_clients:{clients}\r" in await self.say("INFO", "clients"):
+                    break
+                await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
 async def server(*options: str, port: int | None = None) -> AsyncIterator[Server]:
@@ -172,4 +180,4 @@ async def _run(*words: str) -> str:
     )
     async with asyncio.timeout(60):
         said, _ = await process.communicate()
-    return said.decode()
+    return said.decode(errors="replace")

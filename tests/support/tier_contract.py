@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
@@ -81,6 +82,8 @@ class TierContract:
             replace(entry(), form=Form(stream=True, usage=False)),
             replace(entry(), usage=Usage(12, 0), upstream_s=1.25),
             replace(entry(), model="", dialect="ollama"),
+            replace(entry(), generation=3 * SHARED, path="/v1/%C3%A9", negative=True),
+            replace(entry(), tags=("doc:1", "\N{SNOWMAN}")),
             replace(entry(), model="modèle/\N{SNOWMAN}"),
             replace(entry(), head=Head(203, "", Headers())),
             replace(entry(), head=Head(200, "\xc9\udcff", Headers([("X", "\udcff"), ("y", "")]))),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support.properties import unhurried
 from support.tier_contract import KEY, OTHER, entry, same
 
+from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
@@ -60,6 +61,10 @@ entries = st.builds(
     lifetime=st.builds(Lifetime, st.floats(2000.0, 1e9), seconds(), seconds()),
     initial_age=seconds(999.0),
     usage=st.none() | st.builds(Usage, counts, counts),
+    generation=st.integers(0, 2**40).map(lambda n: n * SHARED),
+    path=texts,
+    tags=st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1)).map(tuple),
+    negative=st.booleans(),
     asked=st.none() | forms,
     upstream_s=seconds(),
 )
@@ -198,7 +203,7 @@ def test_a_border_moved_between_scope_and_digest_is_a_miss() -> None:
 
 
 @both
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_another_version_is_a_miss(make: Callable[[], Codec], version: int) -> None:
     codec = make()
     blob = codec.encode(entry(), NOW, WALL)
@@ -223,26 +228,33 @@ def test_a_pickle_is_a_miss_and_does_not_run(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def test_the_bytes_of_version_1_are_these() -> None:
+def test_the_bytes_of_version_2_are_these() -> None:
     """What earlier releases wrote must be read, or the version has to be counted up."""
     stored = replace(
         entry(lifetime=Lifetime(60.0, 5.0, 10.0), initial_age=2.0),
         usage=Usage(3, 4),
         asked=Form(stream=True, usage=False),
         upstream_s=0.5,
+        generation=5 * SHARED + 1,
+        path="/v1/x",
+        tags=("a", "doc:1"),
+        negative=True,
     )
     golden = bytes.fromhex(
-        "895364630100000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
+        "895364630200000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
         "404e000000000000401400000000000040240000000000004000000000000000"  # lifetime, age
-        "3fe0000000000000" + "00c8" + "2e" + "0000000000000003" + "0000000000000004"
-        "00000001" + "0000000b" + "00000005" + "00000002" + "00000036" + "00000004" + "00000004"
-        + b"openai_chatmodelOK".hex()
+        "3fe0000000000000" + "0000000000500000"  # what it took, generation
+        "00c8" + "6e" + "0000000000000003" + "0000000000000004"
+        "00000001" + "0000000b" + "00000005" + "00000002" + "00000005" + "00000007"
+        + "00000042" + "00000004" + "00000004"
+        + b"openai_chatmodelOK/v1/xa\ndoc:1".hex()
         + "0000000c00000010" + b"Content-Typeapplication/json".hex()
         + b"body".hex()
-        + "0f6a0e44c23b50c6e527fd76b8eda1a2"
+        + "1f71470269f3346d319bfa88121e540e"
     )  # fmt: skip
     assert plain().encode(stored, NOW, WALL) == golden
-    assert same(plain().decode(KEY, golden, NOW, WALL), stored)
+    # What no journal was told of means nothing to others.
+    assert same(plain().decode(KEY, golden, NOW, WALL), replace(stored, generation=5 * SHARED))
 
 
 # -- time -------------------------------------------------------------------------------------

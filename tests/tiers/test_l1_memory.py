@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -334,3 +335,24 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(unhurried, max_examples=60, stateful_step_count=40)
+
+
+async def test_a_sweep_forgets_what_is_gone_and_nothing_that_came_meanwhile() -> None:
+    clock = Clock(1000.0)
+    tier = L1Memory(max_bytes=2**22, max_entry_bytes=2**16, clock=clock)
+    keys = [CacheKey("anon", number.to_bytes(32)) for number in range(1200)]
+    for number, key in enumerate(keys):
+        tier.put_now(replace(entry(key), generation=number % 2))
+    seen = 0
+
+    def gone(each: Entry) -> bool:
+        nonlocal seen
+        seen += 1
+        if seen == 1:  # others go on meanwhile
+            tier.put_now(replace(entry(keys[0]), generation=1))
+            tier.delete_now(keys[2])
+        return each.generation == 0
+
+    await tier.sweep(gone)
+    left = [number for number, key in enumerate(keys) if tier.get_now(key) is not None]
+    assert left == [0, *range(1, 1200, 2)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -18,13 +19,13 @@ from support.redis_servers import Server, free_port, needs_redis, server
 from support.redis_tiers import HERE, redis_tier
 from support.tier_contract import KEY, OTHER, TierContract, entry, same
 
+from proxy.link.place import Credentials, read_place
+from proxy.link.redis import Standing
 from proxy.model.entry import Lifetime
 from proxy.model.errors import TierError
 from proxy.model.query import Usage
 from proxy.tiers import l2_redis
 from proxy.tiers.base import Tier
-from proxy.tiers.l2_redis import Standing
-from proxy.tiers.redis_place import read_place
 
 pytestmark = needs_redis
 
@@ -109,7 +110,7 @@ async def test_what_is_not_the_entry_asked_for_is_a_miss(
         await scene.tier.put(entry(OTHER))
         await redis.say(*odd)
         assert await scene.tier.get(KEY) is None
-        assert scene.tier.failed == 0
+        assert scene.redis.failed == 0
         await scene.tier.put(entry())
         assert same(await scene.tier.get(KEY), entry())
         assert (scene.tier.hits, scene.tier.misses) == (1, 1)
@@ -138,12 +139,48 @@ async def test_it_speaks_tls_and_trusts_only_whom_it_is_told_to() -> None:
                "--tls-ca-cert-file", tls.AUTHORITY)  # fmt: skip
     place = read_place(f"rediss://localhost:{port}")
     async with server(*options):
-        async with redis_tier(place, ca_file=tls.AUTHORITY) as scene:
+        async with redis_tier(place, credentials=Credentials(tls.AUTHORITY)) as scene:
             await scene.tier.put(entry())
             assert same(await scene.tier.get(KEY), entry())
         async with redis_tier(place) as scene:
             assert scene.standings == [Standing.OFF]
             assert "certificate" in scene.reports[0][1].lower()
+
+
+async def test_it_shows_its_own_certificate_to_a_server_that_asks_for_one() -> None:
+    here = tls.AUTHORITY.removesuffix("authority.pem")
+    port = free_port()
+    options = ("--tls-port", str(port), "--tls-cert-file", here + "server.pem", "--tls-key-file",
+               here + "server.key", "--tls-auth-clients", "yes",
+               "--tls-ca-cert-file", tls.AUTHORITY)  # fmt: skip
+    place = read_place(f"rediss://localhost:{port}")
+    known = Credentials(tls.AUTHORITY, tls.CLIENT_CERTIFICATE, tls.CLIENT_KEY)
+    async with server(*options):
+        async with redis_tier(place, credentials=known) as scene:
+            await scene.tier.put(entry())
+            assert same(await scene.tier.get(KEY), entry())
+        async with redis_tier(place, credentials=Credentials(tls.AUTHORITY)) as scene:
+            assert scene.standings == [Standing.OFF]
+
+
+async def test_sentinels_are_told_a_password_of_their_own(tmp_path: Path) -> None:
+    async with server("--requirepass", "of the server") as redis:
+        rules = tmp_path / "sentinel.conf"
+        rules.write_text(
+            f"sentinel monitor answers 127.0.0.1 {redis.port} 1\n"
+            'sentinel auth-pass answers "of the server"\n'
+            'requirepass "of the sentinel"\n'
+        )
+        async with server(str(rules), "--sentinel") as sentinel:
+            place = read_place(
+                f"redis+sentinel://:of%20the%20server@127.0.0.1:{sentinel.port}/answers"
+            )
+            known = Credentials(sentinel_password="of the sentinel")
+            async with redis_tier(place, credentials=known) as scene:
+                await scene.tier.put(entry())
+                assert same(await scene.tier.get(KEY), entry())
+            async with redis_tier(place) as scene:
+                assert scene.standings == [Standing.OFF]
 
 
 def test_a_proxy_without_redis_does_not_load_the_library() -> None:
@@ -157,7 +194,7 @@ def test_a_proxy_without_redis_does_not_load_the_library() -> None:
 async def test_if_redis_is_down_at_the_start_the_tier_is_off_until_redis_comes() -> None:
     port = free_port()
     async with redis_tier(port) as scene:
-        assert scene.tier.standing is Standing.OFF
+        assert scene.redis.standing is Standing.OFF
         for _ in range(100):
             with pytest.raises(TierError):
                 await scene.tier.get(KEY)
@@ -167,8 +204,8 @@ async def test_if_redis_is_down_at_the_start_the_tier_is_off_until_redis_comes()
             await scene.tier.delete(KEY)
         with pytest.raises(TierError):
             await scene.tier.clear()
-        assert scene.tier.sent == 1  # nobody but the first probe
-        assert scene.tier.turned_away == 103
+        assert scene.redis.sent == 1  # nobody but the first probe
+        assert scene.redis.turned_away == 103
         async with server(port=port):
             await scene.until(Standing.ON, lambda: scene.tier.get(KEY))
             await scene.tier.put(entry())
@@ -193,7 +230,7 @@ async def test_a_hanging_redis_costs_the_first_few_a_budget_and_nobody_else_anyt
 ) -> None:
     async with redis_tier(redis.port, operation_s=BUDGET_S) as scene:
         await scene.until(Standing.ON, lambda: scene.tier.get(KEY))
-        sent = scene.tier.sent
+        sent = scene.redis.sent
         redis.signal(signal.SIGSTOP)
         began = monotonic()
         first = await asyncio.gather(
@@ -202,13 +239,13 @@ async def test_a_hanging_redis_costs_the_first_few_a_budget_and_nobody_else_anyt
         assert monotonic() - began < 5.0  # one budget, generously; the library's own is 60 s
         assert all(isinstance(error, TierError) for error in first)
         await scene.until(Standing.OFF, lambda: scene.tier.get(KEY))
-        assert scene.tier.sent - sent <= 32
-        sent = scene.tier.sent
+        assert scene.redis.sent - sent <= 32
+        sent = scene.redis.sent
         began = monotonic()
         for _ in range(1000):
             with pytest.raises(TierError):
                 await scene.tier.get(KEY)
-        assert scene.tier.sent == sent
+        assert scene.redis.sent == sent
         assert monotonic() - began < 5.0  # 5 ms each, and it takes some microseconds
 
         scene.clock.turn(1.25)
@@ -279,12 +316,12 @@ async def test_where_writes_are_refused_they_rest_and_reads_go_on(
                 await scene.tier.put(entry(OTHER))
             assert same(await scene.tier.get(KEY), entry())
         assert scene.standings == [Standing.READS_ONLY]
-        assert scene.tier.refused == 1  # the other 49 never went out
+        assert scene.redis.refused == 1  # the other 49 never went out
         scene.clock.turn(6.25)
         for _ in range(10):
             with pytest.raises(TierError):
                 await scene.tier.put(entry(OTHER))
-        assert scene.tier.refused == 2
+        assert scene.redis.refused == 2
         assert await redis.say(*cure) == "OK\n"
         scene.clock.turn(6.25)
         await scene.tier.put(entry(OTHER, stored_at=scene.clock()))
@@ -366,7 +403,7 @@ async def test_cancelling_a_caller_does_not_cut_its_command_short(redis: Server)
             await scene.sent(2)  # the first was the probe at the start
             putting.cancel()
         assert putting.cancelled()
-        await scene.tier.close()
+        await scene.redis.close()
         assert await redis.say("EXISTS", NAME) == "1\n"
 
 
@@ -376,7 +413,7 @@ async def test_a_clear_forgets_what_was_being_put_when_its_caller_gave_up(redis:
         for _ in range(20):
             async with asyncio.TaskGroup() as group:
                 putting = group.create_task(scene.tier.put(entry()))
-                await scene.sent(scene.tier.sent + 1)
+                await scene.sent(scene.redis.sent + 1)
                 putting.cancel()
                 await scene.tier.clear()
             assert await redis.say("DBSIZE") == "0\n"
@@ -392,7 +429,7 @@ async def test_there_are_never_more_connections_than_allowed(redis: Server) -> N
         found = await asyncio.gather(*(scene.tier.get(KEY) for _ in range(200)))
         assert all(same(one, entry()) for one in found)
         assert faults.connections <= 4
-        assert scene.tier.failed == 0
+        assert scene.redis.failed == 0
 
 
 async def test_who_finds_no_connection_free_gives_up_in_time_and_is_no_proof_of_trouble(
@@ -406,15 +443,15 @@ async def test_who_finds_no_connection_free_gives_up_in_time_and_is_no_proof_of_
         )
         redis.signal(signal.SIGCONT)
         assert all(isinstance(error, TierError) for error in found)
-        assert scene.tier.late >= 49
-        assert scene.tier.failed <= 1
+        assert scene.redis.late >= 49
+        assert scene.redis.failed <= 1
         assert scene.reports == []
 
 
 async def test_a_closed_tier_turns_everybody_away(redis: Server) -> None:
     async with redis_tier(redis.port) as scene:
         await scene.tier.put(entry())
-        await scene.tier.close()
+        await scene.redis.close()
         with pytest.raises(TierError):
             await scene.tier.get(KEY)
         with pytest.raises(TierError):

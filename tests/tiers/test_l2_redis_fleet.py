@@ -12,12 +12,12 @@ from support.redis_servers import Server, cluster, needs_redis, watched
 from support.redis_tiers import HERE, Scene, redis_tier
 from support.tier_contract import KEY, TierContract, entry, same
 
+from proxy.link.place import Place, read_place
+from proxy.link.redis import Standing
 from proxy.model.entry import CacheKey, Lifetime
 from proxy.model.errors import TierError
 from proxy.tiers import l2_redis
 from proxy.tiers.base import Tier
-from proxy.tiers.l2_redis import Standing
-from proxy.tiers.redis_place import Place, read_place
 
 pytestmark = [needs_redis, pytest.mark.heavy, pytest.mark.timeout(300)]
 

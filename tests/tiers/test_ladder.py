@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from support.cranked import CrankedTier, entry, settle
 
+from proxy.ledger import SHARED, Ledger
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
+from proxy.model.purge import Kind, Purge
 from proxy.tiers.ladder import NOTHING, Found, Ladder
 
 KEY = CacheKey("anon", b"k" * 32)
+ALL = Purge(Kind.ALL)
 
 
 class Steps:
@@ -22,7 +26,12 @@ class Steps:
         self.near = CrankedTier("near", self.calls)
         self.far = CrankedTier("far", self.calls)
         self.reports: list[str] = []
-        self.ladder = Ladder([self.near, self.far], self._report)
+        self.ledger = Ledger()
+        self.ladder = Ladder([self.near, self.far], self.ledger, self._report)
+
+    def purge(self, purge: Purge = ALL) -> None:
+        """Purge, at the time of 1000 s."""
+        self.ledger.enter(purge, self.ledger.generation + SHARED, 1000.0)
 
     def _report(self, tier: str, error: TierError) -> None:
         assert str(error).startswith(tier)
@@ -37,6 +46,14 @@ def steps() -> Steps:
 # -- get ---------------------------------------------------------------------------------------
 
 
+async def test_what_is_kept_for_a_moment_stays_where_it_was_put(steps: Steps) -> None:
+    steps.far.kept[KEY.digest] = error = replace(entry(), negative=True)
+    assert await steps.ladder.get(KEY) == Found(error, "far")
+    assert steps.near.kept == {}
+    assert await steps.ladder.put(error)
+    assert steps.near.kept == steps.far.kept
+
+
 async def test_the_nearest_tier_that_has_it_answers_and_the_rest_are_not_asked(
     steps: Steps,
 ) -> None:
@@ -48,7 +65,7 @@ async def test_the_nearest_tier_that_has_it_answers_and_the_rest_are_not_asked(
     found = await steps.ladder.get(KEY)
     assert found.entry is far
     assert found.tier == "far"
-    assert steps.calls == ["near.get", "near.get", "far.get", "near.put"]
+    assert steps.calls == ["near.get", "near.get", "far.get", "near.get", "near.put"]
 
 
 async def test_what_is_found_further_off_is_near_from_then_on_with_the_life_it_has_left(
@@ -68,6 +85,16 @@ async def test_a_glance_goes_no_further_than_the_nearest_tier(steps: Steps) -> N
     assert "far.get" not in steps.calls
 
 
+async def test_who_seeks_what_fits_finds_it_behind_what_does_not_and_has_it_near_from_then_on(
+    steps: Steps,
+) -> None:
+    old, new = entry(body=b"old"), entry(body=b"new")
+    steps.near.kept[KEY.digest], steps.far.kept[KEY.digest] = old, new
+    assert await steps.ladder.seek(KEY, lambda found: found.body == b"new") == Found(new, "far")
+    assert steps.near.kept[KEY.digest] is new
+    assert await steps.ladder.seek(KEY, lambda _found: False) == NOTHING
+
+
 async def test_what_a_purge_overtakes_on_its_way_from_afar_is_neither_served_nor_kept(
     steps: Steps,
 ) -> None:
@@ -75,9 +102,30 @@ async def test_what_a_purge_overtakes_on_its_way_from_afar_is_neither_served_nor
     with steps.far.holding("get"):
         getting = asyncio.ensure_future(steps.ladder.get(KEY))  # noqa: TID251 - awaited below
         await settle()
-        await steps.ladder.clear()
+        steps.purge()
     assert await getting is NOTHING
     assert steps.near.kept == {}
+
+
+async def test_what_a_purge_overtakes_on_its_way_nearer_is_not_served(steps: Steps) -> None:
+    steps.far.kept[KEY.digest] = entry()
+    with steps.near.holding("put"):
+        getting = asyncio.ensure_future(steps.ladder.get(KEY))  # noqa: TID251 - awaited below
+        await settle()
+        steps.purge()
+    assert await getting is NOTHING
+    assert await steps.ladder.get(KEY) is NOTHING
+
+
+async def test_what_comes_from_afar_takes_the_place_of_nothing_newer(steps: Steps) -> None:
+    steps.far.kept[KEY.digest] = old = entry(stored_at=900.0, body=b"old")
+    new = entry(stored_at=950.0, body=b"new")
+    with steps.far.holding("get"):
+        getting = asyncio.ensure_future(steps.ladder.get(KEY))  # noqa: TID251 - awaited below
+        await settle()
+        steps.near.kept[KEY.digest] = new
+    assert (await getting).entry is old
+    assert await steps.ladder.get(KEY) == Found(new, "near")
 
 
 async def test_nearer_tiers_that_fail_do_not_hide_what_was_found(steps: Steps) -> None:
@@ -88,7 +136,7 @@ async def test_nearer_tiers_that_fail_do_not_hide_what_was_found(steps: Steps) -
 
 async def test_what_no_tier_has_is_nothing(steps: Steps) -> None:
     assert await steps.ladder.get(KEY) is NOTHING
-    assert await Ladder([], steps.reports.append).get(KEY) is NOTHING  # type: ignore[arg-type] # never called
+    assert await Ladder([], Ledger(), steps.reports.append).get(KEY) is NOTHING  # type: ignore[arg-type] # never called
     assert Found(None, "") == NOTHING
     assert steps.reports == []
 
@@ -99,10 +147,10 @@ async def test_a_tier_that_fails_is_a_miss_and_is_reported(steps: Steps) -> None
     assert await steps.ladder.get(KEY) is NOTHING
     steps.far.kept[KEY.digest] = stored
     assert await steps.ladder.get(KEY) == Found(stored, "far")
-    assert steps.reports == ["near cannot get"] * 2
+    assert steps.reports == ["near cannot get"] * 3
     steps.far.failing = {"get"}
     assert await steps.ladder.get(KEY) is NOTHING
-    assert steps.reports[2:] == ["near cannot get", "far cannot get"]
+    assert steps.reports[3:] == ["near cannot get", "far cannot get"]
 
 
 # -- put ---------------------------------------------------------------------------------------
@@ -110,7 +158,7 @@ async def test_a_tier_that_fails_is_a_miss_and_is_reported(steps: Steps) -> None
 
 async def test_every_tier_keeps_what_is_put_the_nearest_first(steps: Steps) -> None:
     stored = entry()
-    assert await steps.ladder.put(stored, steps.ladder.generation)
+    assert await steps.ladder.put(stored)
     assert steps.near.kept == steps.far.kept == {KEY.digest: stored}
     assert steps.calls == ["near.put", "far.put"]
 
@@ -118,122 +166,79 @@ async def test_every_tier_keeps_what_is_put_the_nearest_first(steps: Steps) -> N
 @pytest.mark.parametrize("failing", ["near", "far"])
 async def test_a_put_that_one_tier_took_was_taken(steps: Steps, failing: str) -> None:
     getattr(steps, failing).failing = {"put"}
-    assert await steps.ladder.put(entry(), steps.ladder.generation)
+    assert await steps.ladder.put(entry())
     assert len(steps.near.kept) + len(steps.far.kept) == 1
     assert steps.reports == [f"{failing} cannot put"]
 
 
 async def test_a_put_that_every_tier_failed_was_not_taken(steps: Steps) -> None:
     steps.near.failing = steps.far.failing = {"put"}
-    assert not await steps.ladder.put(entry(), steps.ladder.generation)
+    assert not await steps.ladder.put(entry())
     assert steps.reports == ["near cannot put", "far cannot put"]
-    assert not await Ladder([], steps.reports.append).put(entry(), 0)  # type: ignore[arg-type] # never called
+    assert not await Ladder([], Ledger(), steps.reports.append).put(entry())  # type: ignore[arg-type] # never called
 
 
 # -- purges ------------------------------------------------------------------------------------
 
 
-async def test_a_purge_forgets_everything_and_counts_the_generation_up(steps: Steps) -> None:
-    before = steps.ladder.generation
-    await steps.ladder.put(entry(), before)
-    await steps.ladder.clear()
-    assert steps.near.kept == steps.far.kept == {}
-    assert steps.ladder.generation == before + 1
+async def test_what_was_purged_is_found_in_no_tier(steps: Steps) -> None:
+    await steps.ladder.put(entry())
+    steps.purge()
+    assert steps.near.kept != {}
     assert await steps.ladder.get(KEY) is NOTHING
+    assert await steps.ladder.glance(KEY) is NOTHING
+
+
+async def test_a_tier_that_holds_what_was_purged_hides_nothing_newer_further_off(
+    steps: Steps,
+) -> None:
+    steps.near.kept[KEY.digest] = entry()
+    steps.purge()
+    steps.far.kept[KEY.digest] = newer = replace(entry(), generation=steps.ladder.generation)
+    assert await steps.ladder.get(KEY) == Found(newer, "far")
 
 
 async def test_what_was_asked_before_a_purge_is_not_stored(steps: Steps) -> None:
-    before = steps.ladder.generation
-    await steps.ladder.clear()
-    steps.calls.clear()
-    assert not await steps.ladder.put(entry(), before)
+    steps.purge()
+    assert not await steps.ladder.put(entry())
     assert steps.calls == []
-    assert await steps.ladder.put(entry(), steps.ladder.generation)
+    assert await steps.ladder.put(replace(entry(), generation=steps.ladder.generation))
 
 
-@pytest.mark.parametrize("slow", ["near", "far"])
-async def test_a_purge_that_overtakes_a_put_takes_it_back(steps: Steps, slow: str) -> None:
-    tier = getattr(steps, slow)
-    async with asyncio.TaskGroup() as group:
-        with tier.holding("put"):
-            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
-            await settle()
-            await steps.ladder.clear()
-            tier.kept[KEY.digest] = entry()  # the put took effect only after the purge
-    assert not putting.result()
-    assert steps.near.kept == steps.far.kept == {}
-    assert f"{slow}.delete" in steps.calls
-    assert ("far.put" in steps.calls) == (slow == "far")
-
-
-async def test_a_purge_that_begins_while_a_tier_is_being_filled_is_not_outlived(
-    steps: Steps,
-) -> None:
-    # The purge has cleared the near tier and waits for the far one when the put goes on.
-    async with asyncio.TaskGroup() as group:
-        with steps.far.holding("clear"):
-            with steps.near.holding("put"):
-                putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
-                await settle()
-                clearing = group.create_task(steps.ladder.clear())
-                await settle()
-            await settle()
-            assert putting.done()
-            assert not clearing.done()
-    assert not putting.result()
-    assert steps.near.kept == steps.far.kept == {}
-    assert "far.put" not in steps.calls
-
-
-async def test_a_put_that_fails_while_a_purge_overtakes_it_goes_no_further(steps: Steps) -> None:
-    steps.near.failing = {"put"}
+async def test_what_is_being_stored_while_it_is_purged_is_not_served(steps: Steps) -> None:
     async with asyncio.TaskGroup() as group:
         with steps.near.holding("put"):
-            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
+            putting = group.create_task(steps.ladder.put(entry()))
             await settle()
-            await steps.ladder.clear()
-    assert not putting.result()
-    # Once a purge is over, not even for a moment may a later request find what was before it.
-    assert "far.put" not in steps.calls
+            steps.purge()
+    assert putting.done()
+    assert await steps.ladder.get(KEY) is NOTHING
 
 
-async def test_what_cannot_be_taken_back_is_reported_and_not_claimed_to_be_stored(
+async def test_a_purge_of_something_else_changes_nothing(steps: Steps) -> None:
+    stored = entry()
+    steps.purge(Purge(Kind.MODEL, "another"))
+    assert await steps.ladder.put(stored)
+    steps.purge(Purge(Kind.TAG, "another"))
+    assert await steps.ladder.get(KEY) == Found(stored, "near")
+
+
+async def test_a_soft_purge_leaves_what_was_stored_stale_and_stores_nothing_older(
     steps: Steps,
 ) -> None:
-    steps.near.failing = {"delete"}
-    async with asyncio.TaskGroup() as group:
-        with steps.near.holding("put"):
-            putting = group.create_task(steps.ladder.put(entry(), steps.ladder.generation))
-            await settle()
-            await steps.ladder.clear()
-    assert not putting.result()
-    assert steps.reports == ["near cannot delete"]
+    await steps.ladder.put(entry(stored_at=990.0))
+    steps.purge(Purge(Kind.MODEL, "m", soft=True))
+    found = (await steps.ladder.get(KEY)).entry
+    assert found is not None
+    assert found.ttl_left(1003.0) == -3.0
+    assert not await steps.ladder.put(entry())
 
 
-async def test_a_purge_clears_every_tier_though_one_fails_and_then_says_so(steps: Steps) -> None:
-    before = steps.ladder.generation
-    await steps.ladder.put(entry(), before)
+async def test_clearing_frees_every_tier_though_one_fails_and_then_says_which(
+    steps: Steps,
+) -> None:
+    await steps.ladder.put(entry())
     steps.near.failing = {"clear"}
-    with pytest.raises(TierError, match="near cannot clear"):
-        await steps.ladder.clear()
+    assert await steps.ladder.clear() == ["near"]
     assert steps.far.kept == {}
     assert steps.reports == ["near cannot clear"]
-    # Nothing from before the purge is stored, though the purge could not keep its promise.
-    assert steps.ladder.generation == before + 1
-    assert not await steps.ladder.put(entry(), before)
-
-
-async def test_a_purge_that_no_tier_could_promise_reports_each(steps: Steps) -> None:
-    steps.near.failing = steps.far.failing = {"clear"}
-    with pytest.raises(TierError):
-        await steps.ladder.clear()
-    assert steps.reports == ["near cannot clear", "far cannot clear"]
-
-
-async def test_what_is_put_while_a_purge_runs_is_of_the_new_generation(steps: Steps) -> None:
-    async with asyncio.TaskGroup() as group:
-        with steps.near.holding("clear"):
-            group.create_task(steps.ladder.clear())
-            await settle()
-            assert await steps.ladder.put(entry(), steps.ladder.generation)
-    assert steps.near.kept != {}

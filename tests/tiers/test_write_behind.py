@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from support.cranked import CrankedTier, entry, settle
+from support.started import started
 
 from proxy.model.entry import CacheKey
 from proxy.tiers.write_behind import WriteBehind
@@ -53,6 +54,32 @@ async def test_what_waits_is_bounded_and_the_oldest_goes_unwritten() -> None:
             assert s.behind.unwritten == 1
         await settle()
         assert set(s.tier.kept) == {b"2" * 32, b"3" * 32}
+
+
+async def test_who_waits_for_a_key_goes_on_once_it_is_written_in_its_newest_form() -> None:
+    async with scene() as s:
+        await s.behind.written(KEY)  # nothing waits
+        with s.tier.holding("put"):
+            await s.behind.put(entry())
+            waiting = started(s.behind.written(KEY))
+            await settle()
+            await s.behind.put(newest := entry())
+            await settle()
+            assert not waiting.done()
+        await waiting
+        assert s.tier.kept[KEY.digest] is newest
+
+
+async def test_who_waits_for_what_is_never_written_is_let_go() -> None:
+    async with scene() as s:
+        with s.tier.holding("put"):
+            await s.behind.put(entry(OTHER))
+            await s.behind.put(entry())
+            waiting = started(s.behind.written(KEY))
+            await settle()
+            deleting = started(s.behind.delete(KEY))
+            await waiting
+        await deleting
 
 
 async def test_what_could_never_wait_is_declined() -> None:
@@ -119,3 +146,37 @@ async def test_closing_waits_no_longer_than_it_may() -> None:
             await s.behind.put(entry())
             await s.behind.close(0.001)
         assert s.behind.unwritten == 1
+
+
+async def test_nothing_older_is_served_in_place_of_what_could_not_be_written() -> None:
+    async with scene() as s:
+        s.tier.kept[KEY.digest] = old = entry(body=b"old")
+        s.tier.failing = {"put", "delete"}
+        await s.behind.put(entry(body=b"new"))
+        await s.behind.flush()
+        await settle()
+        assert s.tier.kept == {KEY.digest: old}
+        assert await s.behind.get(KEY) is None
+        s.tier.failing = set()
+        await s.behind.put(entry(OTHER))
+        await s.behind.flush()
+        await settle()
+        assert set(s.tier.kept) == {OTHER.digest}
+
+
+async def test_nothing_older_is_served_in_place_of_what_is_too_large_or_was_pushed_out() -> None:
+    async with scene(max_bytes=entry().size + 10) as s:
+        s.tier.kept[KEY.digest] = entry(body=b"old")
+        assert not await s.behind.put(entry(body=bytes(10_000)))
+        assert await s.behind.get(KEY) is None
+        await settle()
+        assert s.tier.kept == {}
+        s.tier.kept[KEY.digest] = entry(body=b"old")
+        with s.tier.holding("put"):
+            await s.behind.put(entry(OTHER))
+            await settle()
+            await s.behind.put(entry())
+            await s.behind.put(entry(CacheKey("anon", b"3" * 32)))
+        await s.behind.flush()
+        await settle()
+        assert KEY.digest not in s.tier.kept

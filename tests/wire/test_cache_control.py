@@ -37,6 +37,7 @@ wishes = st.builds(
     max_stale=limits | st.just(inf),
     ttl=limits,
     namespace=st.sampled_from(["", "a", "b"]),
+    tags=st.sampled_from([(), ("x",), ("y", "x")]),
 )
 
 
@@ -204,6 +205,9 @@ def test_a_namespace_that_cannot_be_used_keeps_the_request_out_of_the_cache(name
         ({"use-cache": True}, Controls()),
         ({"use-cache": False}, Controls(no_cache=True, no_store=True)),
         ({"namespace": "n", "ttl": None}, Controls(namespace="n")),
+        ({"tags": ["b", "a", "b"]}, Controls(tags=("b", "a"))),
+        ({"tags": [], "ttl": 5}, Controls(ttl=5)),
+        ({"tags": None}, UNASKED),
     ],
 )
 def test_the_cache_object_becomes_controls(wish: dict[str, object], controls: Controls) -> None:
@@ -223,6 +227,9 @@ def test_the_cache_object_becomes_controls(wish: dict[str, object], controls: Co
         {"no-store": "true"},
         {"namespace": 5},
         {"namespace": ["a"]},
+        {"tags": "a"},
+        {"tags": ["a", 5]},
+        {"tags": {"a": "b"}},
         {"other": None},
     ],
 )
@@ -247,6 +254,29 @@ def test_merging_with_silence_changes_nothing() -> None:
     assert merge(UNASKED, wish) is wish
     assert merge(wish, Controls()) == wish
     assert merge(Controls(), wish) == wish
+
+
+def test_tags_are_taken_as_they_are() -> None:
+    assert asked(("X-Cache-Tags", "handbook, doc:17 ,,handbook")) == Controls(
+        tags=("handbook", "doc:17")
+    )
+    assert asked(("X-Cache-Tags", "")) is UNASKED
+    assert asked(("X-Cache-Tags", ",")) == UNASKED
+
+
+@pytest.mark.parametrize("tags", [["x" * 257], ["a", ""], ["a\nb"], [str(n) for n in range(65)]])
+def test_tags_that_cannot_be_used_keep_the_request_out_of_the_cache(tags: list[str]) -> None:
+    assert controls_from_object({"tags": tags}) == Controls(no_cache=True, no_store=True)
+    if "" not in tags:
+        assert asked(("X-Cache-Tags", ",".join(tags))) == Controls(no_cache=True, no_store=True)
+
+
+def test_the_tags_of_header_and_body_add_up() -> None:
+    assert merge(Controls(tags=("a", "b")), Controls(tags=("c", "a"))).tags == ("a", "b", "c")
+    half, other = (tuple(f"{half}{n}" for n in range(40)) for half in "ab")
+    assert merge(Controls(tags=half), Controls(tags=other)) == Controls(
+        no_cache=True, no_store=True
+    )
 
 
 def test_two_namespaces_become_a_third_that_nobody_can_name() -> None:
@@ -293,7 +323,8 @@ def test_a_response_that_says_nothing_yields_the_one_shared_constant() -> None:
         ('private="x-user", max-age=9', Allowance(Why.PRIVATE, ttl=9)),
         ("no-cache", Allowance(Why.NO_CACHE)),
         ('no-cache="set-cookie"', Allowance(Why.NO_CACHE)),
-        ("no-cache, private, no-store", Allowance(Why.NO_STORE)),
+        ("no-cache, no-store, private", Allowance(Why.PRIVATE)),
+        ("no-cache, no-store", Allowance(Why.NO_STORE)),
     ],
 )
 def test_response_directives_become_an_allowance(value: str, allowance: Allowance) -> None:

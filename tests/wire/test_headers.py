@@ -62,7 +62,15 @@ def test_fields_of_the_connection_end_here(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Host", "Expect", "Content-Length", "X-Cache-Control", "X-Cache-TTL", "x-cache-namespace"],
+    [
+        "Host",
+        "Expect",
+        "Content-Length",
+        "X-Cache-Control",
+        "X-Cache-TTL",
+        "x-cache-namespace",
+        "X-Cache-Tags",
+    ],
 )
 def test_what_is_written_anew_or_obeyed_here_does_not_go_on(name: str) -> None:
     assert sent((name, "x"), ("X-A", "1")) == [("X-A", "1")]

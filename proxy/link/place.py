@@ -42,6 +42,20 @@ class Place:
     password: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whom to trust and how to prove who this is, besides what the URL says; "" is nothing."""
+
+    ca_file: str = ""  # PEM: authorities to trust over TLS, in place of the system's
+    cert_file: str = ""  # PEM: what to show servers that ask for a certificate
+    key_file: str = ""  # PEM: its key, if that is not in the same file
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
+
+
+NONE = Credentials()
+
+
 def read_place(
     url: str, *, username: str = "", password: str = "", allow_insecure: bool = False
 ) -> Place:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from proxy.model.errors import TierError
+
 T = TypeVar("T")
 
 
@@ -63,3 +65,11 @@ def heard(future: asyncio.Future[Any]) -> None:
     """Look at what a future came to, so that an error nobody waits for any more makes no noise."""
     if not future.cancelled():
         future.exception()
+
+
+async def within(limit_s: float, future: asyncio.Future[T]) -> T:
+    """What ``future`` comes to, which goes on whatever happens here. Raises TierError if late."""
+    await asyncio.wait((future,), timeout=limit_s)
+    if not future.done():
+        raise TierError(f"disk: no answer within {limit_s:g} s")
+    return future.result()

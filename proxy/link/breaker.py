@@ -53,6 +53,11 @@ class Breaker:
         """Whether calls may be made."""
         return self._closed
 
+    @property
+    def next_probe_s(self) -> float:
+        """Seconds until a probe is due, while it is open; not above 0 when one is."""
+        return self._probe_at - self._clock()
+
     def probe_due(self) -> bool:
         """Whether the caller shall probe now; the next one is told so only a while later."""
         now = self._clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.cranked import Clock
 
-from proxy.tiers.breaker import Breaker
+from proxy.link.breaker import Breaker
 
 
 class Scene:
@@ -152,3 +152,14 @@ def test_a_flap_is_told_once_a_change() -> None:
         assert scene.breaker.probe_due()
         scene.breaker.recovered()
     assert [closed for closed, _ in scene.reports] == [False, True] * 10
+
+
+def test_it_says_how_long_it_is_to_the_next_probe() -> None:
+    scene = Scene()
+    scene.breaker.trip("no answer")
+    assert scene.breaker.next_probe_s == 1.0
+    scene.clock.turn(0.75)
+    assert scene.breaker.next_probe_s == 0.25
+    scene.clock.turn(0.25)
+    assert scene.breaker.probe_due()
+    assert scene.breaker.next_probe_s == 1.0

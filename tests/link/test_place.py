@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.link.place import Kind, Place, read_place
 from proxy.model.errors import ConfigError
-from proxy.tiers.redis_place import Kind, Place, read_place
 
 
 @pytest.mark.parametrize(

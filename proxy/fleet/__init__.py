@@ -1,0 +1,1 @@
+"""Flights that replicas share: one asks, all hear it."""

@@ -1,0 +1,195 @@
+"""The relay: replicas that share a Redis ask once, and all hear it as it comes.
+
+Before a flight asks, it tries to take a lock on its question. Whoever gets it leads: asks, and lets
+go of the lock at the end. Whoever finds it taken writes to the replica that has it, and follows:
+hears the answer live, as one who sits on that replica's own flight.
+
+Rules
+
+1. Nothing here is needed. Whatever fails, a flight asks for itself; with Redis away it does not
+   even try. A lock only saves calls.
+2. A leader tells nobody anything before somebody asks. A flight that nobody follows costs a lock,
+   taken and let go.
+3. A leader answers at once that it is there, and says so again while there is nothing to tell. Who
+   does not is dead: its lock is taken over. So is that of a leader whose flight is of no use: too
+   old for a purge, too long, or begun where only a new answer will do.
+4. Before the first byte of the body nothing is lost by that. After it, a leader that falls silent,
+   or a letter that is lost or damaged, breaks the answer off here; it never ends it.
+5. A lock is let go only when the answer is where others find it, and a moment later, for those who
+   had just looked there in vain: they are told to look again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from proxy.fleet.chores import Chores
+from proxy.fleet.content import Wish, wish_as_bytes
+from proxy.fleet.counts import Counts
+from proxy.fleet.follower import Following
+from proxy.fleet.leader import Leader
+from proxy.fleet.letter import NAME_BYTES, Kind, Sealing, read_letter
+from proxy.fleet.lock import Holder, Locks
+from proxy.fleet.post import Post
+from proxy.link.redis import Redis
+from proxy.model.entry import CacheKey
+from proxy.model.errors import TierError
+from proxy.model.meeting import Admit, Alone, Joined, Meeting, Sought
+
+_TRIES: Final = 3  # leaders that turn out to be of no use, before a flight asks for itself
+_CLOSE_S: Final = 0.25  # for those who follow to be told that it is over, and to let go of locks
+
+
+class Relay:
+    """The other replicas, by way of Redis. A ``proxy.model.meeting.Fleet``.
+
+    ``start`` it once Redis is started, and ``close`` it before that, after all flights.
+
+    Args:
+        redis: what the replicas share.
+        prefix: what all keys begin with.
+        secret: what the replicas share besides, and Redis does not know.
+        keys: as ``Sealing`` has them.
+        stored: waits until an entry is where other replicas find it, or never will be.
+        clock: seconds, monotonic.
+        report: told of each change: None when other replicas can be met, else why they cannot.
+        bug: told of an exception that no rule foresees.
+        answer_s: for a leader to say that it is there.
+        silent_s: a leader who says nothing for so long is dead.
+        beat_s: how often a leader says that there is nothing new.
+        linger_s: see ``Leader``.
+        lease_s: for how long a lock is taken, or renewed; what a dead leader leaves behind is gone
+            after that.
+
+    Raises:
+        ImportError: as ``Sealing``.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        prefix: str,
+        secret: bytes,
+        keys: Mapping[int, bytes] | None = None,
+        stored: Callable[[CacheKey], Awaitable[None]],
+        clock: Callable[[], float],
+        report: Callable[[TierError | None], None],
+        bug: Callable[[BaseException], None],
+        answer_s: float = 0.25,
+        silent_s: float = 3.0,
+        beat_s: float = 1.0,
+        linger_s: float = 1.0,
+        lease_s: float = 5.0,
+    ) -> None:
+        self.counts = Counts()
+        self.post = Post(redis, prefix=prefix, clock=clock, report=report)
+        self._redis = redis
+        self._locks = Locks(redis, prefix, lease_s)
+        self._sealing = Sealing(secret, keys)
+        self._chores = Chores(bug)
+        self._leader = Leader(
+            self.post,
+            self._locks,
+            self._sealing,
+            self._chores,
+            self.counts,
+            stored=stored,
+            clock=clock,
+            beat_s=beat_s,
+            linger_s=linger_s,
+        )
+        self._answer_s = answer_s
+        self._silent_s = silent_s
+        self._followed: dict[bytes, Following] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Be there for other replicas. Raises nothing."""
+        await self.post.start(self)
+        self._renewing = self._chores.begin(self._leader.keep_renewing())
+
+    async def close(self) -> None:
+        """Tell those who follow that it is over, and be there no more. Raises nothing."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        await self._chores.close(_CLOSE_S)
+        await self.post.close()
+
+    async def meet(self, sought: Sought, admit: Admit) -> Meeting:
+        # Who has just waited in vain for an entry does not wait again for a lock.
+        if self.post.is_open and not self._redis.doubtful:
+            name = self._locks.name(sought.key, sought.form)
+            with suppress(TierError):
+                for _ in range(_TRIES):
+                    leading = await self._leader.claim(name, sought, admit)
+                    if leading is not None:
+                        return leading
+                    holder = await self._locks.holder(name)
+                    if holder is None:
+                        continue  # let go in between
+                    if (met := await self._follow(sought, holder)) is not None:
+                        return met
+                    self.counts.taken_over += 1
+                    await self._locks.leave(name, holder)
+        self.counts.alone += 1
+        return Alone()
+
+    async def _follow(self, sought: Sought, holder: Holder) -> Meeting | None:
+        """What comes of the flight that another replica leads; None if it is of no use."""
+        if holder.replica == self.post.owner:  # newer than one's own, or it would have joined that
+            self._leader.disown(holder.flight)
+            return None
+        follower = secrets.token_bytes(NAME_BYTES)
+        following = Following(
+            self._sealing.between(holder.flight, follower, sought.key),
+            self.counts,
+            silent_s=self._silent_s,
+            ended=partial(self._ended, holder, follower),
+        )
+        self._followed[follower] = following
+        wish = Wish(self.post.owner, sought.key, sought.generation, sought.fresh)
+        met: Meeting | None = None
+        try:
+            if await self._write(holder, follower, Kind.WANT, 0, wish_as_bytes(wish)):
+                met = await following.meet(self._answer_s)
+            return met
+        finally:
+            if not isinstance(met, Joined):  # else whoever hears it closes it
+                following.close()
+
+    def _ended(self, holder: Holder, follower: bytes, untold: bool) -> None:  # noqa: FBT001 - as ``Following`` has it
+        del self._followed[follower]
+        if untold:
+            _ = self._chores.begin(self._take_leave(holder, follower))
+
+    async def _take_leave(self, holder: Holder, follower: bytes) -> None:
+        with suppress(TierError):  # it will notice when the answer is over
+            await self._write(holder, follower, Kind.LEAVE, 1)
+
+    async def _write(
+        self, holder: Holder, follower: bytes, kind: Kind, number: int, content: bytes = b""
+    ) -> bool:
+        """Write to a leader; False if it is no more. Raises TierError."""
+        conversation = self._sealing.between(holder.flight, follower, None)
+        return await self.post.send(holder.replica, conversation.write(kind, number, content))
+
+    # -- the mailbox --------------------------------------------------------------------------
+
+    def receive(self, letter: bytes) -> None:
+        read = read_letter(letter)
+        if read is None:
+            return
+        if read.kind in {Kind.WANT, Kind.LEAVE}:
+            self._leader.receive(read)
+        elif (following := self._followed.get(read.follower)) is not None:
+            following.receive(read)
+
+    def cut_off(self) -> None:
+        for following in tuple(self._followed.values()):
+            following.cut_off()

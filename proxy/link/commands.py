@@ -1,0 +1,367 @@
+"""The wire to Redis: the few commands that are sent, over whichever client the place needs.
+
+The only module that imports redis, and imported only where a Redis URL is configured: the library
+costs megabytes. What it does by default is made safe here, for every kind of client alike:
+
+- It would try ten times, 5 seconds each. Here nothing is tried twice; whoever sends has a breaker.
+- It would introduce itself (``HELLO``, ``CLIENT SETINFO``), which a narrow ACL forbids. RESP 2
+  needs neither, and knows no messages nobody asked for.
+- Its pools fail when they are exhausted. No more callers are let in than there are connections, so
+  that no pool is ever asked for more.
+
+An ACL that is made for the tier alone allows ``get``, ``set``, ``unlink`` and ``scan``. Streams and
+sets need ``+xadd +xread +xrange +xtrim +pexpire +pttl +sadd +srem +smembers`` besides; where these
+are missing, what asks for them goes without. Streams need Redis 6.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol, TypedDict, TypeVar, cast
+
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    SlotNotCoveredError,
+)
+
+from proxy.link import replies
+from proxy.link.place import NONE, Credentials, Kind, Place
+from proxy.link.replies import NotAllowed, NoWrites, Records, TooLow
+
+_T = TypeVar("_T")
+
+_BATCH = 1000  # keys looked at in one SCAN: well under a millisecond of Redis's time
+_SPARE = 2  # connections beyond those of the callers: for a probe and a sweep
+_WAITS_SPARE = 1  # for what a cluster's client asks of its own accord
+_WAITS_PATIENCE_S = 1.0  # Redis ends a wait on time, give or take a turn of its loop
+_REFUSALS = (ReadOnlyError, OutOfMemoryError, NoPermissionError)
+# The library knows these by their words only.
+_REFUSING = ("MISCONF", "NOREPLICAS")
+_DENYING = ("unknown command", "syntax error", "WRONGTYPE")
+_TOO_LOW = "The ID specified in XADD is equal or smaller"
+_GLOB = re.compile(r"([*?\[\]\\^-])")
+
+
+class Commands:
+    """Connections to the servers of one place, made when they are first needed.
+
+    What goes wrong surfaces as the library raises it, and not all of that is a ``RedisError``: that
+    a cluster cannot be reached is an ``Exception`` of its own, garbage at times a ``TypeError``.
+    That Redis answers, but does not do what it is asked, is a ``Refusal``: ``NoWrites`` from every
+    command that writes, and, of the commands on streams and sets, ``claim`` and ``renew``,
+    ``NotAllowed`` where an ACL, the server's version or what stands under the key forbids them.
+
+    Args:
+        place: where to, and as whom.
+        connections: the most commands at a time.
+        operation_s: seconds a write to the socket, or a reply, may take.
+        connect_s: seconds until a connection stands.
+        waits: the most calls of ``wait`` at a time.
+        longest_wait_s: seconds that one of these may wait.
+        credentials: besides those of the place.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        connections: int,
+        operation_s: float,
+        connect_s: float,
+        waits: int,
+        longest_wait_s: float,
+        credentials: Credentials = NONE,
+    ) -> None:
+        options = _Options(
+            socket_timeout=operation_s,
+            socket_connect_timeout=connect_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+            max_connections=connections + _SPARE,
+        )
+        if place.tls:
+            options["ssl"] = options["ssl_check_hostname"] = True
+            options["ssl_cert_reqs"] = "required"
+            options["ssl_ca_certs"] = credentials.ca_file or None
+            options["ssl_certfile"] = credentials.cert_file or None
+            options["ssl_keyfile"] = credentials.key_file or None
+        watchers = _Sentinels(
+            **options,
+            username=credentials.sentinel_username or None,
+            password=credentials.sentinel_password or None,
+        )
+        self._client = _Client(place, servers=options, sentinels=watchers)
+        self._server = self._client.server
+        # Who waits holds a connection all the while, which must not be one that others need.
+        patient = options.copy()
+        patient["socket_timeout"] = longest_wait_s + operation_s + _WAITS_PATIENCE_S
+        patient["max_connections"] = waits + _WAITS_SPARE
+        self._waiting = _Client(place, servers=patient, sentinels=watchers)
+
+    async def get(self, key: str) -> bytes | None:
+        """The bytes stored under ``key``; None if there are none, or what is there is no string."""
+        try:
+            value = await self._server.execute_command("GET", key)
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                return None
+            raise
+        return value if isinstance(value, bytes) else None
+
+    async def set(self, key: str, value: bytes, keep_ms: int) -> None:
+        """Store for so many milliseconds."""
+        _ = await _written(self._server.execute_command("SET", key, value, "PX", keep_ms))
+
+    async def left_ms(self, key: str) -> int | None:
+        """In how many milliseconds ``key`` is forgotten; None if it is not there, or never is."""
+        return replies.milliseconds(await self._ask("PTTL", key))
+
+    async def unlink(self, key: str) -> None:
+        """Forget ``key``."""
+        _ = await _written(self._server.execute_command("UNLINK", key))
+
+    async def sweep(self, prefix: str) -> None:
+        """Forget all keys that are ``prefix`` and a digest in hexadecimal digits.
+
+        What is stored meanwhile may or may not be forgotten.
+        """
+        pattern = _GLOB.sub(r"\\\1", prefix) + "[0-9a-f]*"
+        for server in await self._client.keepers():
+            cursor = -1
+            while cursor != 0:
+                found = await server.execute_command(
+                    "SCAN", max(cursor, 0), "MATCH", pattern, "COUNT", _BATCH
+                )
+                cursor, keys = cast("tuple[int, list[bytes]]", found)
+                if keys:
+                    # A cluster's client sends a key to the server that keeps it.
+                    _ = await _written(self._client.redis.unlink(*keys))
+
+    async def claim(self, key: str, value: bytes, keep_ms: int) -> bool:
+        """Store for so many milliseconds, if nothing is there; whether it was stored."""
+        return replies.flag(await self._ask("SET", key, value, "NX", "PX", keep_ms))
+
+    async def renew(self, key: str, value: bytes, keep_ms: int) -> bool:
+        """Store for so many milliseconds, if something is there; whether it was stored."""
+        return replies.flag(await self._ask("SET", key, value, "XX", "PX", keep_ms))
+
+    async def expire(self, key: str, keep_ms: int) -> bool:
+        """Forget ``key`` in so many milliseconds; whether it is there."""
+        return replies.flag(await self._ask("PEXPIRE", key, keep_ms))
+
+    async def append(
+        self,
+        key: str,
+        record_id: str,
+        fields: Mapping[bytes, bytes],
+        *,
+        most: int | None = None,
+        only_if_there: bool = False,
+    ) -> bytes | None:
+        """Add an entry to a stream: its id; None if the stream is not there and shall not be made.
+
+        Args:
+            record_id: ``milliseconds-number``; ``milliseconds-*`` and ``*`` leave it to Redis.
+            fields: at least one.
+            most: about how many entries are kept, the newest; all if None.
+            only_if_there: do not make a stream.
+
+        Raises:
+            TooLow: the id is not above all that the stream ever had.
+        """
+        words: list[str | bytes | int] = ["XADD", key]
+        if only_if_there:
+            words.append("NOMKSTREAM")
+        if most is not None:
+            words += ["MAXLEN", "~", most]
+        words.append(record_id)
+        for pair in fields.items():
+            words += pair
+        reply = await self._ask(*words)
+        return None if reply is None and only_if_there else replies.record_id(reply)
+
+    async def entries(self, key: str, after: str, count: int) -> Records:
+        """The oldest ``count`` entries of a stream whose ids are above ``after``; "0" is below all.
+
+        A stream that is not there has none.
+        """
+        return replies.records(await self._ask("XRANGE", key, "(" + after, "+", "COUNT", count))
+
+    async def trim(self, key: str, below_id: str) -> None:
+        """Drop the entries of a stream whose ids are below ``below_id``."""
+        _ = await self._ask("XTRIM", key, "MINID", below_id)
+
+    async def members(self, key: str) -> frozenset[bytes]:
+        """What is in a set; nothing if there is none."""
+        return replies.members(await self._ask("SMEMBERS", key))
+
+    async def add_member(self, key: str, member: bytes) -> None:
+        """Put into a set, and make it if need be."""
+        _ = await self._ask("SADD", key, member)
+
+    async def drop_member(self, key: str, member: bytes) -> None:
+        """Take out of a set, if it is there."""
+        _ = await self._ask("SREM", key, member)
+
+    async def wait(
+        self, cursors: Sequence[tuple[str, str]], block_ms: int, count: int
+    ) -> list[tuple[str, Records]]:
+        """Entries of streams, as soon as there are some; none if there are none in time.
+
+        Args:
+            cursors: streams, each with the id after which entries are new, or ``$`` for whatever
+                comes from now on. At least one. In a cluster all must hash to one slot.
+            block_ms: milliseconds to wait, 1 or more, and no more than ``longest_wait_s``.
+            count: the most entries of each stream.
+        """
+        keys, after = zip(*cursors, strict=True)
+        reply = self._waiting.at(
+            keys[0], "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *keys, *after
+        )
+        return replies.streams(await _allowed(reply), {key.encode(): key for key in keys})
+
+    async def close(self) -> None:
+        """Close all connections, in use or not."""
+        try:
+            await self._client.close()
+        finally:
+            await self._waiting.close()
+
+    async def _ask(self, *words: str | bytes | int) -> object:
+        return await _allowed(self._server.execute_command(*words))
+
+
+async def _written(command: Awaitable[_T]) -> _T:
+    """What a command that writes comes to, or NoWrites."""
+    try:
+        return await command
+    except ResponseError as error:
+        if isinstance(error, _REFUSALS) or str(error).startswith(_REFUSING):
+            raise NoWrites(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+async def _allowed(command: Awaitable[_T]) -> _T:
+    """What a command comes to that an ACL or a server made for the tier may not know."""
+    try:
+        return await _written(command)
+    except NoWrites as refusal:
+        if isinstance(refusal.__cause__, NoPermissionError):
+            raise NotAllowed(str(refusal)) from refusal.__cause__
+        raise
+    except ResponseError as error:
+        text = str(error)
+        if text.startswith(_TOO_LOW):
+            raise TooLow(text) from error
+        if text.startswith(_DENYING):
+            raise NotAllowed(text) from error
+        raise
+
+
+class _Client:
+    """The library's client for one place, of whichever kind, and what it leaves to be done."""
+
+    def __init__(self, place: Place, *, servers: _Options, sentinels: _Sentinels) -> None:
+        login = _Login(username=place.username or None, password=place.password or None)
+        self._sentinel: Sentinel | None = None
+        self.redis: Redis | RedisCluster
+        match place.kind:
+            case Kind.ALONE:
+                host, port = place.hosts[0]
+                self.redis = Redis(host=host, port=port, db=place.db, **login, **servers)
+            case Kind.CLUSTER:
+                # That a node is down is for the breaker to judge, by what fails because of it.
+                self.redis = RedisCluster(
+                    startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],
+                    require_full_coverage=False,
+                    **login,
+                    **servers,
+                )
+            case Kind.SENTINEL:
+                self._sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library left it bare
+                    list(place.hosts), sentinel_kwargs=sentinels
+                )
+                self.redis = self._sentinel.master_for(
+                    place.service, db=place.db, **login, **servers
+                )
+        self.server = cast("_Server", self.redis)
+
+    async def keepers(self) -> Sequence[_Server]:
+        """Every server that keeps keys of its own: the only one, or a cluster's primaries."""
+        if isinstance(self.redis, RedisCluster):
+            _ = await self.redis.initialize()
+            return [cast("_Server", node) for node in self.redis.get_primaries()]
+        return [self.server]
+
+    async def at(self, key: str, *words: str | bytes | int) -> object:
+        """What is answered where ``key`` is kept, and the library need not be asked for the keys.
+
+        A cluster's client would ask a server where the keys of an ``XREAD`` stand, each time.
+        """
+        if not isinstance(self.redis, RedisCluster):
+            return await self.server.execute_command(*words)
+        _ = await self.redis.initialize()
+        try:
+            node = self.redis.get_node_from_key(key)
+        except SlotNotCoveredError:
+            await self.redis.aclose()  # it looks for the nodes anew, next time
+            raise
+        found: object = await self.redis.execute_command(*words, target_nodes=node)
+        return found
+
+    async def close(self) -> None:
+        await self.redis.aclose()
+        if isinstance(self.redis, RedisCluster):
+            # It closes nothing while it means to look for its nodes anew, as after any failure.
+            await self.redis.nodes_manager.aclose()
+            await self.redis.nodes_manager.aclose("startup_nodes")
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+
+class _Server(Protocol):
+    """What a client and a node of a cluster have in common."""
+
+    async def execute_command(self, *words: str | bytes | int) -> object: ...
+
+
+class _Tls(TypedDict, total=False):
+    """That TLS is spoken; all of it or, as a plain connection knows none of these, nothing."""
+
+    ssl: bool
+    ssl_cert_reqs: str
+    ssl_check_hostname: bool
+    ssl_ca_certs: str | None
+    ssl_certfile: str | None
+    ssl_keyfile: str | None
+
+
+class _Options(_Tls):
+    """What every kind of client is told, sentinels' included."""
+
+    socket_timeout: float
+    socket_connect_timeout: float
+    retry: Retry
+    protocol: int
+    driver_info: None
+    max_connections: int
+
+
+class _Login(TypedDict):
+    """Who this is. Sentinels know other users than the servers that keep entries."""
+
+    username: str | None
+    password: str | None
+
+
+class _Sentinels(_Options, _Login):
+    """What sentinels are told."""

@@ -1,0 +1,220 @@
+"""The commands on streams, sets and claims, as a real server answers them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from support.redis_links import HERE, Link, redis_link
+from support.redis_servers import Server, needs_redis, server
+
+from proxy.link import commands
+from proxy.link.commands import Commands
+from proxy.link.place import read_place
+from proxy.link.redis import Standing
+from proxy.link.replies import NotAllowed, NoWrites, TooLow
+from proxy.model.errors import TierError
+from proxy.tiers import l2_redis
+
+pytestmark = needs_redis
+
+KEY = "sidecache:{k}"
+LONG_MS = 600_000
+FIELDS = {b"a": b"1", b"\xff\x00": b"\r\n"}
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Server]:
+    async with server() as alone:
+        yield alone
+
+
+@pytest.fixture
+async def link(redis: Server) -> AsyncIterator[Link]:
+    async with redis_link(redis.port) as link:
+        yield link
+
+
+async def _writes(commands: Commands) -> None:
+    """Every command beyond the tier's that writes."""
+    await commands.claim(KEY + "c", b"me", LONG_MS)
+    await commands.renew(KEY + "c", b"me", LONG_MS)
+    await commands.expire(KEY + "c", LONG_MS)
+    await commands.append(KEY, "*", FIELDS)
+    await commands.trim(KEY, "0-1")
+    await commands.add_member(KEY + "s", b"m")
+    await commands.drop_member(KEY + "s", b"m")
+
+
+async def _reads(commands: Commands) -> None:
+    """And every one that reads."""
+    await commands.entries(KEY, "0", 10)
+    await commands.members(KEY + "s")
+    await commands.wait([(KEY, "$")], 1, 10)
+
+
+WRITES: dict[str, Callable[[Commands], Awaitable[object]]] = {
+    "set": lambda commands: commands.claim(KEY, b"me", LONG_MS),
+    "pexpire": lambda commands: commands.expire(KEY, LONG_MS),
+    "xadd": lambda commands: commands.append(KEY, "*", FIELDS),
+    "xtrim": lambda commands: commands.trim(KEY, "5-0"),
+    "sadd": lambda commands: commands.add_member(KEY, b"m"),
+    "srem": lambda commands: commands.drop_member(KEY, b"m"),
+}
+READS: dict[str, Callable[[Commands], Awaitable[object]]] = {
+    "xrange": lambda commands: commands.entries(KEY, "0", 1),
+    "smembers": lambda commands: commands.members(KEY),
+    "xread": lambda commands: commands.wait([(KEY, "$")], 1, 1),
+}
+
+
+async def test_a_claim_is_one_replica_s_until_it_ends_or_is_dropped(
+    link: Link, redis: Server
+) -> None:
+    async def claim(value: bytes) -> bool:
+        return await link.redis.write(KEY, lambda commands: commands.claim(KEY, value, LONG_MS))
+
+    async def renew(value: bytes) -> bool:
+        return await link.redis.write(KEY, lambda commands: commands.renew(KEY, value, LONG_MS * 2))
+
+    assert not await renew(b"one")
+    assert await claim(b"one")
+    assert not await claim(b"two")
+    assert await redis.say("GET", KEY) == "one\n"
+    assert 0 < int(await redis.say("PTTL", KEY)) <= LONG_MS
+    assert await renew(b"one")
+    assert LONG_MS < int(await redis.say("PTTL", KEY)) <= LONG_MS * 2
+    await link.redis.write(KEY, lambda commands: commands.unlink(KEY), rests=False)
+    assert await claim(b"two")
+
+
+async def test_what_is_appended_is_found_in_order_after_any_id(link: Link) -> None:
+    for number in range(1, 6):
+        added = await link.redis.write(
+            KEY, lambda commands, at=f"{number}-0": commands.append(KEY, at, FIELDS)
+        )
+        assert added == f"{number}-0".encode()
+
+    async def after(cursor: str, count: int) -> list[bytes]:
+        found = await link.redis.read(KEY, lambda commands: commands.entries(KEY, cursor, count))
+        assert all(fields == FIELDS for _, fields in found)
+        return [record_id for record_id, _ in found]
+
+    assert await after("0", 2) == [b"1-0", b"2-0"]
+    assert await after("2-0", 9) == [b"3-0", b"4-0", b"5-0"]
+    assert await after("5-0", 9) == []
+    await link.redis.write(KEY, lambda commands: commands.trim(KEY, "4-0"), rests=False)
+    assert await after("0", 9) == [b"4-0", b"5-0"]
+
+
+async def test_a_stream_that_is_not_there_is_empty_and_made_only_if_wanted(
+    link: Link, redis: Server
+) -> None:
+    assert await link.redis.read(KEY, lambda commands: commands.entries(KEY, "0", 9)) == []
+    added = await link.redis.write(
+        KEY, lambda commands: commands.append(KEY, "*", FIELDS, only_if_there=True)
+    )
+    assert added is None
+    assert await redis.say("EXISTS", KEY) == "0\n"
+    assert await link.redis.write(KEY, lambda commands: commands.append(KEY, "*", FIELDS))
+    assert await link.redis.write(
+        KEY, lambda commands: commands.append(KEY, "*", FIELDS, only_if_there=True)
+    )
+
+
+async def test_an_id_that_is_too_low_is_told_and_is_no_failure(link: Link) -> None:
+    await link.redis.write(KEY, lambda commands: commands.append(KEY, "7-1", FIELDS))
+    for low in ("7-1", "7-0", "1-0"):
+        with pytest.raises(TooLow):
+            await link.redis.write(KEY, lambda commands, at=low: commands.append(KEY, at, FIELDS))
+    assert link.redis.failed == 0
+    assert link.redis.standing is Standing.ON
+
+
+async def test_a_stream_keeps_about_as_many_entries_as_it_may(link: Link, redis: Server) -> None:
+    for _ in range(1000):
+        await link.redis.write(KEY, lambda commands: commands.append(KEY, "*", FIELDS, most=10))
+    assert 10 <= int(await redis.say("XLEN", KEY)) < 500
+
+
+async def test_what_expires_is_forgotten_in_time(link: Link, redis: Server) -> None:
+    assert not await link.redis.write(KEY, lambda commands: commands.expire(KEY, LONG_MS))
+    await redis.say("SADD", KEY, "a")
+    assert await link.redis.write(KEY, lambda commands: commands.expire(KEY, LONG_MS))
+    assert 0 < int(await redis.say("PTTL", KEY)) <= LONG_MS
+
+
+async def test_a_set_has_the_members_that_were_added_and_not_dropped(link: Link) -> None:
+    async def members() -> frozenset[bytes]:
+        return await link.redis.read(KEY, lambda commands: commands.members(KEY))
+
+    assert await members() == frozenset()
+    for member in (b"a", b"b", b"b", b"\xff"):
+        await link.redis.write(KEY, lambda commands, it=member: commands.add_member(KEY, it))
+    for member in (b"a", b"c"):
+        await link.redis.write(
+            KEY, lambda commands, it=member: commands.drop_member(KEY, it), rests=False
+        )
+    assert await members() == {b"b", b"\xff"}
+
+
+# -- what a server will not do -----------------------------------------------------------------
+
+
+async def test_the_documented_acl_allows_all_commands(redis: Server) -> None:
+    assert l2_redis.__doc__ is not None
+    assert commands.__doc__ is not None
+    (line,) = [line for line in l2_redis.__doc__.split("\n") if "ACL SETUSER" in line]
+    more = "+xadd +xread +xrange +xtrim +pexpire +pttl +sadd +srem +smembers"
+    assert f"``{more}``" in commands.__doc__
+    assert await redis.say(*line.split(), *more.split()) == "OK\n"
+    place = read_place(f"redis://sidecache:PASSWORD@{HERE}:{redis.port}")
+    async with redis_link(place) as link:
+        await link.redis.write(KEY, _writes)
+        await link.redis.read(KEY, _reads)
+        assert link.redis.failed == 0
+    assert "NOPERM" not in await redis.say("INFO", "errorstats")
+
+
+@pytest.mark.parametrize("name", [*READS, *WRITES])
+async def test_what_an_acl_forbids_is_nobody_s_trouble_but_who_asked(
+    link: Link, redis: Server, name: str
+) -> None:
+    await redis.say("ACL", "SETUSER", "default", "-" + name)
+    for _ in range(30):  # more than would open a breaker
+        with pytest.raises(NotAllowed):
+            await link.redis.write(KEY, {**READS, **WRITES}[name])
+    assert link.reports == []
+    assert link.redis.refused == 30
+    assert await link.redis.read(KEY, lambda commands: commands.get(KEY)) is None
+
+
+@pytest.mark.parametrize("name", ["xrange", "smembers", "xread", "xadd", "sadd"])
+async def test_what_stands_under_a_key_by_mistake_is_no_proof_of_trouble(
+    link: Link, redis: Server, name: str
+) -> None:
+    await redis.say("SET", KEY, "a string")
+    for _ in range(30):
+        with pytest.raises(NotAllowed):
+            await link.redis.write(KEY, {**READS, **WRITES}[name])
+    assert link.reports == []
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_write_that_a_replica_refuses_makes_writes_rest(
+    link: Link, redis: Server, name: str
+) -> None:
+    await redis.say("REPLICAOF", HERE, "1")
+    with pytest.raises(NoWrites):
+        await link.redis.write(KEY, WRITES[name])
+    assert link.standings == [Standing.READS_ONLY]
+    with pytest.raises(TierError, match="takes no writes"):
+        await link.redis.write(KEY, WRITES[name])
+    with pytest.raises(NoWrites):  # which is to say that it was tried
+        await link.redis.write(KEY, WRITES[name], rests=False)
+    for read in READS.values():
+        await link.redis.read(KEY, read)
+    await redis.say("REPLICAOF", "NO", "ONE")
+    link.clock.turn(6.25)
+    await link.redis.write(KEY, WRITES[name])
+    assert link.standings == [Standing.READS_ONLY, Standing.ON]
