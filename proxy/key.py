@@ -38,7 +38,7 @@ INERT: Final = frozenset(
         "max-forwards", "via",
         # orders to the cache; what they select is keyed elsewhere
         "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
-        "x-cache-tags",
+        "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback",
         # names of one attempt, never of a question
         "x-request-id", "request-id", "x-correlation-id", "x-client-request-id", "idempotency-key",
         "x-amzn-trace-id", "x-cloud-trace-context", "x-ms-client-request-id", "cf-ray",
@@ -175,6 +175,20 @@ class KeyRules:
             f"{len(fields)}:"
         ) + "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields])
         return CacheKey(scope, self._hash(b"key", text, query.canonical, 32))
+
+    def namespace_of(self, request: Request, query: Query, upstream: str, rest: bytes) -> bytes:
+        """Among which questions one in other words may be looked for, in 16 bytes.
+
+        It covers all that the key covers, but for what the user said last: ``rest`` is what is
+        left of the body without it. So no system prompt, model, parameter, earlier turn or caller
+        is ever taken for another.
+        """
+        key = self.key_of(request, query._replace(canonical=rest), upstream)
+        return self._hash(b"namespace", "", key.digest, 16)
+
+    def alias_of(self, scope: str, namespace: bytes, canonical: str) -> CacheKey:
+        """The key of the note that says which entry answers a question in its canonical form."""
+        return CacheKey(scope, self._hash(b"alias", canonical, namespace, 32))
 
     def _keyed_fields(self, headers: Headers) -> list[tuple[str, str]]:
         known = self._known

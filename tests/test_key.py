@@ -700,3 +700,61 @@ def test_a_key_is_the_same_before_and_after_its_names_were_forgotten() -> None:
     for number in range(5000):
         key((f"X-{number}", "1"), rules=rules)
     assert key(*fields, rules=rules) == before == key(*fields)
+
+
+# -- among which questions one in other words is looked for ------------------------------------
+
+REST = b'{"messages":[{"content":null,"role":"user"}],"model":"m"}'
+
+
+def namespace(
+    *headers: tuple[str, str],
+    rest: bytes = REST,
+    rules: KeyRules = RULES,
+    upstream: str = "main",
+    path: str = "/v1/chat/completions",
+    own: str = "",
+    body: bytes = BODY,
+) -> bytes:
+    query = asked(body, namespace=own)
+    return rules.namespace_of(request(*headers, path=path), query, upstream, rest)
+
+
+def test_the_words_of_the_question_alone_do_not_change_the_namespace() -> None:
+    assert len(namespace()) == 16
+    assert namespace() == namespace(body=BODY.replace(b"hi", b"ho"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rest": REST.replace(b'"m"', b'"n"')},
+        {"upstream": "other"},
+        {"path": "/v2/chat/completions"},
+        {"own": "mine"},
+        {"rules": KeyRules(b"another sixteen b")},
+    ],
+)
+def test_everything_else_does(other: dict[str, bytes]) -> None:
+    assert namespace() != namespace(**other)
+
+
+def test_callers_and_headers_that_count_have_namespaces_of_their_own() -> None:
+    both = [("Authorization", "Bearer a"), ("Authorization", "Bearer b"), ("X-User-Id", "7")]
+    assert len({namespace(), *(namespace(each) for each in both)}) == 4
+
+
+def test_a_namespace_is_no_part_of_a_key() -> None:
+    assert not key().digest.startswith(namespace(rest=BODY))
+
+
+def test_an_alias_is_the_callers_own_and_says_what_it_is_for() -> None:
+    one = RULES.alias_of("scope", b"n" * 16, "why?")
+    assert one == RULES.alias_of("scope", b"n" * 16, "why?")
+    others = [
+        RULES.alias_of("scope", b"m" * 16, "why?"),
+        RULES.alias_of("scope", b"n" * 16, "how?"),
+        KeyRules(b"another sixteen b").alias_of("scope", b"n" * 16, "why?"),
+    ]
+    assert one.scope == "scope"
+    assert len({one.digest, *(other.digest for other in others)}) == 4

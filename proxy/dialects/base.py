@@ -8,7 +8,7 @@ from typing import Protocol
 
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Headers
-from proxy.model.query import Form, Query, Refusal, Sealed
+from proxy.model.query import Asking, Form, Query, Refusal, Sealed
 
 
 class Relay(Enum):
@@ -36,6 +36,14 @@ class Dialect(Protocol):
 
     def read(self, headers: Headers, body: bytes) -> Query | Refusal:
         """What ``body`` asks, or why it cannot be cached; it is then forwarded untouched."""
+        ...
+
+    def asking(self, query: Query) -> Asking | None:
+        """What the user said last, and all the rest; None if that is not a text that comes last."""
+        ...
+
+    def answer(self, entry: Entry) -> str | None:
+        """What a stored answer says, as one text; None if it says it otherwise."""
         ...
 
     def arriving(self, head: Head, asked: Form) -> Form | None:

@@ -18,10 +18,11 @@ from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.negative import NONE, Negative, seal_error
 from proxy.dialects.openai_chat_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
+from proxy.dialects.openai_chat_words import answer_of, asking_of, question_of
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Headers
-from proxy.model.query import Form, Query, Refusal, Sealed
+from proxy.model.query import Asking, Form, Query, Refusal, Sealed
 from proxy.wire import frames, json_members
 from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
 from proxy.wire.json_pointer import Pointer
@@ -39,7 +40,6 @@ _SCHEMAS: Final = frozenset(
     }
 )  # fmt: skip
 _RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
-_QUESTION_LENGTH: Final = 4096  # characters of it that are looked at
 _NO_COUNTS: Final = re.compile(rb',\s*"usage"\s*:\s*null')
 # Members by which a request leaves something behind, or builds on what another one left.
 _STATE: Final = ("store", "background", "previous_response_id")
@@ -108,6 +108,12 @@ class OpenAIChat:
         if controls is not UNASKED:
             query = query._replace(controls=merge(controls, query.controls))
         return query
+
+    def asking(self, query: Query) -> Asking | None:
+        return asking_of(query.canonical)
+
+    def answer(self, entry: Entry) -> str | None:
+        return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
         if head.headers.get("content-encoding", "identity").lower() != "identity":
@@ -178,7 +184,7 @@ class OpenAIChat:
         for name in self._state:
             if asked.get(name):
                 return Refusal(Why.STATEFUL, name, forward)
-        temperature, question = _number(asked.get("temperature")), _question(asked)
+        temperature, question = _number(asked.get("temperature")), question_of(asked)
         for name in self._inert:
             asked.pop(name, None)
         return Query(
@@ -213,35 +219,6 @@ def _take_form(asked: dict[str, object]) -> Form | None:
     if not (usage is None or isinstance(usage, bool)):
         return None
     return Form(stream=True, usage=bool(usage))
-
-
-def _question(asked: dict[str, object]) -> str:
-    """What the user said last, in text, as far as it is looked at; "" if there is none."""
-    messages = asked.get("messages")
-    if not isinstance(messages, list):
-        prompt = asked.get("prompt")
-        return _ends(prompt) if isinstance(prompt, str) else ""
-    for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, list):
-                content = "\n".join(filter(None, map(_text, content)))
-            return _ends(content) if isinstance(content, str) else ""
-    return ""
-
-
-def _ends(text: str) -> str:
-    """``text``, if it is long only its beginning and its end: between them is what it is about."""
-    if len(text) <= _QUESTION_LENGTH:
-        return text
-    half = _QUESTION_LENGTH // 2
-    return f"{text[:half]}\n{text[-half:]}"
-
-
-def _text(part: object) -> str:
-    """What a part of a message says in text; "" if it says it otherwise."""
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else ""
 
 
 def _number(value: object) -> float | None:

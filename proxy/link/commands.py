@@ -11,14 +11,15 @@ costs megabytes. What it does by default is made safe here, for every kind of cl
 
 An ACL that is made for the tier alone allows ``get``, ``set``, ``unlink`` and ``scan``. Streams and
 sets need ``+xadd +xread +xrange +xtrim +pexpire +pttl +sadd +srem +smembers`` besides; where these
-are missing, what asks for them goes without. Streams need Redis 6.2.
+are missing, what asks for them goes without. Streams need Redis 6.2. What vectors need stands in
+``proxy.link.vectors``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol, TypedDict, TypeVar, cast
+from typing import Protocol, TypeAlias, TypedDict, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -37,6 +38,8 @@ from proxy.link.place import NONE, Credentials, Kind, Place
 from proxy.link.replies import NotAllowed, NoWrites, Records, TooLow
 
 _T = TypeVar("_T")
+Words: TypeAlias = Sequence[str | bytes | int]
+"""A command and its arguments."""
 
 _BATCH = 1000  # keys looked at in one SCAN: well under a millisecond of Redis's time
 _SPARE = 2  # connections beyond those of the callers: for a probe and a sweep
@@ -229,6 +232,18 @@ class Commands:
         )
         return replies.streams(await _allowed(reply), {key.encode(): key for key in keys})
 
+    async def send(self, *words: str | bytes | int) -> object:
+        """What is answered to any one command, for a room that has commands of its own."""
+        return await self._ask(*words)
+
+    async def send_all(self, *commands: Words) -> list[object]:
+        """What is answered to several commands, sent in one go; in a cluster, all of one slot.
+
+        They are not one transaction. If any fails, the first failure is raised; the others may be
+        done.
+        """
+        return await _allowed(self._client.all_of(commands))
+
     async def close(self) -> None:
         """Close all connections, in use or not."""
         try:
@@ -318,6 +333,20 @@ class _Client:
         found: object = await self.redis.execute_command(*words, target_nodes=node)
         return found
 
+    async def all_of(self, commands: Sequence[Words]) -> list[object]:
+        """What is answered to commands that are sent in one go. Raises the first failure."""
+        found: list[object]
+        async with self.redis.pipeline(transaction=False) as pipe:
+            sender = cast("_Pipe", pipe)
+            for words in commands:
+                _ = sender.execute_command(*words)
+            # Raised by the library, it would carry the whole command in its words.
+            found = await sender.execute(raise_on_error=False)
+        for reply in found:
+            if isinstance(reply, Exception):
+                raise reply
+        return found
+
     async def close(self) -> None:
         await self.redis.aclose()
         if isinstance(self.redis, RedisCluster):
@@ -332,6 +361,13 @@ class _Server(Protocol):
     """What a client and a node of a cluster have in common."""
 
     async def execute_command(self, *words: str | bytes | int) -> object: ...
+
+
+class _Pipe(Protocol):
+    """What pipelines of a client and of a cluster's have in common."""
+
+    def execute_command(self, *words: str | bytes | int) -> object: ...
+    async def execute(self, raise_on_error: bool) -> list[object]: ...  # noqa: FBT001 - as it is
 
 
 class _Tls(TypedDict, total=False):

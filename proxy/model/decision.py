@@ -19,6 +19,10 @@ class Why(StrEnum):
     SIE = "sie"  # stale, the upstream fails
     MAX_STALE = "max-stale"  # stale, and the caller said that will do
     REFRESH_AHEAD = "refresh-ahead"  # fresh, and renewed before it ends
+    # hits on the answer to the question in other words
+    CANONICAL = "canonical"  # but for case, politeness, contractions and the like, the same
+    TYPO = "typo"  # the same but for a slip of the keyboard
+    SEMANTIC = "semantic"  # near in meaning, and nothing speaks against it
     # misses
     UNSEEN = "uri-miss"
     EXPIRED = "expired"
@@ -70,12 +74,20 @@ class Why(StrEnum):
     CLIENT_GONE = "client-gone"  # before anything was decided
 
 
+_STALE = frozenset({Why.SWR, Why.SIE, Why.MAX_STALE})
+
+
 class Hit(NamedTuple):
-    """Answer with ``entry``; ``why`` is FRESH, SWR, SIE or MAX_STALE."""
+    """Answer with ``entry``; ``why`` says what makes it good enough."""
 
     entry: Entry
     why: Why
     tier: str
+
+    @property
+    def stale(self) -> bool:
+        """Whether the entry is past its lifetime."""
+        return self.why in _STALE
 
 
 class Miss(NamedTuple):

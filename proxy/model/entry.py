@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from proxy.model.meaning import Wording
 from proxy.model.message import Head
 from proxy.model.query import Form, Usage
 
@@ -50,6 +52,7 @@ class Entry:
     path: str = ""  # raw, as it was asked at
     tags: tuple[str, ...] = ()  # labels to purge it by; each printable
     negative: bool = False  # an error or an empty result, kept for a moment
+    wording: Wording | None = None  # how it was asked; None: it is not to be found by meaning
 
     def age(self, now: float) -> float:
         """Seconds since the backend made it (RFC 9111, section 4.2.3)."""
@@ -64,6 +67,8 @@ class Entry:
         """Bytes this entry is accounted for, overhead included."""
         pairs = self.head.headers.pairs
         texts = sum(len(name) + len(value) for name, value in pairs) + len(self.path)
+        if self.wording is not None:
+            texts += sys.getsizeof(self.wording.text) + 120  # for the pair and the namespace
         # Measured with tracemalloc: 1,200 bytes for the objects, the key and the place in the
         # memory tier; 250 for each field and its place in the index of the headers.
         return len(self.body) + texts + _tagged(self.tags) + 250 * len(pairs) + 1200

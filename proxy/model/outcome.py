@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from proxy.model.decision import Why
 from proxy.model.entry import CacheKey
+from proxy.model.meaning import Doubt, Measured
 from proxy.model.message import Head, Request
 
 
@@ -52,6 +53,10 @@ class Outcome(NamedTuple):
     collapsed: bool | None = None  # True: joined another's flight; False: tried, had to fetch
     detail: str = ""  # one word more: a Why, or the kind of an error; never what a client said
     upstream_s: float | None = None  # seconds until the upstream's head was here
+    doubt: Doubt | None = None  # why no answer to the question in other words was served
+    similarity: float | None = None  # of the question that was answered, where it is another
+    measured: Measured | None = None  # how often such hits are wrong
+    match: str = ""  # names this serving, so that it can be called wrong
 
 
 class Reply(NamedTuple):

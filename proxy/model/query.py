@@ -31,6 +31,9 @@ class Controls:
     ttl: float | None = None  # how long the answer may be kept, at most what the rules allow
     namespace: str = ""
     tags: tuple[str, ...] = ()  # by which the answer shall be purged, besides the backend's own
+    by_meaning: bool = True  # whether a stored answer to the question in other words will do
+    least_similarity: float = 0.0  # of that question, from 0 to 1; can only raise the threshold
+    complaint: bool = False  # the last answer to this question was wrong
 
 
 class Query(NamedTuple):
@@ -44,6 +47,15 @@ class Query(NamedTuple):
     controls: Controls = Controls()
     temperature: float | None = None
     question: str = ""  # the text of what was asked last, both ends if long; "" if there is none
+
+
+class Asking(NamedTuple):
+    """A question taken apart: what the user said last, and all the rest."""
+
+    text: str
+    rest: bytes  # canonical JSON of everything else that decides the answer
+    follows: bool  # whether something was said before it
+    acts: bool  # whether the answer may ask for something to be done (tools)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.meaning import Wording
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
 
@@ -34,23 +35,24 @@ MOST_BODY_BYTES: Final = 64 * 2**20  # that a body may have once it is unpacked
 CLOCK_SKEW_S: Final = 5.0  # by which the clocks of those who write and read may differ
 
 _MAGIC: Final = b"\x89Sdc"  # the first byte is no text in any encoding of the web
-_VERSION: Final = 2
+_VERSION: Final = 3
 _COMPRESSED: Final = 1  # flags
 _ENCRYPTED: Final = 2
 _FRONT: Final = struct.Struct(">4sBBBB")  # magic, version, flags, key id, bytes of the scope
 # When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, initial age
 # and what the backend took, all in seconds; generation; status; form bits; token counts; fields;
-# bytes of the dialect, the model, the reason, the path, the tags and all texts, of the body as it
-# is here and as it is served.
-_FIXED: Final = struct.Struct(">6dQHBqqIIIIIIIII")
+# bytes of the dialect, the model, the reason, the path, the tags, the wording and all texts, of the
+# body as it is here and as it is served.
+_FIXED: Final = struct.Struct(">6dQHBqqIIIIIIIIII")
 _FIELD: Final = struct.Struct(">II")  # bytes of a name and of its value
 _CHECK_BYTES: Final = 16  # of the checksum, and of the tag of GCM
 _NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.2
 _SECRET_BYTES: Final = 32
 _STATUSES: Final = range(100, 1000)  # RFC 9110, section 15
-_STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED, _NEGATIVE = (
-    1 << bit for bit in range(7)
+_STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED, _NEGATIVE, _WORDED = (
+    1 << bit for bit in range(8)
 )
+_NAMESPACE_DIGITS: Final = 32  # hexadecimal; they stand before the words of the question
 
 
 class Odd(StrEnum):
@@ -214,7 +216,11 @@ class Codec:
         body = self._unpack(payload[_FIXED.size + texts :], flags, served)
         if words is None or body is None:
             return Odd.CORRUPT
-        dialect, model, reason, path, tags, *fields_texts = words
+        dialect, model, reason, path, tags, asked, *fields_texts = words
+        try:
+            wording = _wording(asked) if bits & _WORDED else None
+        except ValueError:
+            return Odd.CORRUPT
         return Entry(
             key,
             dialect,
@@ -233,6 +239,7 @@ class Codec:
             path,
             tuple(tags.split("\n")) if tags else (),
             bool(bits & _NEGATIVE),
+            wording,
         )
 
     def _pack(self, body: bytes) -> tuple[bytes, int]:
@@ -275,9 +282,11 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
     head, life, asked, usage = entry.head, entry.lifetime, entry.asked, entry.usage
     # Any text there is comes back as it was, the bytes that were no UTF-8 among it.
     tags = "\n".join(entry.tags)  # which have no control characters
+    wording = entry.wording
+    asked_as = "" if wording is None else wording.namespace.hex() + wording.text
     words = [
         word.encode("utf-8", "surrogatepass")
-        for word in (entry.dialect, entry.model, head.reason, entry.path, tags)
+        for word in (entry.dialect, entry.model, head.reason, entry.path, tags, asked_as)
     ]
     lengths = [len(word) for word in words]
     for name, value in head.headers.pairs:
@@ -292,6 +301,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         | _ASKED_USAGE * (asked is not None and asked.usage)
         | _COUNTED * (usage is not None)
         | _NEGATIVE * entry.negative
+        | _WORDED * (wording is not None)
     )
     fixed = _FIXED.pack(
         wall_stored,
@@ -314,8 +324,16 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
     return fixed + texts + body
 
 
+def _wording(text: str) -> Wording:
+    """The wording that ``text`` tells. Raises ValueError if it tells none."""
+    namespace = bytes.fromhex(text[:_NAMESPACE_DIGITS])
+    if len(namespace) != _NAMESPACE_DIGITS // 2:
+        raise ValueError("no namespace")
+    return Wording(namespace, text[_NAMESPACE_DIGITS:])
+
+
 def _texts(payload: bytes, lengths: list[int], fields: int, texts: int) -> list[str] | None:
-    """Dialect, model, reason, path, tags, then names and values; None if they do not fill it."""
+    """Dialect, model, reason, path, tags, wording, fields; None if they do not fill it."""
     words, at, end = [], _FIXED.size, _FIXED.size + texts
     for length in lengths:
         words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))

@@ -16,9 +16,11 @@ class Found(NamedTuple):
 
     entry: Entry | None
     tier: str
+    sure: bool = True  # False: nothing was found, but some tier could not be asked
 
 
 NOTHING = Found(None, "")
+UNSURE = Found(None, "", sure=False)
 
 
 class Ladder:
@@ -59,7 +61,8 @@ class Ladder:
         in place of a newer answer, nor what is kept for a moment only: a copy would outlive the
         answer that replaces it there.
         """
-        return await self._get(key, self._trusted)
+        found = await self._get(key, self._trusted)
+        return UNSURE if found is NOTHING and len(self._trusted) < len(self._tiers) else found
 
     async def seek(self, key: CacheKey, fits: Callable[[Entry], bool]) -> Found:
         """As ``get``, for an entry that ``fits``: further off there may be a newer one."""
@@ -68,11 +71,13 @@ class Ladder:
     async def _get(
         self, key: CacheKey, tiers: Sequence[Tier], fits: Callable[[Entry], bool] | None = None
     ) -> Found:
+        nothing = NOTHING
         for number, tier in enumerate(tiers):
             try:
                 entry = await tier.get(key)
             except TierError as error:
                 self._report(tier.name, error)
+                nothing = UNSURE
                 continue
             if entry is None:
                 continue
@@ -88,7 +93,7 @@ class Ladder:
                     await self._put(entry, tiers[:number])
                 entry = self._ledger.admit(entry)  # as a purge meanwhile left it
             return NOTHING if entry is None else Found(entry, tier.name)
-        return NOTHING
+        return nothing
 
     async def glance(self, key: CacheKey) -> Found:
         """What the nearest tier has: enough for who has just looked everywhere. Raises nothing."""

@@ -29,10 +29,14 @@ LONGEST_S = 2**31  # what any larger number of seconds counts as (RFC 9111, sect
 NAMESPACE_LENGTH = 128  # characters
 
 _MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
+_SHARE = re.compile(r"0(?:\.\d{1,9})?|1(?:\.0{1,9})?")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WISHES = frozenset(
-    {"ttl", "s-maxage", "s-max-age", "no-cache", "no-store", "use-cache", "namespace", "tags"}
-)
+    {
+        "ttl", "s-maxage", "s-max-age", "no-cache", "no-store", "use-cache", "namespace", "tags",
+        "semantic", "threshold",
+    }
+)  # fmt: skip
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -70,7 +74,9 @@ def controls_from_headers(headers: Headers) -> Controls:
     ``X-Cache-Control`` has the grammar of ``Cache-Control``; directives found there replace those
     of the same name. ``Pragma`` counts only where ``Cache-Control`` is absent (RFC 9111, 5.4).
     ``X-Cache-TTL`` is in seconds, or has a unit: ``30s``, ``5m``, ``2h``, ``1d``. ``X-Cache-Tags``
-    has the tags by which the answer is to be purged, with commas.
+    has the tags by which the answer is to be purged, with commas. ``X-Cache-Semantic: off`` wants
+    no answer to another question, ``X-Cache-Threshold: 0.95`` none to one less similar than that,
+    and ``X-Cache-Feedback: wrong`` says that the last answer to this question was wrong.
     """
     index = headers.index()
     standard = index.get("cache-control")
@@ -78,8 +84,12 @@ def controls_from_headers(headers: Headers) -> Controls:
     ttl = index.get("x-cache-ttl")
     namespace = index.get("x-cache-namespace")
     labels = index.get("x-cache-tags")
+    semantic = index.get("x-cache-semantic")
+    threshold = index.get("x-cache-threshold")
+    feedback = index.get("x-cache-feedback")
     pragma = index.get("pragma") if standard is None else None
-    if not (standard or own or pragma or namespace or labels) and ttl is None:
+    said = standard or own or pragma or namespace or labels or feedback
+    if not said and ttl is None and semantic is None and threshold is None:
         return UNASKED
 
     asked = directives(standard) if standard else {}
@@ -89,8 +99,10 @@ def controls_from_headers(headers: Headers) -> Controls:
         asked.update(directives(own))
     tags = listed(labels or "")
     unusable = not _is_namespace(namespace) or tags is None
+    complaint = (feedback or "").strip(" \t").lower() == "wrong"
+    least = 0.0 if threshold is None else _similarity(threshold)
     return Controls(
-        no_cache="no-cache" in asked or unusable,
+        no_cache="no-cache" in asked or unusable or complaint,
         no_store="no-store" in asked or unusable,
         only_if_cached="only-if-cached" in asked,
         max_age=_limit(asked, "max-age", 0.0),
@@ -99,6 +111,9 @@ def controls_from_headers(headers: Headers) -> Controls:
         ttl=None if ttl is None else _duration(ttl),
         namespace="" if unusable else namespace or "",
         tags=tags or (),
+        by_meaning=_is_on(semantic) and least is not None,
+        least_similarity=least or 0.0,
+        complaint=complaint,
     )
 
 
@@ -114,7 +129,7 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
     namespace = ""
     tags: tuple[str, ...] | None = ()
     for name, value in wish.items():
-        if name in {"no-cache", "no-store", "use-cache"} and isinstance(value, bool):
+        if name in {"no-cache", "no-store", "use-cache", "semantic"} and isinstance(value, bool):
             switches[name] = value
         elif name in {"ttl", "s-maxage", "s-max-age"} and _is_seconds(value):
             limits[name] = float(min(value, LONGEST_S))
@@ -122,6 +137,8 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
             namespace = value
         elif name == "tags" and _is_texts(value):
             tags = collected(value)
+        elif name == "threshold" and _is_seconds(value) and value <= 1:
+            limits[name] = float(value)
         elif name not in _WISHES or value is not None:
             return None
     ages = [limits[name] for name in ("s-maxage", "s-max-age") if name in limits]
@@ -134,6 +151,8 @@ def controls_from_object(wish: Mapping[str, object]) -> Controls | None:
         ttl=limits.get("ttl"),
         namespace="" if unusable else namespace,
         tags=tags or (),
+        by_meaning=switches.get("semantic", True),
+        least_similarity=limits.get("threshold", 0.0),
     )
 
 
@@ -159,6 +178,9 @@ def merge(a: Controls, b: Controls) -> Controls:
         # No caller can write the separator, so nobody gets into this one by its name.
         namespace="\x1f".join(namespaces),
         tags=tags or (),
+        by_meaning=a.by_meaning and b.by_meaning,
+        least_similarity=max(a.least_similarity, b.least_similarity),
+        complaint=a.complaint or b.complaint,
     )
 
 
@@ -295,6 +317,16 @@ def _duration(text: str) -> float:
     unit = _UNITS_S.get(text[-1:].lower())
     seconds = delta_seconds(text if unit is None else text[:-1])
     return min((seconds or 0.0) * (unit or 1), LONGEST_S)
+
+
+def _similarity(text: str) -> float | None:
+    """The number from 0 to 1 that ``text`` is, or None."""
+    found = _SHARE.fullmatch(text.strip(" \t"))
+    return None if found is None else float(found[0])
+
+
+def _is_on(switch: str | None) -> bool:
+    return switch is None or switch.strip(" \t").lower() in {"on", "true", "1", "yes"}
 
 
 def _least(a: float | None, b: float | None) -> float | None:

@@ -45,7 +45,9 @@ def fields(
         total_s: seconds from the request's arrival until its head goes out.
     """
     verdict = outcome.verdict
-    told = [_X_CACHE[verdict], _X_CACHE_REASON[outcome.why]]
+    doubt = outcome.doubt
+    reason = _X_CACHE_REASON[outcome.why]
+    told = [_X_CACHE[verdict], reason if doubt is None else (reason[0], f"{reason[1]}, {doubt}")]
     status = _member(outcome, name)
     if status and upstream_cache_status:
         status = f"{upstream_cache_status}, {status}"
@@ -55,6 +57,8 @@ def fields(
         told.append(("Age", f"{_bounded(outcome.age_s or 0.0, 0)}"))
         if outcome.tier:
             told.append(("X-Cache-Tier", outcome.tier))
+        if outcome.similarity is not None:
+            told += _of_another(outcome, outcome.similarity)
     upstream_s = outcome.upstream_s
     if upstream_s is None:
         timing = f"sidecache;dur={total_s * 1e3:.3f}"
@@ -63,6 +67,16 @@ def fields(
         timing = f"sidecache;dur={own_s * 1e3:.3f}, upstream;dur={upstream_s * 1e3:.3f}"
     told.append(("Server-Timing", timing))
     return tuple(told)
+
+
+def _of_another(outcome: Outcome, similarity: float) -> list[tuple[str, str]]:
+    """What there is to tell of an answer to the question in other words."""
+    told = [("X-Cache-Similarity", f"{similarity:.4f}"), ("X-Cache-Match", outcome.match)]
+    measured = outcome.measured
+    if measured is not None:
+        bound = f"{measured.high:.4f}; estimate={measured.error:.4f}; labels={measured.labels}"
+        told.append(("X-Cache-Error-Bound", bound))
+    return told
 
 
 def _member(outcome: Outcome, name: str) -> str:
@@ -74,10 +88,12 @@ def _member(outcome: Outcome, name: str) -> str:
         return f"{item(name)}; detail={outcome.why.value}" if absent else ""
     ttl_s = outcome.ttl_s
     ttl = "" if ttl_s is None else f"; ttl={_bounded(ttl_s, -_LIMIT_S)}"
-    detail = outcome.detail or _implied_detail(outcome)
+    detail = outcome.detail or outcome.doubt or _implied_detail(outcome)
     last = f"{ttl}; detail={item(detail)}" if detail else ttl
     fwd = outcome.fwd
     if fwd is None and (verdict is Verdict.HIT or verdict is Verdict.STALE):
+        if outcome.similarity is not None:
+            last += f"; sidecache-score={outcome.similarity:.3f}"
         return f"{item(name)}; hit{last}"
     if fwd is None:
         fwd = Fwd.BYPASS if verdict is Verdict.BYPASS else Fwd.MISS

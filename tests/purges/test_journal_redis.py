@@ -49,7 +49,7 @@ class TestContract(JournalContract):
     async def writable(self, journal: Journal) -> None:
         assert isinstance(journal, RedisJournal)
         async with asyncio.timeout(LIMIT_S):
-            while not journal.in_touch:  # on a slow machine start() returns before that
+            while not journal.in_touch:  # noqa: ASYNC110 - it tells its owner only, when it is
                 await asyncio.sleep(0.005)
 
     @pytest.fixture

@@ -22,8 +22,9 @@ needs_redis = pytest.mark.skipif(
 class Server:
     """A ``redis-server`` process; ``say`` sends it commands as its administrator."""
 
-    def __init__(self, port: int, folder: Path, options: Sequence[str]) -> None:
+    def __init__(self, port: int, folder: Path, options: Sequence[str], program: str) -> None:
         self.port = port
+        self._program = program
         self._folder = folder
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
@@ -31,7 +32,7 @@ class Server:
     async def start(self) -> None:
         """Start it, and return once it answers."""
         self._process = await asyncio.create_subprocess_exec(
-            "redis-server", *self._options, "--port", str(self.port), "--bind", HERE,
+            self._program, *self._options, "--port", str(self.port), "--bind", HERE,
             "--dir", str(self._folder), "--save", "", "--appendonly", "no",
             stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
@@ -72,10 +73,12 @@ class Server:
 
 
 @asynccontextmanager
-async def server(*options: str, port: int | None = None) -> AsyncIterator[Server]:
+async def server(
+    *options: str, port: int | None = None, program: str = "redis-server"
+) -> AsyncIterator[Server]:
     """One server with these options, for as long as the block lasts."""
     with TemporaryDirectory(prefix="redis-") as folder:
-        alone = Server(port or free_port(), Path(folder), options)
+        alone = Server(port or free_port(), Path(folder), options, program)
         try:
             await alone.start()
             yield alone
@@ -84,7 +87,7 @@ async def server(*options: str, port: int | None = None) -> AsyncIterator[Server
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[list[Server]]:
+async def cluster(program: str = "redis-server") -> AsyncIterator[list[Server]]:
     """Three primaries that know each other and keep a third of all slots each."""
     async with AsyncExitStack() as stack:
         nodes = []
@@ -92,7 +95,7 @@ async def cluster() -> AsyncIterator[list[Server]]:
             # The bus has a port of its own: by default 10,000 up, which may be no port at all.
             options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()),
                        "--cluster-node-timeout", "1000")  # fmt: skip
-            nodes.append(await stack.enter_async_context(server(*options)))
+            nodes.append(await stack.enter_async_context(server(*options, program=program)))
         made = await _run(
             "redis-cli", "--cluster", "create", *(f"{HERE}:{node.port}" for node in nodes),
             "--cluster-yes",

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.meaning import Wording
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
 from proxy.tiers.base import Tier
@@ -84,6 +85,7 @@ class TierContract:
             replace(entry(), model="", dialect="ollama"),
             replace(entry(), generation=3 * SHARED, path="/v1/%C3%A9", negative=True),
             replace(entry(), tags=("doc:1", "\N{SNOWMAN}")),
+            replace(entry(), wording=Wording(b"n" * 16, "Why \N{SNOWMAN}?")),
             replace(entry(), model="modèle/\N{SNOWMAN}"),
             replace(entry(), head=Head(203, "", Headers())),
             replace(entry(), head=Head(200, "\xc9\udcff", Headers([("X", "\udcff"), ("y", "")]))),

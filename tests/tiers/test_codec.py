@@ -19,6 +19,7 @@ from support.tier_contract import KEY, OTHER, entry, same
 
 from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.meaning import Wording
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
 from proxy.tiers.codec import Codec, EncryptionKey, Odd
@@ -63,6 +64,7 @@ entries = st.builds(
     usage=st.none() | st.builds(Usage, counts, counts),
     generation=st.integers(0, 2**40).map(lambda n: n * SHARED),
     path=texts,
+    wording=st.none() | st.builds(Wording, st.binary(min_size=16, max_size=16), st.text()),
     tags=st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1)).map(tuple),
     negative=st.booleans(),
     asked=st.none() | forms,
@@ -203,7 +205,7 @@ def test_a_border_moved_between_scope_and_digest_is_a_miss() -> None:
 
 
 @both
-@pytest.mark.parametrize("version", [0, 1, 3, 255])
+@pytest.mark.parametrize("version", [0, 1, 2, 255])
 def test_another_version_is_a_miss(make: Callable[[], Codec], version: int) -> None:
     codec = make()
     blob = codec.encode(entry(), NOW, WALL)
@@ -228,7 +230,7 @@ def test_a_pickle_is_a_miss_and_does_not_run(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def test_the_bytes_of_version_2_are_these() -> None:
+def test_the_bytes_of_version_3_are_these() -> None:
     """What earlier releases wrote must be read, or the version has to be counted up."""
     stored = replace(
         entry(lifetime=Lifetime(60.0, 5.0, 10.0), initial_age=2.0),
@@ -239,18 +241,19 @@ def test_the_bytes_of_version_2_are_these() -> None:
         path="/v1/x",
         tags=("a", "doc:1"),
         negative=True,
+        wording=Wording(b"n" * 16, "Why?"),
     )
     golden = bytes.fromhex(
-        "895364630200000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
+        "895364630300000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
         "404e000000000000401400000000000040240000000000004000000000000000"  # lifetime, age
         "3fe0000000000000" + "0000000000500000"  # what it took, generation
-        "00c8" + "6e" + "0000000000000003" + "0000000000000004"
+        "00c8" + "ee" + "0000000000000003" + "0000000000000004"
         "00000001" + "0000000b" + "00000005" + "00000002" + "00000005" + "00000007"
-        + "00000042" + "00000004" + "00000004"
-        + b"openai_chatmodelOK/v1/xa\ndoc:1".hex()
+        + "00000024" + "00000066" + "00000004" + "00000004"
+        + b"openai_chatmodelOK/v1/xa\ndoc:1".hex() + b"6e".hex() * 16 + b"Why?".hex()
         + "0000000c00000010" + b"Content-Typeapplication/json".hex()
         + b"body".hex()
-        + "1f71470269f3346d319bfa88121e540e"
+        + "d6f7a34d1d02e5ef4b796c60133d59bd"
     )  # fmt: skip
     assert plain().encode(stored, NOW, WALL) == golden
     # What no journal was told of means nothing to others.

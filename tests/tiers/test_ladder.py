@@ -12,7 +12,7 @@ from proxy.ledger import SHARED, Ledger
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 from proxy.model.purge import Kind, Purge
-from proxy.tiers.ladder import NOTHING, Found, Ladder
+from proxy.tiers.ladder import NOTHING, UNSURE, Found, Ladder
 
 KEY = CacheKey("anon", b"k" * 32)
 ALL = Purge(Kind.ALL)
@@ -144,13 +144,20 @@ async def test_what_no_tier_has_is_nothing(steps: Steps) -> None:
 async def test_a_tier_that_fails_is_a_miss_and_is_reported(steps: Steps) -> None:
     stored = entry()
     steps.near.failing = {"get"}
-    assert await steps.ladder.get(KEY) is NOTHING
+    assert await steps.ladder.get(KEY) == Found(None, "", sure=False)
     steps.far.kept[KEY.digest] = stored
     assert await steps.ladder.get(KEY) == Found(stored, "far")
     assert steps.reports == ["near cannot get"] * 3
     steps.far.failing = {"get"}
-    assert await steps.ladder.get(KEY) is NOTHING
+    assert await steps.ladder.get(KEY) == Found(None, "", sure=False)
     assert steps.reports[3:] == ["near cannot get", "far cannot get"]
+
+
+async def test_what_is_in_tiers_that_are_not_trusted_yet_nobody_is_sure_of(steps: Steps) -> None:
+    steps.ladder.trust(["near"])
+    assert await steps.ladder.get(KEY) is UNSURE
+    steps.ladder.trust(["near", "far"])
+    assert await steps.ladder.get(KEY) is NOTHING
 
 
 # -- put ---------------------------------------------------------------------------------------
@@ -242,3 +249,16 @@ async def test_clearing_frees_every_tier_though_one_fails_and_then_says_which(
     assert await steps.ladder.clear() == ["near"]
     assert steps.far.kept == {}
     assert steps.reports == ["near cannot clear"]
+
+
+async def test_nothing_is_only_sure_if_every_tier_could_be_asked() -> None:
+    near, far = CrankedTier("near"), CrankedTier("far")
+    ladder = Ladder([near, far], Ledger(), lambda _tier, _error: None)
+    assert await ladder.get(KEY) == Found(None, "")
+    far.failing.add("get")
+    assert await ladder.get(KEY) == Found(None, "", sure=False)
+    far.failing.clear()
+    ladder.trust(["near"])
+    assert await ladder.get(KEY) == Found(None, "", sure=False)
+    ladder.trust(["near", "far"])
+    assert await ladder.get(KEY) == Found(None, "")

@@ -38,6 +38,9 @@ wishes = st.builds(
     ttl=limits,
     namespace=st.sampled_from(["", "a", "b"]),
     tags=st.sampled_from([(), ("x",), ("y", "x")]),
+    by_meaning=st.booleans(),
+    least_similarity=st.sampled_from([0.0, 0.9, 1.0]),
+    complaint=st.booleans(),
 )
 
 
@@ -208,6 +211,8 @@ def test_a_namespace_that_cannot_be_used_keeps_the_request_out_of_the_cache(name
         ({"tags": ["b", "a", "b"]}, Controls(tags=("b", "a"))),
         ({"tags": [], "ttl": 5}, Controls(ttl=5)),
         ({"tags": None}, UNASKED),
+        ({"semantic": False}, Controls(by_meaning=False)),
+        ({"semantic": True, "threshold": 0.95}, Controls(least_similarity=0.95)),
     ],
 )
 def test_the_cache_object_becomes_controls(wish: dict[str, object], controls: Controls) -> None:
@@ -231,10 +236,42 @@ def test_the_cache_object_becomes_controls(wish: dict[str, object], controls: Co
         {"tags": ["a", 5]},
         {"tags": {"a": "b"}},
         {"other": None},
+        {"semantic": "off"},
+        {"threshold": 1.5},
+        {"threshold": "0.9"},
     ],
 )
 def test_an_object_with_one_strange_member_is_somebody_elses(wish: dict[str, object]) -> None:
     assert controls_from_object(wish) is None
+
+
+# What is asked of hits by meaning
+
+
+@pytest.mark.parametrize("switch", ["off", "no", "0", "OFF", "perhaps", ""])
+def test_whatever_does_not_clearly_want_them_wants_none(switch: str) -> None:
+    assert asked(("X-Cache-Semantic", switch)) == Controls(by_meaning=False)
+
+
+@pytest.mark.parametrize("switch", ["on", "true", "1", "Yes"])
+def test_who_wants_them_asks_for_nothing_else(switch: str) -> None:
+    assert asked(("X-Cache-Semantic", switch)) == UNASKED
+
+
+def test_a_threshold_is_a_number_from_0_to_1() -> None:
+    assert asked(("X-Cache-Threshold", "0.95")) == Controls(least_similarity=0.95)
+    assert asked(("X-Cache-Threshold", " 1.0 ")) == Controls(least_similarity=1.0)
+    assert asked(("X-Cache-Threshold", "0")) == UNASKED
+
+
+@pytest.mark.parametrize("value", ["", "1.5", "-1", "95", ".9", "1e-3", "nan", "high", "0.9, 0.8"])
+def test_a_threshold_that_makes_no_sense_lets_nothing_through(value: str) -> None:
+    assert asked(("X-Cache-Threshold", value)) == Controls(by_meaning=False)
+
+
+def test_a_complaint_asks_for_a_new_answer() -> None:
+    assert asked(("X-Cache-Feedback", "Wrong ")) == Controls(no_cache=True, complaint=True)
+    assert asked(("X-Cache-Feedback", "right")) == UNASKED
 
 
 # Both together
