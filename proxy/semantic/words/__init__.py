@@ -1,0 +1,1 @@
+"""The words of questions, read and compared; pure, no model."""
