@@ -1,0 +1,1 @@
+"""Reasons why two questions that look alike are not the same; pure."""
