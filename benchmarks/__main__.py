@@ -16,25 +16,34 @@ _PARTS = {
     "steady",
     "trouble",
 }  # what benchmarks are made of
+_WITH_DATA = {"semantic"}  # run by name only: they must be told what to read
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmarks named in ``argv``; what follows ``--`` goes to each of them."""
-    names, rest = argv, []
-    if "--" in argv:
-        cut = argv.index("--")
-        names, rest = argv[:cut], argv[cut + 1 :]
-    here = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-    known = [name for name in here if name not in _PARTS]
+    """Run the benchmarks named in ``argv``.
+
+    What follows ``--``, or begins with the first option, goes to each of them. What they measure
+    goes to standard output, and nothing else does.
+    """
+    cut = next((at for at, word in enumerate(argv) if word.startswith("-")), len(argv))
+    names, rest = argv[:cut], argv[cut:]
+    if rest[:1] == ["--"]:
+        del rest[0]
+    here = Path(__file__).parent
+    found = {path.stem for path in here.glob("*.py")} | {
+        path.parent.name for path in here.glob("*/__init__.py")
+    }
+    known = sorted(found - _PARTS)
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"no benchmark called {', '.join(unknown)}; there are: {', '.join(known)}")
         return 2
     tools = " ".join(f"{name} {version(name)}" for name in ("aiohttp", "orjson", "uvloop"))
-    print(f"{platform.platform()}, Python {platform.python_version()}, {tools}")
+    machine = f"{platform.platform()}, Python {platform.python_version()}, {tools}"
+    print(machine, file=sys.stderr)
     failed = 0
-    for name in names or known:
-        print(f"\n== {name}: python -m benchmarks {name}")
+    for name in names or [name for name in known if name not in _WITH_DATA]:
+        print(f"\n== {name}: python -m benchmarks {name}", file=sys.stderr)
         failed |= importlib.import_module(f"benchmarks.{name}").main(rest)
     return failed
 

@@ -1,0 +1,71 @@
+"""The nearest rows by a look at each: exact, and the quicker way while there are few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from proxy.semantic.index.rows import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from proxy.semantic.base import Vector
+    from proxy.semantic.index.graph import Graph, Slots
+    from proxy.semantic.index.precision import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search, as it stood when it began."""
+
+    rows: Rows
+    space: int  # the number of the space to search in
+    vector: Vector
+    count: int
+    now: float  # seconds since 1970
+    births: int  # rows that were there by then
+
+    def alive(self, slots: Slots) -> NDArray[np.bool_]:
+        """Which of ``slots`` hold rows of the space that were there by then and are not expired."""
+        rows = self.rows
+        return np.asarray(
+            (rows.space_of[slots] == self.space)
+            & (rows.born[slots] <= self.births)
+            & (rows.expires[slots] > self.now)
+        )
+
+
+class Found(NamedTuple):
+    """Rows, the nearest first."""
+
+    slots: Slots
+    scores: Floats
+
+
+def nearest(asked: Asked, scanned: Slots, graph: Graph | None) -> Found:
+    """The nearest rows among those ``scanned``, and those in a graph. It may run in any thread."""
+    if graph is None:
+        slots, scores = _compared(asked, scanned)
+    else:
+        slots, scores = graph.near(asked.vector, asked.count, asked.alive)
+        if len(scanned):
+            loose, cosines = _compared(asked, scanned)
+            new = ~np.isin(slots, loose)  # a row on its way into the graph is in both
+            slots = np.concatenate([loose, slots[new]])
+            scores = np.concatenate([cosines, scores[new]])
+    if len(slots) > asked.count:
+        best = np.argpartition(-scores, asked.count - 1)[: asked.count]
+        slots, scores = slots[best], scores[best]
+    order = np.argsort(-scores, kind="stable")
+    return Found(slots[order], scores[order])
+
+
+def _compared(asked: Asked, scanned: Slots) -> tuple[Slots, Floats]:
+    """Those of ``scanned`` that are alive, and their cosines."""
+    rows = asked.rows
+    cosines = rows.precision.scan(rows.vectors, rows.factors, scanned, asked.vector)
+    living = asked.alive(scanned)
+    return (scanned, cosines) if living.all() else (scanned[living], cosines[living])
