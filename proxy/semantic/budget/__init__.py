@@ -1,0 +1,1 @@
+"""How often answers found by meaning are wrong, and what is done about it; pure."""
