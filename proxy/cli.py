@@ -12,6 +12,8 @@ from typing import Final, Protocol, TypedDict, Unpack
 
 import click
 
+from proxy.cli_calibrate import calibrate
+from proxy.cli_model import model
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
 from proxy.config.faults import Given
@@ -129,6 +131,10 @@ def _load(flags: _Flags) -> Loaded:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """A caching reverse proxy that stands beside any LLM or RAG backend."""
+
+
+cli.add_command(calibrate)
+cli.add_command(model)
 
 
 @cli.command()

@@ -7,13 +7,13 @@ upstreams are waited for.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING
 
-from proxy.dialects.base import Dialect, Relay, Sieve
+from proxy.coming import Coming, paced, sieved
+from proxy.dialects.base import Dialect, Relay
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import LoopDetected, RelayBroken, UpstreamError
@@ -32,10 +32,11 @@ from proxy.policy import FAILING, judge, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
-from proxy.wire import frames
+from proxy.semantic.found import Sought
 from proxy.wire.headers import passed_before
 
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")  # what ends an event
+if TYPE_CHECKING:
+    from proxy.semantic.meaning import Meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,17 @@ class Lifecycle:
             case Hit() as hit:
                 renewing = renews(hit, controls, asked.terms, now, self._rooms.dice)
                 if (reply := self._replay(question, hit, renewing=renewing)) is not None:
-                    if renewing:
-                        self._flights.refresh(question._replace(renews=hit.entry))
+                    if renewing or question.samples:
+                        again = question._replace(renews=hit.entry, sampled=not renewing)
+                        self._flights.refresh(again)
                     return reply
                 miss = Miss(Why.FORM)
             case Miss() as miss:
                 pass
+        if (meaning := self._rooms.meaning) is not None:
+            question = await question.find(meaning, miss)
+            if (reply := self._replay_other(question, meaning)) is not None:
+                return reply
         return await self._fly(question, miss)
 
     def _dialect_of(self, request: Request) -> Dialect | None:
@@ -134,7 +140,7 @@ class Lifecycle:
             return None
         age = entry.age(self._rooms.clock())
         outcome = Outcome(
-            Verdict.HIT if hit.why is Why.FRESH else Verdict.STALE,
+            Verdict.STALE if hit.stale else Verdict.HIT,
             hit.why,
             dialect=entry.dialect,
             model=entry.model,
@@ -146,11 +152,27 @@ class Lifecycle:
             ttl_s=entry.lifetime.ttl - age,
             detail=_remark(hit, renewing=renewing),
         )
+        if entry.key != question.key:
+            outcome = question.credited(outcome)
         head, body = retyped(entry.head, rendered.content_type), rendered.body
         if self._bounds.replay_pause and question.query.form.stream:
-            paced = _paced(body, self._bounds.replay_pause)
-            return self._replies.write(head, paced, outcome, question.began, length=len(body))
+            events = paced(body, self._bounds.replay_pause)
+            return self._replies.write(head, events, outcome, question.began, length=len(body))
         return self._replies.write(head, body, outcome, question.began)
+
+    def _replay_other(self, question: Question, meaning: Meaning) -> Reply | None:
+        """The answer to the question in other words, if one was found and can take the form."""
+        sought, finding = question.sought, question.finding
+        if finding is None or finding.hit is None or not isinstance(sought, Sought):
+            return None
+        reply = self._replay(question, finding.hit)
+        if reply is None:
+            return None
+        meaning.learner.served(sought, finding)
+        weight = meaning.learner.shadows(sought, finding) if question.may_ask else None
+        if weight is not None:
+            self._flights.refresh(question._replace(weight=weight))
+        return reply
 
     def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
         """A stale answer in place of the upstream's failure, where one may be served."""
@@ -183,7 +205,7 @@ class Lifecycle:
         except UpstreamError as error:
             return self._despite(error, question, miss)
         finally:
-            if reply is None or not isinstance(reply.body, _Coming):
+            if reply is None or not isinstance(reply.body, Coming):
                 seat.leave()  # else whoever reads the body leaves at its end
         return reply or await self._ask_alone(question, miss, why)
 
@@ -202,7 +224,7 @@ class Lifecycle:
             case Handed(arrival, why):
                 outcome = question.missed(miss.why, seat.why, joined=False)
                 outcome = outcome._replace(stored=False, detail=why, upstream_s=waited_s)
-                body = _Coming(arrival.chunks(), seat.leave)
+                body = Coming(arrival.chunks(), seat.leave)
                 return self._relay(question, arrival, body, outcome), why
             case Boarded():
                 outcome = question.missed(miss.why, seat.why, joined=seat.joined)
@@ -231,8 +253,8 @@ class Lifecycle:
                 return None
         pieces, length = seat.pieces(), boarded.length
         if how is Relay.FILTERED:
-            pieces, length = _sieved(pieces, question.dialect.sieve(wanted)), None
-        body = _Coming(pieces, seat.leave)
+            pieces, length = sieved(pieces, question.dialect.sieve(wanted)), None
+        body = Coming(pieces, seat.leave)
         return self._replies.write(
             head, body, outcome, question.began, length=length, final=seat.outcome
         )
@@ -261,7 +283,7 @@ class Lifecycle:
             arrival = await question.ask()
         except UpstreamError as error:
             return self._despite(error, question, miss)
-        return self._relay(question, arrival, _Coming(arrival.chunks(), arrival.close), outcome)
+        return self._relay(question, arrival, Coming(arrival.chunks(), arrival.close), outcome)
 
     async def _repeatable(self, body: Body) -> bytes | Body:
         """``body``, whole if it is short: should a kept connection have ended, it is sent again."""
@@ -291,7 +313,7 @@ class Lifecycle:
         )
         return self._replies.write(
             arrival.head,
-            _Coming(arrival.chunks(), arrival.close),
+            Coming(arrival.chunks(), arrival.close),
             outcome,
             began,
             length=arrival.length,
@@ -323,7 +345,7 @@ class Lifecycle:
             return opened
         return self._replies.write(
             opened.head,
-            _Coming(opened.chunks(), opened.close),
+            Coming(opened.chunks(), opened.close),
             outcome,
             began,
             length=opened.length,
@@ -345,54 +367,8 @@ class Lifecycle:
         return self._replies.refuse(504, "only_if_cached", detail, outcome, question.began)
 
 
-class _Coming:
-    """A body that is still coming; what it holds is given back at its end, heard or not.
-
-    Not a generator: closing one that nobody has begun to read runs none of its code.
-    """
-
-    def __init__(self, pieces: AsyncIterator[bytes], give_back: Callable[[], None]) -> None:
-        self._pieces = pieces
-        self._give_back = give_back
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except BaseException:  # its end, its failure, or the reader's cancellation
-            self._give_back()
-            raise
-
-    async def aclose(self) -> None:
-        self._give_back()
-        if isinstance(self._pieces, AsyncGenerator):
-            await self._pieces.aclose()
-
-
 def _remark(hit: Hit, *, renewing: bool) -> str:
     """What else there is to say of a hit."""
     if hit.entry.negative:
         return Why.NEGATIVE
     return Why.REFRESH_AHEAD if renewing and hit.why is Why.FRESH else ""
-
-
-async def _paced(body: bytes, pause: float) -> AsyncIterator[bytes]:
-    events, rest = frames.split(body)
-    for number, event in enumerate(events):
-        if number:
-            await asyncio.sleep(pause)
-        yield event
-    if rest:
-        yield rest
-
-
-async def _sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[bytes]:
-    piece = b""
-    async for piece in pieces:
-        if passed := sieve(piece):
-            yield passed
-    if not piece.endswith(_BLANK):
-        # Some backends leave the last event without its empty line; the sieve waits for that.
-        yield sieve(b"\n\n")

@@ -71,6 +71,7 @@ class Terms:
     confident_above: float = 0.9
     confident_factor: float = 2.0  # what the ttl is multiplied by then, up to max_ttl
     refresh_ahead: float = 1.0  # beta of ``renews``; 0: never before the end
+    by_meaning: bool = True  # the question may be answered by the answer to it in other words
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Rule:
     confident_above: float | None = None
     confident_factor: float | None = None
     refresh_ahead: float | None = None
+    by_meaning: bool | None = None
 
     def changes(self) -> dict[str, object]:
         """The terms this rule sets."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.dialects.base import Dialect, Relay, Rendered
-from proxy.model.decision import HeadVerdict, Miss, Why
+from proxy.model.decision import HeadVerdict, Hit, Miss, Why
 from proxy.model.entry import CacheKey, Entry
+from proxy.model.meaning import Doubt, Wording
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
 from proxy.model.outcome import Fwd, Outcome, Verdict
 from proxy.model.query import Form, Query, Refusal, Sealed
@@ -23,9 +24,13 @@ from proxy.policy import (
     negative_lifetime,
     obeys,
 )
+from proxy.semantic.found import Finding, Sought
 from proxy.tiers.admission import Admission
 from proxy.tiers.ladder import Ladder
 from proxy.wire.tags import collected, tags_of
+
+if TYPE_CHECKING:
+    from proxy.semantic.meaning import Meaning  # much, for who does without
 
 _FWD: Final = {
     Why.UNSEEN: Fwd.URI_MISS,
@@ -46,6 +51,7 @@ class Rooms:
         clock: seconds, monotonic.
         dice: evenly distributed in [0, 1).
         admission: who is let into the ladder; None: all.
+        meaning: finds answers to a question in other words; None: nobody does.
     """
 
     policy: Policy
@@ -54,6 +60,7 @@ class Rooms:
     clock: Callable[[], float]
     dice: Callable[[], float]
     admission: Admission | None = None
+    meaning: Meaning | None = None
 
 
 class Question(NamedTuple):
@@ -69,6 +76,10 @@ class Question(NamedTuple):
     generation: int
     began: float  # seconds on the proxy's clock
     renews: Entry | None = None  # what is stored, and will do no longer
+    sought: Sought | Doubt | None = None  # what to look for by meaning; None: nobody has asked yet
+    finding: Finding | None = None  # what was found by meaning; None: nobody has looked
+    weight: float | None = None  # asked in secret after a hit, which stands for so many
+    sampled: bool = False  # ``renews`` was asked again only to compare
 
     @property
     def asked(self) -> Form:
@@ -131,6 +142,73 @@ class Question(NamedTuple):
         status, reason, headers = self.shareable(head)
         return Head(status, reason, headers.plus(*ages))
 
+    # -- by meaning ---------------------------------------------------------------------------
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the caller leaves it to the proxy to ask the backend, too."""
+        return not self.query.controls.only_if_cached
+
+    @property
+    def samples(self) -> bool:
+        """Whether to ask once more, though the answer is here, to see how much answers vary."""
+        meaning = self.rooms.meaning
+        if meaning is None or not meaning.learner.samples():
+            return False
+        controls = self.query.controls
+        if controls.max_stale is not None or controls.ttl is not None or not self.may_ask:
+            return False  # the new answer would be as this caller wishes, for all (``renews``)
+        sought = self._worded(meaning)
+        return isinstance(sought, Sought) and not sought.acts
+
+    async def find(self, meaning: Meaning, miss: Miss) -> Question:
+        """The question with what was found for it in other words. Raises nothing."""
+        if self.query.controls.complaint:
+            await meaning.learner.complained(self.key)
+        if miss.why is not Why.UNSEEN:  # it has an answer of its own, and that will not do
+            return self
+        question = self._replace(sought=self._worded(meaning))
+        if not isinstance(question.sought, Sought):
+            return question._replace(finding=Finding(doubt=question.sought))
+        controls = self.query.controls
+        if not controls.by_meaning:
+            return question._replace(finding=Finding(doubt=Doubt.UNWANTED))
+        least = controls.least_similarity
+        found = await meaning.finder.find(question.sought, self._hit, least)
+        return question._replace(finding=found)
+
+    def _worded(self, meaning: Meaning) -> Sought | Doubt:
+        """What to look for, or why not to."""
+        if self.sought is not None:
+            return self.sought
+        if not self.terms.by_meaning:
+            return Doubt.UNWANTED
+        asking = self.dialect.asking(self.query)
+        if asking is None:
+            return Doubt.NO_QUESTION
+        namespace = meaning.namespace_of(self.request, self.query, self.upstream.id, asking.rest)
+        return meaning.seeking.sought(asking, namespace, self.key, self.query)
+
+    def _hit(self, entry: Entry, tier: str) -> Hit | None:
+        """The hit that ``entry``, the answer to another question, is for this one; or None."""
+        # It was found a while ago: others were fetched and compared since.
+        unpurged = self.rooms.ladder.unpurged(entry)
+        verdict = judge(unpurged, tier, self.query.controls, self.rooms.clock())
+        if not isinstance(verdict, Hit) or verdict.stale or entry.negative:
+            return None
+        return None if self.render(entry) is None else verdict
+
+    def credited(self, outcome: Outcome) -> Outcome:
+        """``outcome`` of a hit, with how near the question was that was answered, if another."""
+        finding = self.finding
+        if finding is None or finding.best is None:
+            return outcome
+        return outcome._replace(
+            similarity=finding.best.score,
+            measured=finding.measured,
+            match=self.key.digest[:8].hex(),
+        )
+
     def missed(self, why: Why, seat: Why, *, joined: bool) -> Outcome:
         """The outcome of a miss for ``why``; ``seat`` is how it came by its flight."""
         follower = seat is Why.JOINED
@@ -143,6 +221,7 @@ class Question(NamedTuple):
             key=self.key,
             fwd=_FWD.get(why, Fwd.MISS),
             collapsed=True if follower else None,
+            doubt=None if self.finding is None else self.finding.doubt,
         )
 
     def failed(self, why: Why) -> Outcome:
@@ -177,8 +256,7 @@ class Question(NamedTuple):
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
         if len(body) > self.terms.max_entry:
             return Refusal(Why.TOO_LARGE)
-        admission = self.rooms.admission
-        if not (admission is None or self.renews is not None or admission.admits(self.key.digest)):
+        if not self._admitted():
             return Refusal(Why.FIRST_SIGHTING)
         sealed = self.dialect.seal(head, body, form)
         if isinstance(sealed, Refusal):
@@ -217,7 +295,21 @@ class Question(NamedTuple):
             path=self.request.path,
             tags=tags,
             negative=sealed.negative,
+            wording=None if sealed.negative else self._wording(),
         )
+
+    def _admitted(self) -> bool:
+        """Whether the answer may be kept: what was asked for to be compared always may."""
+        admission = self.rooms.admission
+        if admission is None or self.renews is not None or self.weight is not None:
+            return True
+        return admission.admits(self.key.digest)
+
+    def _wording(self) -> Wording | None:
+        """How the question is put, if others may be answered alike."""
+        meaning = self.rooms.meaning
+        sought = None if meaning is None else self._worded(meaning)
+        return sought.wording if isinstance(sought, Sought) else None
 
     def _tags(self, head: Head, sealed: Sealed) -> tuple[str, ...] | None:
         """By what the answer is to be purged; None if that cannot all be kept."""
@@ -232,7 +324,17 @@ class Question(NamedTuple):
     async def keep(self, entry: Entry) -> bool:
         if entry.negative and await self._has_answer():
             return False
-        return await self.rooms.ladder.put(entry)
+        kept = await self.rooms.ladder.put(entry)
+        if kept and self.rooms.meaning is not None:
+            self._learn(self.rooms.meaning, entry)
+        return kept
+
+    def _learn(self, meaning: Meaning, entry: Entry) -> None:
+        if self.sampled and self.renews is not None:
+            meaning.learner.sampled(self.renews, entry)
+        sought = self._worded(meaning)
+        if entry.wording is not None and isinstance(sought, Sought):
+            meaning.learner.landed(sought, entry, self.finding, self.weight)
 
     async def _has_answer(self) -> bool:
         """Whether an answer is stored that may still be served: no error takes its place."""

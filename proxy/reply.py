@@ -11,7 +11,12 @@ from proxy.model.outcome import Outcome, Reply
 from proxy.wire.cache_status import fields
 from proxy.wire.problem import problem
 
-_OURS: Final = frozenset({"cache-status", "x-cache", "x-cache-reason", "x-cache-tier"})
+_OURS: Final = frozenset(
+    {
+        "cache-status", "x-cache", "x-cache-reason", "x-cache-tier", "x-cache-similarity",
+        "x-cache-match", "x-cache-error-bound",
+    }
+)  # fmt: skip
 _CONTENT_TYPE: Final = frozenset({"content-type"})
 
 

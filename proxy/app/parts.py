@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from proxy.app.clock import seconds
 from proxy.config.caching import Cache, Rule
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
+from proxy.dialects.base import Dialect
 from proxy.dialects.negative import Negative
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.downstream.limits import Limits as ClientLimits
@@ -19,6 +21,7 @@ from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.lifecycle import Bounds, Lifecycle
+from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.message import Headers, Request
 from proxy.policy import AboutNow, Policy, Terms
@@ -33,19 +36,56 @@ from proxy.upstream import Routes, UpstreamSpec
 from proxy.wire.headers import outbound
 from proxy.wire.json_pointer import Pointer
 
+if TYPE_CHECKING:
+    from proxy.semantic.meaning import Meaning  # loaded with what it needs, or not at all
 
-def lifecycle(
-    settings: Settings, secret: bytes, routes: Routes, ladder: Ladder, flights: Flights
-) -> Lifecycle:
-    """The life of a request; ``secret`` keys the hashes that scopes and keys are."""
+
+def key_rules(settings: Settings, secret: bytes) -> KeyRules:
+    """What makes two queries equal; ``secret`` keys the hashes that scopes and keys are."""
     cache = settings.cache
-    keys = KeyRules(
+    return KeyRules(
         secret,
         scoping=Scoping(ScopeBy(cache.scope.by), (cache.scope.header or "").lower()),
         inert=frozenset(name.lower() for name in cache.inert_headers),
         keyed=frozenset(name.lower() for name in cache.keyed_headers) | _deciding(settings),
         inert_cookies=frozenset(cache.inert_cookies),
     )
+
+
+def dialects(settings: Settings) -> tuple[Dialect, ...]:
+    """The protocols that are understood; the first that matches counts."""
+    cache = settings.cache
+    chat = OpenAIChat(
+        inert=frozenset(cache.inert_fields),
+        store_truncated=cache.store_truncated,
+        store_tool_calls=cache.store_tool_calls,
+        json_without_usage=cache.json_without_usage,
+        negative=Negative(frozenset(cache.negative.codes), cache.negative.empty),
+        confidence=None if cache.confidence.pointer is None else Pointer(cache.confidence.pointer),
+    )
+    return (chat,)
+
+
+def answer(dialects: Sequence[Dialect], entry: Entry) -> str | None:
+    """What a stored entry says, as one text; None if it says it otherwise."""
+    for dialect in dialects:
+        if dialect.name == entry.dialect:
+            return dialect.answer(entry)
+    return None
+
+
+def lifecycle(
+    settings: Settings,
+    *,
+    keys: KeyRules,
+    spoken: Sequence[Dialect],
+    routes: Routes,
+    ladder: Ladder,
+    flights: Flights,
+    meaning: Meaning | None,
+) -> Lifecycle:
+    """The life of a request."""
+    cache = settings.cache
     policy = Policy(
         _terms(cache),
         tuple(_rule(rule) for rule in cache.rules),
@@ -53,14 +93,6 @@ def lifecycle(
         is_inert=keys.is_inert,
         own_scopes=cache.scope.by == "credential",
         negative=frozenset(cache.kept_statuses),
-    )
-    dialect = OpenAIChat(
-        inert=frozenset(cache.inert_fields),
-        store_truncated=cache.store_truncated,
-        store_tool_calls=cache.store_tool_calls,
-        json_without_usage=cache.json_without_usage,
-        negative=Negative(frozenset(cache.negative.codes), cache.negative.empty),
-        confidence=None if cache.confidence.pointer is None else Pointer(cache.confidence.pointer),
     )
     timely = Timely(cache.time_sensitive.words, built_in=cache.time_sensitive.built_in)
     admission = cache.admission
@@ -71,10 +103,11 @@ def lifecycle(
         seconds,
         random.random,
         Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
+        meaning,
     )
     return Lifecycle(
         upstreams=routes,
-        dialects=[dialect],
+        dialects=spoken,
         reader=Reader(keys, policy, timely.asks),
         flights=flights,
         rooms=rooms,
@@ -157,6 +190,7 @@ def _rule(rule: Rule) -> PolicyRule:
         confident_above=rule.confident_above,
         confident_factor=rule.confident_factor,
         refresh_ahead=rule.refresh_ahead,
+        by_meaning=rule.semantic,
     )
 
 
@@ -242,10 +276,14 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 def known_secrets(settings: Settings) -> list[str]:
     """Texts that must not appear in any log."""
     known = [value for upstream in settings.upstreams for value in upstream.headers.values()]
+    semantic = settings.semantic
     own = (
         settings.admin.bearer,
         (settings.cache.scope.key or b"").decode(),
         settings.l2_redis.password,
         settings.l2_redis.sentinel_secret,
+        semantic.embedder.secret,
+        semantic.index.secret,
+        semantic.index.address,
     )
     return known + [secret for secret in own if secret]

@@ -9,6 +9,7 @@ import random
 import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -62,13 +63,14 @@ class Store:
         tiers: list[Tier] = [self.memory]
         tiers += [tier for tier in (self.disk, self.behind) if tier is not None]
         self._tiers = tuple(tiers)
+        self.freed: list[Callable[[], Awaitable[None]]] = []  # called when all is purged
         self.ledger = Ledger()
         self.ladder = Ladder(tiers, self.ledger, _report)
         self.purging = Purging(
             self.ledger,
             self._journal(settings),
             sweep=self.memory.sweep,
-            free=self.ladder.clear,
+            free=self._free,
             clock=seconds,
             wall=time.time,
         )
@@ -101,6 +103,11 @@ class Store:
         # As in memory, what is on disk was purged by nobody who could be heard.
         own = [self.memory, self.disk] if self._heard else [self.memory]
         self.ladder.trust([tier.name for tier in own if tier is not None])
+
+    async def _free(self) -> Sequence[str]:
+        for each in self.freed:
+            await each()
+        return await self.ladder.clear()
 
     async def open(self) -> None:
         """Open every tier, each for no longer than its own limits allow. Raises nothing."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from proxy.admin.api import Admin
 from proxy.admin.purging import PurgeRoute
+from proxy.admin.semantic import SemanticRoutes
 from proxy.app import parts
 from proxy.app.clock import seconds
 from proxy.app.replicas import relay
@@ -17,9 +20,14 @@ from proxy.app.store import Store, key_secret
 from proxy.config.settings import Settings
 from proxy.downstream.server import Server
 from proxy.flight import Flights
+from proxy.key import KeyRules
+from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
 from proxy.upstream import HttpUpstream, Routes
+
+if TYPE_CHECKING:
+    from proxy.app.semantic import Semantic
 
 log = logging.getLogger("sidecache")
 
@@ -52,12 +60,16 @@ class Sidecache:
             report=_report_bug,
             fleet=self.relay,
         )
+        keys, spoken = parts.key_rules(settings, secret), parts.dialects(settings)
+        self.semantic = _semantic(settings, keys, self.store, partial(parts.answer, spoken))
         lifecycle = parts.lifecycle(
             settings,
-            secret,
-            self.routes,
-            self.store.ladder,
-            self.flights,
+            keys=keys,
+            spoken=spoken,
+            routes=self.routes,
+            ladder=self.store.ladder,
+            flights=self.flights,
+            meaning=None if self.semantic is None else self.semantic.meaning,
         )
         self.server = Server(
             lifecycle.answer,
@@ -71,11 +83,21 @@ class Sidecache:
             lambda: self._ready,
             token=settings.admin.bearer,
             allowed_hosts=settings.admin.allowed_hosts,
-            routes=[web.post("/purge", PurgeRoute(self.store.purging.purge).answer)],
+            routes=self._admin_routes(),
         )
         self._scheme = "https" if settings.tls.cert_file else "http"
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
+
+    def _admin_routes(self) -> list[web.RouteDef]:
+        routes = [web.post("/purge", PurgeRoute(self.store.purging.purge).answer)]
+        if self.semantic is not None:
+            meaning = SemanticRoutes(self.semantic.told, self.semantic.learner.judged)
+            routes += [
+                web.get("/semantic", meaning.state),
+                web.post("/feedback", meaning.feedback),
+            ]
+        return routes
 
     @property
     def url(self) -> str:
@@ -92,6 +114,8 @@ class Sidecache:
         settings = self._settings
         encryption = parts.tls(settings)  # first: it fails with nothing listening yet
         await self.store.open()
+        if self.semantic is not None:
+            await self.semantic.start()
         if self.relay is not None:
             await self.relay.start()
         try:
@@ -122,9 +146,30 @@ class Sidecache:
         await self.flights.close()
         if self.relay is not None:
             await self.relay.close()
+        if self.semantic is not None:
+            await self.semantic.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
         await self.routes.close()
+
+
+def _semantic(
+    settings: Settings, keys: KeyRules, store: Store, answer: Callable[[Entry], str | None]
+) -> Semantic | None:
+    if not settings.semantic.enabled:
+        return None
+    from proxy.app.semantic import Semantic  # noqa: PLC0415 - much, for who does without
+
+    semantic = Semantic(
+        settings,
+        keys,
+        store.ladder,
+        directory=store.directory,
+        redis=store.redis,
+        answer=answer,
+    )
+    store.freed.append(semantic.clear)
+    return semantic
 
 
 def _url(scheme: str, bound: tuple[str, int] | None) -> str:

@@ -121,6 +121,11 @@ class Rule(Section):
         default=None, description="As `cache.stale_if_error_s`."
     )
     refresh_ahead: Strength | None = Field(default=None, description="As `cache.refresh_ahead`.")
+    semantic: bool | None = Field(
+        default=None,
+        description="Whether questions asked in other words may be answered, where `semantic` is "
+        "on.",
+    )
     time_sensitive: AboutNow | None = Field(
         default=None, description="As `cache.time_sensitive.action`."
     )

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from proxy.config.caching import Cache, Flights
 from proxy.config.section import Section, conflict
+from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
 from proxy.config.units import (
     Address,
@@ -209,6 +210,10 @@ class Settings(Section):
         default_factory=Flights,
         description="Requests for the same answer at the same time: one asks, all hear it.",
     )
+    semantic: Semantic = Field(
+        default_factory=Semantic,
+        description="Answers to questions asked in other words, within an error budget.",
+    )
     log: Log = Field(
         default_factory=Log,
         description="What is told on standard error; never prompts, answers or secrets.",
@@ -221,5 +226,12 @@ class Settings(Section):
                 f"clients come in at {self.listen} too; `listen` and `admin.listen` must differ",
                 "admin.listen",
                 "listen",
+            )
+        shared = self.semantic.enabled and self.semantic.index.kind.startswith("redis-")
+        if shared and self.l2_redis.address is None:
+            raise conflict(
+                f"{self.semantic.index.kind} needs an `l2_redis.url`",
+                "semantic.index.kind",
+                "l2_redis.url",
             )
         return self

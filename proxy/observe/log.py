@@ -30,7 +30,7 @@ _JSON_BOOL: Final = {False: "false", True: "true"}
 _Line = tuple[float, str, str, str, Outcome, Delivery]
 _WORDS: Final = (
     "method", "path", "verdict", "why", "detail", "dialect", "model", "tier", "scope", "peer",
-    "error",
+    "error", "doubt",
 )  # fmt: skip
 
 CallLater = Callable[[float, Callable[[], None]], object]
@@ -136,6 +136,8 @@ def _numbers(outcome: Outcome, delivery: Delivery) -> str:
         numbers += f',"stored":{_JSON_BOOL[outcome.stored]}'
     if outcome.collapsed is not None:
         numbers += f',"collapsed":{_JSON_BOOL[outcome.collapsed]}'
+    if outcome.similarity is not None:
+        numbers += f',"similarity":{outcome.similarity:.4f}'
     if outcome.upstream_s is not None:
         numbers += f',"upstream_ms":{outcome.upstream_s * 1e3:.3f}'
     return numbers
@@ -147,7 +149,7 @@ def _words(line: _Line) -> tuple[str, ...]:
     scope = outcome.key.scope if outcome.key is not None else ""
     return (
         method, path, outcome.verdict, outcome.why, outcome.detail, outcome.dialect, outcome.model,
-        outcome.tier, scope, peer, delivery.error,
+        outcome.tier, scope, peer, delivery.error, outcome.doubt or "",
     )  # fmt: skip
 
 

@@ -78,6 +78,9 @@ def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
         "l2_redis.url",
         "l2_redis.sentinel_password",
         f"storage.encryption_keys.{EACH}.secret",
+        "semantic.embedder.api_key",
+        "semantic.index.url",
+        "semantic.index.api_key",
     ]
     files = {s.name for s in SETTINGS}
     assert {f"upstreams.{EACH}.set_headers_file", "admin.token_file"} <= files

@@ -23,6 +23,7 @@ from proxy.config.outline import outline
 from proxy.demo.backend import DemoBackend, Pace
 from proxy.model.decision import Why
 from proxy.model.errors import UpstreamError
+from proxy.model.meaning import Doubt
 from proxy.model.message import Headers
 from proxy.model.query import Controls
 from proxy.wire.cache_control import (
@@ -221,7 +222,12 @@ def reasons_in_use() -> set[str]:
 
 
 def test_every_reason_is_explained_and_no_other_is() -> None:
-    assert set(first_cells(section(HEADERS, "Reasons"))) == reasons_in_use()
+    assert set(first_cells(section(HEADERS, "Reasons"))) == reasons_in_use() | {*Doubt}
+
+
+def test_every_doubt_has_a_place_of_its_own() -> None:
+    told = first_cells(section(HEADERS, "Why nothing was found by meaning"))
+    assert sorted(told) == sorted(Doubt)
 
 
 def test_the_readme_explains_only_reasons_that_there_are() -> None:
@@ -242,7 +248,7 @@ def test_every_request_header_that_is_explained_has_an_effect_and_every_wish_has
 
 def test_every_member_of_the_cache_object_that_is_explained_has_an_effect() -> None:
     members = [m for m in first_cells(section(HEADERS, "What a caller can ask")) if m[0] == '"']
-    assert len(members) == 7
+    assert len(members) == 9
     for member in members:
         assert controls_from_object(json.loads(f"{{{member}}}")) not in (None, UNASKED), member
 
@@ -282,8 +288,26 @@ async def test_every_header_the_proxy_adds_is_explained() -> None:
         url = f"{proxy.url}/v1/chat/completions"
         async with session.post(url, json=question, headers=only) as reply:
             told |= set(reply.headers)
+        told |= await told_of_meaning(backend.url, session)
     assert proxy.verdicts == ["MISS", "HIT", "ERROR", "ERROR"]
     assert {name for name in told if name.lower() not in backends | {"cache-control"}} == explained
+
+
+async def told_of_meaning(backend: str, session: aiohttp.ClientSession) -> set[str]:
+    """The headers of the answer to a question in other words."""
+    words = {"enabled": True, "embedder": {"kind": "none"}, "shadow": {"enabled": False}}
+    async with proxied({"url": backend}, semantic=words) as proxy:
+        assert proxy.semantic is not None
+        for text in ("How do I reset my router?", "Please, how do I reset my router"):
+            question = {"model": "demo", "messages": [{"role": "user", "content": text}]}
+            url = f"{proxy.url}/v1/chat/completions"
+            async with session.post(url, json=question) as reply:
+                told = set(reply.headers)
+                await reply.read()
+            await proxy.landed()
+            await proxy.semantic.learner.settled()
+    assert proxy.verdicts == ["MISS", "HIT"]
+    return told
 
 
 def test_every_way_a_backend_can_fail_is_explained() -> None:
@@ -304,12 +328,13 @@ def test_every_way_a_backend_can_fail_is_explained() -> None:
 def mapped() -> set[str]:
     """The modules and packages that the map names, as paths below ``proxy``."""
     (tree,) = [block for block in blocks(MAP, "text") if block.startswith("proxy/\n")]
-    found, folder = set(), ""
+    found: set[str] = set()
+    folders = [""]  # one for each step of two blanks
     for line in tree.splitlines()[1:]:
         indent, name = re.fullmatch(r"( +)(\S+) .*\S", line).groups()  # type: ignore[union-attr] # else it fails
-        folder = "" if len(indent) == 2 else folder
-        found.add(folder + name)
-        folder = name if name.endswith("/") else folder
+        del folders[len(indent) // 2 :]
+        found.add(folders[-1] + name)
+        folders.append(folders[-1] + name if name.endswith("/") else folders[-1])
     return found
 
 

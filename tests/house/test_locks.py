@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 CORE, BUILD, DEV = "requirements.lock", "requirements-build.lock", "requirements-dev.lock"
+TORCH = "requirements-torch.lock"  # the only one without hashes
 
 
 def entries(lock: str) -> list[str]:
@@ -38,9 +40,10 @@ def pins(lock: str) -> Mapping[str, str]:
         (PROJECT["project"]["dependencies"], CORE),
         (PROJECT["build-system"]["requires"] + GROUPS["sources"], BUILD),
         (PROJECT["project"]["dependencies"], DEV),
-        ([one for group in GROUPS.values() for one in group], DEV),
+        ([one for name, group in GROUPS.items() if name != "torch" for one in group], DEV),
+        (GROUPS["torch"], TORCH),
     ],
-    ids=["core", "build", "dev has the core", "dev has all groups"],
+    ids=["core", "build", "dev has the core", "dev has all groups", "torch"],
 )
 def test_every_declared_requirement_is_pinned_to_a_version_it_admits(
     declared: list[str], lock: str
@@ -65,6 +68,31 @@ def test_every_pin_has_its_hashes_and_names_no_index(lock: str) -> None:
         assert hashes, pin
         for digest in hashes:
             assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest), pin
+
+
+def test_torch_is_named_by_its_version_and_nothing_else_goes_without_hashes() -> None:
+    assert entries(TORCH) == GROUPS["torch"]
+    assert pins(TORCH).keys() == {"torch"}
+
+
+def test_no_lock_brings_torch_or_what_its_build_for_cuda_asks_for() -> None:
+    for lock in (CORE, BUILD, DEV):
+        assert not [name for name in pins(lock) if re.match("torch|triton|nvidia|cuda", name)]
+
+
+def test_who_only_runs_the_proxy_gets_no_part_of_a_model() -> None:
+    heavy = {"numpy", "usearch", "onnxruntime", "sentence-transformers", "tokenizers", "asyncpg"}
+    assert not heavy & pins(CORE).keys()
+
+
+def test_what_torch_needs_is_what_it_says() -> None:
+    (told,) = PROJECT["tool"]["uv"]["dependency-metadata"]
+    asked = [Requirement(one) for one in distribution("torch").requires or ()]
+    assert GROUPS["torch"] == [f"{told['name']}=={told['version']}"]
+    assert {str(Requirement(one)) for one in told["requires-dist"]} == {
+        str(one) for one in asked if not one.marker
+    }
+    assert {canonicalize_name(one.name) for one in asked if not one.marker} <= pins(DEV).keys()
 
 
 def test_the_build_group_is_what_the_build_asks_for() -> None:

@@ -28,11 +28,18 @@ case $1 in
 esac
 """
 
-# Stands for each command of the environment: says how it was called.
+# Stands for each command of the environment: says how it was called. Its Python has no torch until
+# pip has installed it.
 TOOL = """#!/bin/sh
 name=${0##*/}
-case $name in
-    python) exit 0 ;;
+case $name,$* in
+    python,*" -r requirements-torch.lock")
+        echo "$*" >>"$CALLS"
+        [ -z "$TORCH_FAILS" ] && touch "$0.has-torch"
+        exit
+        ;;
+    python,*requirements-torch.lock) [ -e "$0.has-torch" ]; exit ;;
+    python,*) exit 0 ;;
 esac
 echo "$name in $PWD:$(for word; do printf ' <%s>' "$word"; done)"
 case " $FAULTY " in
@@ -62,6 +69,7 @@ class Tree:
             "requirements.lock",
             "requirements-build.lock",
             "requirements-dev.lock",
+            "requirements-torch.lock",
         ):
             (self.root / name).write_text(f"{name}, as it was\n")
         for path, text in ((home / "bin" / "uv", UV), (home / "tool", TOOL)):
@@ -108,7 +116,8 @@ class Tree:
 
 BUILD = "requirements-build.lock"
 CORE = [BUILD, "requirements.lock"]
-DEV = [BUILD, "requirements-dev.lock"]
+TORCH = "requirements-torch.lock"
+DEV = [BUILD, "requirements-dev.lock", TORCH]
 
 
 @pytest.fixture
@@ -162,6 +171,23 @@ def test_the_tools_are_added_when_they_are_first_asked_for(tree: Tree) -> None:
 
     tree.run("serve")
     assert tree.asked() == []
+
+
+def test_torch_is_not_installed_over_itself(tree: Tree) -> None:
+    tree.run("test")
+    tree.asked()
+    (tree.root / "requirements-dev.lock").write_text("changed\n")
+
+    assert tree.run("test").returncode == 0
+    assert tree.asked() == DEV[:2]
+
+
+def test_an_environment_without_the_torch_it_should_have_is_not_used(tree: Tree) -> None:
+    done = tree.run("test", TORCH_FAILS="1")
+
+    assert done.returncode == 1
+    assert "the environment could not be made" in done.stderr
+    assert tree.asked() == ["venv", *DEV]
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "requirements-dev.lock"])

@@ -10,27 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.model.decision import Why
+from proxy.model.meaning import Doubt, Measured
 from proxy.model.outcome import Fwd, Outcome, Verdict
 from proxy.wire.cache_status import fields, item
 
-Parameters = dict[str, "int | bool | str"]
+Parameters = dict[str, "float | bool | str"]
 
 TOKEN = r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*"
 STRING = r'"(?:[ !#-\[\]-~]|\\["\\])*"'
+NUMBER = r"-?(?:\d{1,12}\.\d{1,3}|\d{1,15})"
 KEY = r"[a-z*][a-z0-9_.*-]*"
-MEMBER = re.compile(
-    rf"({TOKEN}|{STRING})((?:; ?{KEY}(?:=(?:-?\d{{1,15}}|\?0|{TOKEN}|{STRING}))?)*)"
-)
-PARAMETER = re.compile(rf"; ?({KEY})(?:=(-?\d+|\?0|{TOKEN}|{STRING}))?")
+MEMBER = re.compile(rf"({TOKEN}|{STRING})((?:; ?{KEY}(?:=(?:{NUMBER}|\?0|{TOKEN}|{STRING}))?)*)")
+PARAMETER = re.compile(rf"; ?({KEY})(?:=({NUMBER}|\?0|{TOKEN}|{STRING}))?")
 
 
-def bare(text: str) -> int | bool | str:
+def bare(text: str) -> float | bool | str:
     """The value of a bare item (RFC 9651, section 4.2.3.1)."""
     if text in {"", "?0"}:
         return not text
     if text.startswith('"'):
         return re.sub(r"\\(.)", r"\1", text[1:-1])
-    return int(text) if text.lstrip("-").isdigit() else text
+    return float(text) if re.fullmatch(NUMBER, text) else text
 
 
 def members(value: str) -> list[tuple[str, Parameters]]:
@@ -194,6 +194,10 @@ outcomes = st.builds(
     collapsed=st.none() | st.booleans(),
     detail=st.text(),
     upstream_s=st.none() | st.floats(0, 1e6),
+    doubt=st.none() | st.sampled_from(Doubt),
+    similarity=st.none() | st.floats(-1, 1),
+    measured=st.none() | st.builds(Measured, st.floats(0, 1), st.floats(0, 1), st.integers(0)),
+    match=st.just("0123456789abcdef"),
 )
 
 
@@ -207,3 +211,23 @@ def test_whatever_happened_the_field_is_a_structured_list(outcome: Outcome, name
         if not parameters.keys() & {"fwd"}:
             assert parameters.keys().isdisjoint({"fwd-status", "stored", "collapsed"})
     assert all(text.isprintable() for pair in lines.items() for text in pair)
+
+
+def test_a_hit_on_another_question_tells_how_near_it_was_and_how_wrong_such_hits_are() -> None:
+    hit = HIT._replace(
+        why=Why.SEMANTIC, similarity=0.97312, measured=Measured(0.001, 0.0213, 140), match="ab" * 8
+    )
+    lines = told(hit)
+    assert lines["X-Cache-Reason"] == "semantic"
+    assert lines["X-Cache-Similarity"] == "0.9731"
+    assert lines["X-Cache-Match"] == "ab" * 8
+    assert lines["X-Cache-Error-Bound"] == "0.0213; estimate=0.0010; labels=140"
+    assert (
+        lines["Cache-Status"] == "sidecache; hit; ttl=287; detail=semantic; sidecache-score=0.973"
+    )
+
+
+def test_a_miss_tells_why_no_other_question_would_do() -> None:
+    lines = told(MISS._replace(doubt=Doubt.VETO_NUMBERS, stored=True))
+    assert lines["X-Cache-Reason"] == "uri-miss, veto-numbers"
+    assert lines["Cache-Status"] == "sidecache; fwd=uri-miss; stored; detail=veto-numbers"

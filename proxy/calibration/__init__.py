@@ -1,0 +1,1 @@
+"""Calibration: a threshold from questions with known answers, put through the parts that serve."""
