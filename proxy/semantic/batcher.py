@@ -1,9 +1,9 @@
 """The batcher: gathers what many ask of an embedder at the same time into few calls.
 
-A text waits for company, 2 ms or until a batch is full, and then for one of a few places in the
-air. Whoever asks for a text that waits or flies already shares its vector. Callers come and go, the
-batch stays: it flies in a task of its own, so one that is cancelled or late takes nobody with it,
-and what comes after all is of use to the next who asks.
+A text waits for company, as long as it is told to or until a batch is full, and then for one of a
+few places in the air. Whoever asks for a text that waits or flies already shares its vector. They
+come and go, the batch stays: it flies in a task of its own, so one that is cancelled or late takes
+nobody with it, and what comes after all is of use to the next who asks.
 
 The embedder is not trusted. It has a limit in time; what it returns is counted, and each vector
 must be of the right length, finite and not all zero. A vector that is not fails its own text only.

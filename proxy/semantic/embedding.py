@@ -104,7 +104,13 @@ class Embedding:
         self._patience_s = patience_s
         self._most = most
         self._recent: Recent[str, Vector] = Recent(recent_bytes)
-        self._batcher = Batcher(embedder, heard=self._heard, most=most, patience_s=patience_s)
+        self._batcher = Batcher(
+            embedder,
+            heard=self._heard,
+            most=most,
+            wait_s=0.0,  # who asks alone waits for nobody; company gathers while a batch flies
+            patience_s=patience_s,
+        )
         self._breaker = Breaker(clock=clock, dice=dice, report=self._rested, probe_s=_PROBE_S)
         self._background: set[asyncio.Task[None]] = set()
         self._on_ready: OnReady | None = None
