@@ -7,7 +7,7 @@ upstreams are waited for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -16,18 +16,10 @@ from proxy.coming import Coming, paced, sieved
 from proxy.dialects.base import Dialect, Relay
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
-from proxy.model.errors import LoopDetected, RelayBroken, UpstreamError
-from proxy.model.message import (
-    Arrival,
-    Body,
-    Duplex,
-    Headers,
-    Outbound,
-    Request,
-    Upstream,
-    Upstreams,
-)
+from proxy.model.errors import RelayBroken, UpstreamError
+from proxy.model.message import Arrival, Request, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
+from proxy.passing import Passing
 from proxy.policy import FAILING, judge, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
@@ -44,17 +36,12 @@ class Bounds:
     """What one request may cost, in bytes and seconds."""
 
     request_bytes: int = 4 * 2**20  # a longer body is passed on, uncached
-    repeatable: int = 64 * 2**10  # a longer body that is only passed on is not gathered first
     settle: float = 0.25  # a JSON answer is awaited whole for so long, to tell if it was stored
     replay_pause: float = 0.0  # between the events of a replayed stream
 
 
 class Lifecycle:
-    """Answers requests. Whatever fails, the client gets what the backend says.
-
-    Args:
-        passing: the headers to send upstream for a request that is passed on untouched.
-    """
+    """Answers requests. Whatever fails, the client gets what the backend says."""
 
     def __init__(
         self,
@@ -65,7 +52,7 @@ class Lifecycle:
         flights: Flights,
         rooms: Rooms,
         replies: Replies,
-        passing: Callable[[Request], Headers],
+        passing: Passing,
         bounds: Bounds,
     ) -> None:
         self._upstreams = upstreams
@@ -86,17 +73,17 @@ class Lifecycle:
         began = self._rooms.clock()
         upstream = self._upstreams.route(request.path)
         if upstream is None or passed_before(request.headers, self._replies.name):
-            return self._astray(upstream, began)
+            return self._passing.astray(upstream, began)
         dialect = self._dialect_of(request)
         if dialect is None:
-            rest = await self._repeatable(request.body)
-            return await self._pass_on(request, upstream, rest, Why.ROUTE, began)
+            rest = await self._passing.repeatable(request.body)
+            return await self._passing.on(request, upstream, rest, Why.ROUTE, began)
         body = await request.body.whole(self._bounds.request_bytes)
         if body is None:
-            return await self._pass_on(request, upstream, request.body, Why.TOO_LARGE, began)
+            return await self._passing.on(request, upstream, request.body, Why.TOO_LARGE, began)
         asked = self._reader.read(request, body, dialect, upstream.id)
         if isinstance(asked, Passed):
-            return await self._pass_on(request, upstream, asked.body, asked.why, began)
+            return await self._passing.on(request, upstream, asked.body, asked.why, began)
 
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(self._rooms, request, upstream, dialect, *asked, generation, began)
@@ -285,40 +272,6 @@ class Lifecycle:
             return self._despite(error, question, miss)
         return self._relay(question, arrival, Coming(arrival.chunks(), arrival.close), outcome)
 
-    async def _repeatable(self, body: Body) -> bytes | Body:
-        """``body``, whole if it is short: should a kept connection have ended, it is sent again."""
-        if body.length is None or body.length > self._bounds.repeatable:
-            return body
-        whole = await body.whole(self._bounds.repeatable)
-        return body if whole is None else whole
-
-    async def _pass_on(
-        self, request: Request, upstream: Upstream, body: bytes | Body, why: Why, began: float
-    ) -> Reply:
-        """The upstream's own answer, streamed both ways and left alone."""
-        outbound = Outbound(
-            request.method, request.path, request.query_string, self._passing(request), body
-        )
-        asked = self._rooms.clock()
-        try:
-            arrival = await upstream.send(outbound)
-        except UpstreamError as error:
-            failed = Outcome(Verdict.ERROR, Why.UPSTREAM_ERROR, fwd=Fwd.BYPASS)
-            return self._replies.fail(error, failed, began)
-        outcome = Outcome(
-            Verdict.BYPASS,
-            why,
-            fwd=Fwd.BYPASS,
-            upstream_s=self._rooms.clock() - asked,
-        )
-        return self._replies.write(
-            arrival.head,
-            Coming(arrival.chunks(), arrival.close),
-            outcome,
-            began,
-            length=arrival.length,
-        )
-
     def _relay(
         self, question: Question, arrival: Arrival, body: AsyncIterator[bytes], outcome: Outcome
     ) -> Reply:
@@ -326,40 +279,7 @@ class Lifecycle:
             arrival.head, body, outcome, question.began, length=arrival.length
         )
 
-    async def tunnel(self, request: Request) -> Duplex | Reply:
-        """The two-way connection an Upgrade request asks for, or the upstream's refusal."""
-        began = self._rooms.clock()
-        upstream = self._upstreams.route(request.path)
-        if upstream is None or passed_before(request.headers, self._replies.name):
-            return self._astray(upstream, began)
-        outbound = Outbound(
-            request.method, request.path, request.query_string, self._passing(request), b""
-        )
-        outcome = Outcome(Verdict.BYPASS, Why.UPGRADE, fwd=Fwd.BYPASS)
-        try:
-            opened = await upstream.tunnel(outbound)
-        except UpstreamError as error:
-            failed = outcome._replace(verdict=Verdict.ERROR, why=Why.UPSTREAM_ERROR)
-            return self._replies.fail(error, failed, began)
-        if isinstance(opened, Duplex):
-            return opened
-        return self._replies.write(
-            opened.head,
-            Coming(opened.chunks(), opened.close),
-            outcome,
-            began,
-            length=opened.length,
-        )
-
     # -- replies of our own -------------------------------------------------------------------
-
-    def _astray(self, upstream: Upstream | None, began: float) -> Reply:
-        if upstream is None:
-            outcome = Outcome(Verdict.ERROR, Why.BAD_REQUEST)
-            detail = "No upstream serves this path; see `upstreams` in the configuration."
-            return self._replies.refuse(404, "no_upstream", detail, outcome, began)
-        error = LoopDetected("This request has been through this proxy before.")
-        return self._replies.fail(error, Outcome(Verdict.ERROR, Why.LOOP), began)
 
     def _not_cached(self, question: Question) -> Reply:
         outcome = question.failed(Why.ONLY_IF_CACHED)

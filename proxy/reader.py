@@ -75,7 +75,7 @@ class Reader:
     def _work_out(
         self, request: Request, body: bytes, dialect: Dialect, upstream: str
     ) -> Asked | Passed:
-        query = dialect.read(request.headers, body)
+        query = dialect.read(request, body)
         if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
         terms = self._policy.terms(request.path, query.model, query.dialect)

@@ -176,7 +176,7 @@ def test_a_field_no_dialect_has_heard_of_changes_the_key(
     extra = {**asking, "x_rag": {"filter": body, "of": value}}
     dialect = OpenAIChat()
     plain, more, again = (
-        dialect.read(Headers(), spell(document, chance).encode())
+        dialect.read(request(), spell(document, chance).encode())
         for document in (asking, extra, extra)
     )
     assert isinstance(plain, Query)

@@ -13,6 +13,7 @@ from support.cranked import Call, Clock, Crank, CrankedTier, Given, settle
 
 from proxy.dialects.negative import Negative
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.wishes import Wishes
 from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules
@@ -24,6 +25,7 @@ from proxy.model.meeting import Admit, Fleet, Leading, Meeting, Sought, Stored
 from proxy.model.message import Head, Headers, Request
 from proxy.model.outcome import Reply, Verdict
 from proxy.model.purge import Kind, Purge
+from proxy.passing import Passing
 from proxy.policy import Policy, Terms
 from proxy.question import Rooms
 from proxy.reader import Reader
@@ -116,14 +118,19 @@ class Proxy:
             lambda: self.dice,
             Admission(3600.0, self.clock) if twice else None,
         )
+        replies = Replies("sidecache", self.clock)
         self.lifecycle = Lifecycle(
             upstreams=self.crank,
-            dialects=[OpenAIChat(negative=Negative(frozenset({"model_not_found"}), empty=True))],
+            dialects=[
+                OpenAIChat(Wishes(negative=Negative(frozenset({"model_not_found"}), empty=True)))
+            ],
             reader=Reader(keys, policy),
             flights=self.flights,
             rooms=rooms,
-            replies=Replies("sidecache", self.clock),
-            passing=lambda r: outbound(r, pseudonym="sidecache"),
+            replies=replies,
+            passing=Passing(
+                self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
+            ),
             bounds=bounds,
         )
         self._tasks: set[asyncio.Task] = set()

@@ -14,16 +14,14 @@ from proxy.config.caching import Cache, Rule
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
 from proxy.dialects.base import Dialect
-from proxy.dialects.negative import Negative
-from proxy.dialects.openai_chat import OpenAIChat
 from proxy.downstream.limits import Limits as ClientLimits
 from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.lifecycle import Bounds, Lifecycle
-from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.message import Headers, Request
+from proxy.passing import Passing
 from proxy.policy import AboutNow, Policy, Terms
 from proxy.policy import Rule as PolicyRule
 from proxy.question import Rooms
@@ -34,7 +32,6 @@ from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
 from proxy.wire.headers import outbound
-from proxy.wire.json_pointer import Pointer
 
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # loaded with what it needs, or not at all
@@ -52,28 +49,6 @@ def key_rules(settings: Settings, secret: bytes) -> KeyRules:
     )
 
 
-def dialects(settings: Settings) -> tuple[Dialect, ...]:
-    """The protocols that are understood; the first that matches counts."""
-    cache = settings.cache
-    chat = OpenAIChat(
-        inert=frozenset(cache.inert_fields),
-        store_truncated=cache.store_truncated,
-        store_tool_calls=cache.store_tool_calls,
-        json_without_usage=cache.json_without_usage,
-        negative=Negative(frozenset(cache.negative.codes), cache.negative.empty),
-        confidence=None if cache.confidence.pointer is None else Pointer(cache.confidence.pointer),
-    )
-    return (chat,)
-
-
-def answer(dialects: Sequence[Dialect], entry: Entry) -> str | None:
-    """What a stored entry says, as one text; None if it says it otherwise."""
-    for dialect in dialects:
-        if dialect.name == entry.dialect:
-            return dialect.answer(entry)
-    return None
-
-
 def lifecycle(
     settings: Settings,
     *,
@@ -83,6 +58,8 @@ def lifecycle(
     ladder: Ladder,
     flights: Flights,
     meaning: Meaning | None,
+    passing: Passing,
+    replies: Replies,
 ) -> Lifecycle:
     """The life of a request."""
     cache = settings.cache
@@ -111,10 +88,15 @@ def lifecycle(
         reader=Reader(keys, policy, timely.asks),
         flights=flights,
         rooms=rooms,
-        replies=Replies(settings.pseudonym, seconds),
-        passing=_outbound(settings, identity=False),
+        replies=replies,
+        passing=passing,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
     )
+
+
+def passing(settings: Settings, routes: Routes, replies: Replies) -> Passing:
+    """The way past the cache."""
+    return Passing(routes, replies, _outbound(settings, identity=False), seconds)
 
 
 def _deciding(settings: Settings) -> frozenset[str]:

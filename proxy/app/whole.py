@@ -13,7 +13,7 @@ from aiohttp import web
 from proxy.admin.api import Admin
 from proxy.admin.purging import PurgeRoute
 from proxy.admin.semantic import SemanticRoutes
-from proxy.app import parts
+from proxy.app import parts, spoken
 from proxy.app.clock import seconds
 from proxy.app.replicas import relay
 from proxy.app.store import Store, key_secret
@@ -24,6 +24,7 @@ from proxy.key import KeyRules
 from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
+from proxy.reply import Replies
 from proxy.upstream import HttpUpstream, Routes
 
 if TYPE_CHECKING:
@@ -60,20 +61,24 @@ class Sidecache:
             report=_report_bug,
             fleet=self.relay,
         )
-        keys, spoken = parts.key_rules(settings, secret), parts.dialects(settings)
-        self.semantic = _semantic(settings, keys, self.store, partial(parts.answer, spoken))
+        keys, understood = parts.key_rules(settings, secret), spoken.dialects(settings)
+        self.semantic = _semantic(settings, keys, self.store, partial(spoken.answer, understood))
+        replies = Replies(settings.pseudonym, seconds)
+        passing = parts.passing(settings, self.routes, replies)
         lifecycle = parts.lifecycle(
             settings,
             keys=keys,
-            spoken=spoken,
+            spoken=understood,
             routes=self.routes,
             ladder=self.store.ladder,
             flights=self.flights,
             meaning=None if self.semantic is None else self.semantic.meaning,
+            passing=passing,
+            replies=replies,
         )
         self.server = Server(
             lifecycle.answer,
-            lifecycle.tunnel,
+            passing.tunnel,
             record,
             parts.client_limits(settings),
             clock=time.time,

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from proxy.app import parts
+from proxy.app import spoken
 from proxy.app.semantic import Semantic, embedder_of
 from proxy.calibration.known import KnownEmbedder
 from proxy.calibration.opinions import KnownVerifier, Opinions
@@ -93,7 +93,7 @@ class Rehearsal:
         self._now = 0.0  # seconds
         self._each_s = 1 / per_second
         dice = Random(seed).random  # noqa: S311 - nobody is to be kept from guessing
-        self._spoken = parts.dialects(settings)
+        self._spoken = spoken.dialects(settings)
         keys = KeyRules(_SECRET)
         memory = L1Memory(max_bytes=_BYTES, max_entry_bytes=_ENTRY_BYTES, clock=self._clock)
         self.ladder = Ladder([memory], Ledger(), _no_failure)
@@ -106,7 +106,7 @@ class Rehearsal:
             self.ladder,
             directory=None,
             redis=None,
-            answer=partial(parts.answer, self._spoken),
+            answer=partial(spoken.answer, self._spoken),
             embedder=self.known,
             clock=self._clock,
             dice=dice,
@@ -197,7 +197,7 @@ class Rehearsal:
             phrasebook=made.phrasebook,
             verifier=self.verifier(off),
             budget=budget or made.budget,
-            agreement=agreement or Agreement(partial(parts.answer, self._spoken)),
+            agreement=agreement or Agreement(partial(spoken.answer, self._spoken)),
             embedding=made.embedding,
             index=self._repeated,
             least=semantic.least_threshold if least is None else least,

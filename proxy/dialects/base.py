@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from proxy.model.entry import Entry
-from proxy.model.message import Head, Headers
+from proxy.model.message import Head, Request
 from proxy.model.query import Asking, Form, Query, Refusal, Sealed
 
 
@@ -34,8 +34,12 @@ class Dialect(Protocol):
         """Whether requests to this route are in this dialect; ``path`` is raw."""
         ...
 
-    def read(self, headers: Headers, body: bytes) -> Query | Refusal:
-        """What ``body`` asks, or why it cannot be cached; it is then forwarded untouched."""
+    def read(self, request: Request, body: bytes) -> Query | Refusal:
+        """What ``request`` with this ``body`` asks, or why it cannot be cached.
+
+        It depends on nothing else. What cannot be cached is forwarded untouched, or as the refusal
+        says.
+        """
         ...
 
     def asking(self, query: Query) -> Asking | None:

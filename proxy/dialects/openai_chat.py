@@ -8,28 +8,25 @@ from them when somebody asks for it (``openai_chat_forms``).
 from __future__ import annotations
 
 import re
-import sys
 from http import HTTPStatus
 from typing import Final
 
 import orjson
 
 from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.negative import NONE, Negative, seal_error
+from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
+from proxy.dialects.negative import seal_error
 from proxy.dialects.openai_chat_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
 from proxy.dialects.openai_chat_words import answer_of, asking_of, question_of
+from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
-from proxy.model.message import Head, Headers
-from proxy.model.query import Asking, Form, Query, Refusal, Sealed
+from proxy.model.message import Head, Request
+from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
 from proxy.wire import frames, json_members
-from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
-from proxy.wire.json_pointer import Pointer
-from proxy.wire.recent import Recent
-from proxy.wire.strict_json import NotStrict, canonical, loads
+from proxy.wire.strict_json import canonical
 
-_JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 # Members with JSON schemas. A model fills in an object in the order its schema names properties, so
 # with reasoning named before the answer it thinks first, and after it, it does not.
@@ -39,7 +36,6 @@ _SCHEMAS: Final = frozenset(
         "format", "json_schema",
     }
 )  # fmt: skip
-_RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
 _NO_COUNTS: Final = re.compile(rb',\s*"usage"\s*:\s*null')
 # Members by which a request leaves something behind, or builds on what another one left.
 _STATE: Final = ("store", "background", "previous_response_id")
@@ -49,65 +45,30 @@ class OpenAIChat:
     """The dialect of ``/chat/completions`` and ``/completions``, wherever they are mounted.
 
     Args:
-        inert: top-level members of a request that do not change the answer. With ``store`` among
-            them, ``store: true`` is no longer a reason to leave a request alone.
-        store_truncated: keep answers cut short by a length limit or a content filter.
-        store_tool_calls: keep answers that call tools.
+        wishes: with ``store`` among the inert members, ``store: true`` is no longer a reason to
+            leave a request alone.
         finished: the finish reasons that mean the model came to its own end.
-        json_without_usage: make documents even of streams that lack the token counts.
-        negative: which errors, and whether answers that say nothing, are kept for a moment.
-        confidence: leads to where an answer says how sure it is, from 0 to 1.
     """
 
     name = "openai_chat"
 
-    def __init__(
-        self,
-        *,
-        inert: frozenset[str] = frozenset(),
-        store_truncated: bool = False,
-        store_tool_calls: bool = True,
-        finished: frozenset[str] = FINISHED,
-        json_without_usage: bool = False,
-        negative: Negative = NONE,
-        confidence: Pointer | None = None,
-    ) -> None:
-        self._inert = inert
-        self._state = tuple(name for name in _STATE if name not in inert)
-        self._keep = Keep(store_truncated, store_tool_calls, finished, negative.empty)
-        self._codes = negative.codes
-        self._unkeyed = inert | {"stream", "stream_options"}
-        self._json_without_usage = json_without_usage
-        self._confidence = confidence
-        self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
+    def __init__(self, wishes: Wishes = NO_WISHES, *, finished: frozenset[str] = FINISHED) -> None:
+        self._inert = wishes.inert
+        self._state = tuple(name for name in _STATE if name not in wishes.inert)
+        self._keep = Keep(
+            wishes.store_truncated, wishes.store_tool_calls, finished, wishes.negative.empty
+        )
+        self._codes = wishes.negative.codes
+        self._unkeyed = wishes.inert | {"stream", "stream_options"}
+        self._json_without_usage = wishes.json_without_usage
+        self._confidence = wishes.confidence
+        self._bodies = JsonBody(self._query)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/completions")  # and so /chat/completions
 
-    def read(self, headers: Headers, body: bytes) -> Query | Refusal:
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            return Refusal(Why.UNKEYABLE, "an encoded body")
-        media_type = headers.get("content-type", _JSON)
-        if media_type != _JSON and not _is_json(media_type.partition(";")[0].strip().lower()):
-            return Refusal(Why.NOT_UNDERSTOOD, "not JSON by its content type")
-        query = self._recent.get(body)
-        if query is None:
-            try:
-                asked = loads(body)
-                if not isinstance(asked, dict):
-                    return Refusal(Why.NOT_UNDERSTOOD, "not an object")
-                said = self._query(body, asked)
-            except NotStrict as error:
-                return Refusal(Why.UNKEYABLE, str(error))
-            if isinstance(said, Refusal):
-                return said
-            query = said
-            size = len(body) + len(query.canonical) + sys.getsizeof(query.question)
-            self._recent.put(body, query, size)
-        controls = controls_from_headers(headers)
-        if controls is not UNASKED:
-            query = query._replace(controls=merge(controls, query.controls))
-        return query
+    def read(self, request: Request, body: bytes) -> Query | Refusal:
+        return self._bodies.read(request.headers, body)
 
     def asking(self, query: Query) -> Asking | None:
         return asking_of(query.canonical)
@@ -116,11 +77,11 @@ class OpenAIChat:
         return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
-        if head.headers.get("content-encoding", "identity").lower() != "identity":
+        if not is_plain(head):
             return None
         if head.media_type == _EVENTS:
             return Form(stream=True, usage=asked.stream and asked.usage)
-        return Form() if _is_json(head.media_type) else None
+        return Form() if is_json(head.media_type) else None
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -158,33 +119,28 @@ class OpenAIChat:
             if wanted.stream:
                 stream = stream_of(entry.body, usage=wanted.usage)
                 return Rendered(stream, f"{_EVENTS}; charset=utf-8")
-            return Rendered(document_of(entry.body), _JSON)
+            return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None
 
-    def _query(self, body: bytes, asked: dict[str, object]) -> Query | Refusal:
+    def _query(
+        self, asked: dict[str, object], forward: bytes, controls: Controls
+    ) -> Query | Refusal:
         """What ``asked`` asks; leaves in it what decides the answer. Raises NotStrict."""
         model = asked.get("model")
         if not (model is None or isinstance(model, str)):
-            return Refusal(Why.NOT_UNDERSTOOD, "a model that is no name")
+            return Refusal(Why.NOT_UNDERSTOOD, "a model that is no name", forward)
         if not isinstance(asked.get("messages"), list) and not isinstance(
             asked.get("prompt"), str | list
         ):
-            return Refusal(Why.NOT_UNDERSTOOD, "neither messages nor a prompt")
+            return Refusal(Why.NOT_UNDERSTOOD, "neither messages nor a prompt", forward)
         form = _take_form(asked)
         if form is None:
-            return Refusal(Why.NOT_UNDERSTOOD, "stream or its options are of another type")
-        controls = UNASKED
-        forward = body
-        wish = asked.get("cache")
-        if isinstance(wish, dict) and (told := controls_from_object(wish)) is not None:
-            controls = told
-            del asked["cache"]
-            forward = json_members.without(body, "cache")
+            return Refusal(Why.NOT_UNDERSTOOD, "stream or its options are of another type", forward)
         for name in self._state:
             if asked.get(name):
                 return Refusal(Why.STATEFUL, name, forward)
-        temperature, question = _number(asked.get("temperature")), question_of(asked)
+        temperature, question = number(asked.get("temperature")), question_of(asked)
         for name in self._inert:
             asked.pop(name, None)
         return Query(
@@ -197,10 +153,6 @@ class OpenAIChat:
             temperature=temperature,
             question=question,
         )
-
-
-def _is_json(media_type: str) -> bool:
-    return media_type == _JSON or media_type.endswith("+json")
 
 
 def _take_form(asked: dict[str, object]) -> Form | None:
@@ -219,10 +171,6 @@ def _take_form(asked: dict[str, object]) -> Form | None:
     if not (usage is None or isinstance(usage, bool)):
         return None
     return Form(stream=True, usage=bool(usage))
-
-
-def _number(value: object) -> float | None:
-    return float(value) if type(value) is int or type(value) is float else None
 
 
 def _uncounted(frame: bytes) -> bytes:

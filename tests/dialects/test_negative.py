@@ -13,6 +13,7 @@ from support.properties import unhurried
 
 from proxy.dialects.negative import Negative, seal_error
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Refusal, Sealed
@@ -120,15 +121,15 @@ NOT_FOUND = Head(404, "Not Found", Headers([("Content-Type", "application/json")
 
 def test_a_chat_keeps_the_errors_it_is_told_to_and_by_default_none() -> None:
     body = orjson.dumps(openai(code="model_not_found"))
-    told = OpenAIChat(negative=Negative(CODES))
+    told = OpenAIChat(Wishes(negative=Negative(CODES)))
     assert told.seal(NOT_FOUND, body, Form()) == Sealed(Form(), body, negative=True)
     assert OpenAIChat().seal(NOT_FOUND, body, Form()) == Refusal(Why.STATUS)
 
 
 def test_a_field_that_is_inert_is_not_what_a_kept_error_is_about() -> None:
     body = orjson.dumps(openai(code="model_not_found", param="metadata.run"))
-    keyed = OpenAIChat(negative=Negative(CODES))
-    inert = OpenAIChat(negative=Negative(CODES), inert=frozenset({"metadata"}))
+    keyed = OpenAIChat(Wishes(negative=Negative(CODES)))
+    inert = OpenAIChat(Wishes(negative=Negative(CODES), inert=frozenset({"metadata"})))
     assert isinstance(keyed.seal(NOT_FOUND, body, Form()), Sealed)
     assert inert.seal(NOT_FOUND, body, Form()) == Refusal(Why.STATUS)
 

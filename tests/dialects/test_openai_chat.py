@@ -11,10 +11,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.chat_answers import Json, documents, same, says_something, streams, values, words
+from support.cranked import posted
 from support.properties import unhurried
 
 from proxy.dialects.base import Dialect, Relay
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Query, Refusal, Sealed
@@ -30,7 +32,8 @@ free = words.filter(lambda name: name not in _RULED.split())  # members without 
 
 
 def ask(members: object, *headers: tuple[str, str], chat: Dialect = CHAT) -> Query | Refusal:
-    return chat.read(Headers(headers), members if isinstance(members, bytes) else dump(members))
+    body = members if isinstance(members, bytes) else dump(members)
+    return chat.read(posted(body, *headers), body)
 
 
 def asked(members: object, *headers: tuple[str, str], chat: Dialect = CHAT) -> Query:
@@ -171,7 +174,7 @@ def test_any_other_member_is_whatever_it_is_called(more: Json, name: str, value:
 
 
 def test_members_known_to_be_inert_are_not() -> None:
-    chat = OpenAIChat(inert=frozenset({"user", "store", "temperature"}))
+    chat = OpenAIChat(Wishes(inert=frozenset({"user", "store", "temperature"})))
     body = dump({"messages": [], "user": "u1", "store": True, "temperature": 0.5})
     query = asked(body, chat=chat)
     assert query.canonical == asked({"messages": []}, chat=chat).canonical
@@ -286,8 +289,8 @@ def test_an_encoded_answer_is_in_no_form_of_ours() -> None:
 def test_what_is_kept_follows_the_settings() -> None:
     choice = {"message": {"content": "Hi"}, "finish_reason": "length"}
     calls = {"message": {"tool_calls": [{"id": "a"}]}, "finish_reason": "tool_calls"}
-    lenient = OpenAIChat(store_truncated=True)
-    strict = OpenAIChat(store_tool_calls=False, finished=frozenset({"length"}))
+    lenient = OpenAIChat(Wishes(store_truncated=True))
+    strict = OpenAIChat(Wishes(store_tool_calls=False), finished=frozenset({"length"}))
     for chat, kept in (
         (CHAT, (False, True)),
         (lenient, (True, True)),
@@ -323,7 +326,7 @@ def test_an_answer_can_be_heard_in_another_form_if_nothing_is_lost(
 
 
 def test_documents_without_token_counts_are_made_where_that_is_wanted() -> None:
-    chat = OpenAIChat(json_without_usage=True)
+    chat = OpenAIChat(Wishes(json_without_usage=True))
     assert chat.relay(PLAIN, JSON) is Relay.AT_END
     assert chat.relay(PLAIN, COUNTED) is Relay.NEVER
     chunks = [{"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}]
@@ -358,7 +361,7 @@ def test_one_entry_answers_in_every_form(data: st.DataObject, document: Json) ->
             assert stream
             told = sealed(stream.body, form)
             assert told.form == form
-            back = OpenAIChat(json_without_usage=True).render(told, JSON)
+            back = OpenAIChat(Wishes(json_without_usage=True)).render(told, JSON)
             assert back
             assert same(json.loads(back.body), expected)
 
@@ -509,6 +512,6 @@ def test_the_question_is_what_the_user_said_last(members: Json, question: str) -
 def test_a_dialect_that_knows_where_tells_how_sure_an_answer_is() -> None:
     choice = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
     answer = dump({"choices": [choice], "rag": {"confidence": 0.75}})
-    told = OpenAIChat(confidence=Pointer("/rag/confidence"))
+    told = OpenAIChat(Wishes(confidence=Pointer("/rag/confidence")))
     assert sealed(answer, JSON, told).confidence == 0.75
     assert sealed(answer, JSON).confidence is None

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from support.cranked import entry
+from support.cranked import entry, posted
 
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat_forms import stream_of
-from proxy.model.message import Headers
 from proxy.model.query import Asking, Form, Query
 
 DIALECT = OpenAIChat()
@@ -32,7 +31,8 @@ USER = {"role": "user", "content": "Why?"}
 
 
 def asking(**body: object) -> Asking | None:
-    query = DIALECT.read(Headers(()), orjson.dumps({"model": "m", **body}))
+    raw = orjson.dumps({"model": "m", **body})
+    query = DIALECT.read(posted(raw), raw)
     assert isinstance(query, Query)
     return DIALECT.asking(query)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from proxy.model.decision import HeadVerdict, Share
 from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.errors import TierError, UpstreamError
-from proxy.model.message import Arrival, Head, Headers, Outbound
+from proxy.model.message import Arrival, Head, Headers, Outbound, Request
 from proxy.model.query import Form, Refusal
 
 OK = Head(200, "OK", Headers([("Content-Type", "text/event-stream")]))
@@ -214,6 +214,13 @@ class Given:
     async def pieces(self) -> AsyncIterator[bytes]:
         if self._content:
             yield self._content
+
+
+def posted(
+    body: bytes, *headers: tuple[str, str], path: str = "/v1/chat/completions", query: str = ""
+) -> Request:
+    """A request with this body, as dialects are given it to read."""
+    return Request("POST", path, query, Headers(headers), Given(body))
 
 
 def entry(

@@ -1,0 +1,84 @@
+"""Bodies that are one JSON object: what all dialects do before and after they understand it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from proxy.model.decision import Why
+from proxy.model.message import Head, Headers
+from proxy.model.query import Controls, Query, Refusal
+from proxy.wire import json_members
+from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
+from proxy.wire.recent import Recent
+from proxy.wire.strict_json import NotStrict, loads
+
+JSON: Final = "application/json"
+_RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
+
+Understand = Callable[[dict[str, object], bytes, Controls], Query | Refusal]
+"""Given the object (its own to take apart), the body to send upstream, and what is asked of the
+cache; raises NotStrict."""
+
+
+class JsonBody:
+    """Reads bodies; what was read lately is remembered, for real callers repeat themselves.
+
+    A member ``cache`` with orders to the cache, as LiteLLM has it, is obeyed and taken out.
+
+    Args:
+        understand: makes a query of the object that a body is.
+    """
+
+    def __init__(self, understand: Understand) -> None:
+        self._understand = understand
+        self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
+
+    def read(self, headers: Headers, body: bytes) -> Query | Refusal:
+        """What ``body`` asks, or why it cannot be cached."""
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            return Refusal(Why.UNKEYABLE, "an encoded body")
+        media_type = headers.get("content-type", JSON)
+        if media_type != JSON and not is_json(media_type.partition(";")[0].strip().lower()):
+            return Refusal(Why.NOT_UNDERSTOOD, "not JSON by its content type")
+        query = self._recent.get(body)
+        if query is None:
+            try:
+                said = self._read(body)
+            except NotStrict as error:
+                return Refusal(Why.UNKEYABLE, str(error))
+            if isinstance(said, Refusal):
+                return said
+            query = said
+            size = len(body) + len(query.canonical) + sys.getsizeof(query.question)
+            self._recent.put(body, query, size)
+        controls = controls_from_headers(headers)
+        if controls is not UNASKED:
+            query = query._replace(controls=merge(controls, query.controls))
+        return query
+
+    def _read(self, body: bytes) -> Query | Refusal:
+        asked = loads(body)
+        if not isinstance(asked, dict):
+            return Refusal(Why.NOT_UNDERSTOOD, "not an object")
+        wish = asked.get("cache")
+        if isinstance(wish, dict) and (told := controls_from_object(wish)) is not None:
+            del asked["cache"]
+            return self._understand(asked, json_members.without(body, "cache"), told)
+        return self._understand(asked, body, UNASKED)
+
+
+def is_json(media_type: str) -> bool:
+    """Whether a media type (lower case, without parameters) is one of JSON."""
+    return media_type == JSON or media_type.endswith("+json")
+
+
+def is_plain(head: Head) -> bool:
+    """Whether a body comes without a content coding."""
+    return head.headers.get("content-encoding", "identity").lower() == "identity"
+
+
+def number(value: object) -> float | None:
+    """The number that ``value`` is; None if it is none."""
+    return float(value) if type(value) is int or type(value) is float else None
