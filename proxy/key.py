@@ -39,6 +39,7 @@ INERT: Final = frozenset(
         # orders to the cache; what they select is keyed elsewhere
         "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
         "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback",
+        "x-cache-variants",
         # names of one attempt, never of a question
         "x-request-id", "request-id", "x-correlation-id", "x-client-request-id", "idempotency-key",
         "x-amzn-trace-id", "x-cloud-trace-context", "x-ms-client-request-id", "cf-ray",
@@ -185,6 +186,12 @@ class KeyRules:
         """
         key = self.key_of(request, query._replace(canonical=rest), upstream)
         return self._hash(b"namespace", "", key.digest, 16)
+
+    def variant_of(self, key: CacheKey, number: int) -> CacheKey:
+        """The key of one of several answers to a question; the first has the question's own."""
+        if not number:
+            return key
+        return CacheKey(key.scope, self._hash(b"variant", str(number), key.digest, 32))
 
     def alias_of(self, scope: str, namespace: bytes, canonical: str) -> CacheKey:
         """The key of the note that says which entry answers a question in its canonical form."""

@@ -85,8 +85,12 @@ class Lifecycle:
         if isinstance(asked, Passed):
             return await self._passing.on(request, upstream, asked.body, asked.why, began)
 
+        asked = asked.drawn(self._rooms.dice)
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
-        question = Question(self._rooms, request, upstream, dialect, *asked, generation, began)
+        question = Question(
+            self._rooms, request, upstream, dialect, *asked[:3], generation, began,
+            variant=asked.variant,
+        )  # fmt: skip
         found = await self._rooms.ladder.get(asked.key)
         now, controls = self._rooms.clock(), asked.query.controls
         match judge(found.entry, found.tier, controls, now):
@@ -137,6 +141,7 @@ class Lifecycle:
             fwd_status=failed,
             age_s=age,
             ttl_s=entry.lifetime.ttl - age,
+            variant=question.variant,
             detail=_remark(hit, renewing=renewing),
         )
         if entry.key != question.key:

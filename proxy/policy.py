@@ -71,6 +71,8 @@ class Terms:
     confident_above: float = 0.9
     confident_factor: float = 2.0  # what the ttl is multiplied by then, up to max_ttl
     refresh_ahead: float = 1.0  # beta of ``renews``; 0: never before the end
+    variants: int = 1  # answers kept for one question, of which chance draws one
+    max_variants: int = 20  # the most that a caller may ask for
     by_meaning: bool = True  # the question may be answered by the answer to it in other words
 
 
@@ -100,6 +102,8 @@ class Rule:
     confident_above: float | None = None
     confident_factor: float | None = None
     refresh_ahead: float | None = None
+    variants: int | None = None
+    max_variants: int | None = None
     by_meaning: bool | None = None
 
     def changes(self) -> dict[str, object]:
@@ -215,6 +219,17 @@ def refuse(query: Query, terms: Terms) -> Bypass | None:
         # A temperature that is left out is the backend's default, which is seldom 0.
         return Bypass(Why.TEMPERATURE)
     return None
+
+
+def answers_wanted(query: Query, terms: Terms) -> int:
+    """How many answers to ``query`` are to be kept, of which chance draws one.
+
+    One, where the caller has seeded the model's dice: he wants the same answer again.
+    """
+    if query.seeded:
+        return 1
+    wanted = query.controls.variants
+    return terms.variants if wanted is None else min(wanted, terms.max_variants)
 
 
 def hasten(terms: Terms) -> Terms | Bypass:

@@ -80,6 +80,7 @@ class Question(NamedTuple):
     finding: Finding | None = None  # what was found by meaning; None: nobody has looked
     weight: float | None = None  # asked in secret after a hit, which stands for so many
     sampled: bool = False  # ``renews`` was asked again only to compare
+    variant: int = 0  # which of several answers it is about, counted from 1; 0: there is one
 
     @property
     def asked(self) -> Form:
@@ -222,6 +223,7 @@ class Question(NamedTuple):
             fwd=_FWD.get(why, Fwd.MISS),
             collapsed=True if follower else None,
             doubt=None if self.finding is None else self.finding.doubt,
+            variant=self.variant,
         )
 
     def failed(self, why: Why) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.dialects.base import Dialect
@@ -15,10 +16,14 @@ from proxy.key import KeyRules
 from proxy.model.decision import Bypass, Why
 from proxy.model.entry import CacheKey
 from proxy.model.message import Request
-from proxy.model.query import Query, Refusal
-from proxy.policy import AboutNow, Policy, Terms, hasten, refuse
+from proxy.model.query import Controls, Query, Refusal
+from proxy.policy import AboutNow, Policy, Terms, answers_wanted, hasten, refuse
+from proxy.wire import json_members
+from proxy.wire.cache_control import UNASKED, merge
 from proxy.wire.recent import Recent
+from proxy.wire.steering import Steering
 
+OURS: Final = Steering()
 _RECENT_BYTES: Final = 4 * 2**20
 _FIELD: Final = 150  # bytes a header field takes besides its text, about
 
@@ -29,6 +34,15 @@ class Asked(NamedTuple):
     query: Query
     terms: Terms
     key: CacheKey
+    variants: tuple[CacheKey, ...] = ()  # the keys of several answers, where chance draws one
+    variant: int = 0  # which was drawn, counted from 1
+
+    def drawn(self, dice: Callable[[], float]) -> Asked:
+        """The question with the key of the answer that chance draws."""
+        if not self.variants:
+            return self
+        at = int(dice() * len(self.variants))
+        return self._replace(key=self.variants[at], variant=at + 1)
 
 
 class Passed(NamedTuple):
@@ -43,6 +57,7 @@ class Reader:
 
     Args:
         about_now: whether a question is about now.
+        steering: what callers ask of the cache by their headers.
     """
 
     def __init__(
@@ -50,10 +65,12 @@ class Reader:
         keys: KeyRules,
         policy: Policy,
         about_now: Callable[[str], bool] = lambda _question: False,
+        steering: Steering = OURS,
     ) -> None:
         self._keys = keys
         self._policy = policy
         self._about_now = about_now
+        self._steering = steering
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
 
     def read(
@@ -78,6 +95,7 @@ class Reader:
         query = dialect.read(request, body)
         if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
+        query = _steered(query, self._steering.controls(request.headers))
         terms = self._policy.terms(request.path, query.model, query.dialect)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)
@@ -87,4 +105,26 @@ class Reader:
             if isinstance(hastened, Bypass):
                 return Passed(hastened.why, query.forward)
             terms = hastened
-        return Asked(query, terms, self._keys.key_of(request, query, upstream))
+        key, wanted = self._keys.key_of(request, query, upstream), answers_wanted(query, terms)
+        if wanted <= 1:
+            return Asked(query, terms, key)
+        # An answer to the question in other words would be the same one each time.
+        terms = replace(terms, by_meaning=False)
+        return Asked(
+            query, terms, key, tuple(self._keys.variant_of(key, at) for at in range(wanted))
+        )
+
+
+def _steered(query: Query, controls: Controls) -> Query:
+    """``query`` with what the caller asks of the cache besides."""
+    if controls is UNASKED:
+        return query
+    controls = merge(controls, query.controls)
+    if not controls.ignored:
+        return query._replace(controls=controls)
+    # Who leaves something out meets only others who do: nobody else can write such a namespace.
+    namespace = "\x1f".join([controls.namespace, "without", *controls.ignored])
+    canonical = query.canonical
+    for name in controls.ignored:
+        canonical = json_members.without(canonical, name)
+    return query._replace(canonical=canonical, controls=replace(controls, namespace=namespace))

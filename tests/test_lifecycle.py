@@ -319,6 +319,23 @@ async def test_callers_with_different_credentials_never_hear_each_others_answers
         assert p.calls == 2
 
 
+async def test_where_several_answers_are_kept_chance_draws_one():
+    async with proxy() as p:
+        several = {"headers": [("X-Cache-Variants", "2")]}
+        for dice, verdict in ((0.0, "MISS"), (0.6, "MISS"), (0.4, "HIT"), (0.9, "HIT")):
+            p.dice = dice
+            asked = await p.ask(**several)
+            if verdict == "MISS":
+                await p.answer_json(ANSWER.replace(b"Four.", b"4" if dice else b"Four."))
+            reply = await asked.reply()
+            assert reply.outcome.verdict == verdict
+            assert dict(reply.head.headers)["X-Cache-Variant"] == str(int(dice * 2) + 1)
+            assert (b"Four." in reply.body) == (dice < 0.5)
+        assert p.calls == 2
+        p.dice = 0.6
+        assert b"Four." in (await (await p.ask()).reply()).body  # the first is the question's own
+
+
 async def test_identical_questions_at_once_are_one_call():
     async with proxy() as p:
         asked = [await p.ask() for _ in range(20)]

@@ -11,8 +11,10 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.key import KeyRules
 from proxy.model.decision import Why
 from proxy.model.message import Headers, Request
+from proxy.model.query import Controls
 from proxy.policy import AboutNow, Policy, Rule, Terms
 from proxy.reader import Asked, Passed, Reader
+from proxy.wire.steering import Family, Steering
 
 PATH = "/v1/chat/completions"
 BODY = b'{"model":"m","messages":[]}'
@@ -23,9 +25,9 @@ class Counting(OpenAIChat):
 
     reads = 0
 
-    def read(self, headers: Headers, body: bytes):
+    def read(self, request: Request, body: bytes):
         self.reads += 1
-        return super().read(headers, body)
+        return super().read(request, body)
 
 
 @pytest.fixture
@@ -114,6 +116,79 @@ def test_what_was_said_to_the_cache_is_not_passed_on_with_what_it_leaves_alone(
     body = b'{"model":"m","messages":[],"store":true,"cache":{"ttl":1}}'
     passed = reader.read(request(), body, dialect, "up")
     assert passed == Passed(Why.STATEFUL, b'{"model":"m","messages":[],"store":true}')
+
+
+def test_wishes_come_from_headers_and_body_and_the_stricter_one_counts(
+    reader: Reader, dialect: Counting
+) -> None:
+    body = b'{"model":"m","messages":[],"cache":{"ttl":60}}'
+    asked = reader.read(request(("Cache-Control", "max-age=5")), body, dialect, "up")
+    assert isinstance(asked, Asked)
+    assert asked.query.controls == Controls(ttl=60.0, max_age=5.0)
+
+
+def steered(*headers: tuple[str, str], body: bytes = BODY, terms: Terms | None = None) -> Asked:
+    reader = Reader(
+        KeyRules(b"a secret of sixteen bytes", inert=Steering(Family).names),
+        Policy(terms or Terms()),
+        steering=Steering(Family),
+    )
+    asked = reader.read(request(*headers), body, OpenAIChat(), "up")
+    assert isinstance(asked, Asked)
+    return asked
+
+
+def test_who_leaves_out_a_member_shares_with_those_only_who_leave_out_the_same() -> None:
+    leaving = ("Helicone-Cache-Ignore-Keys", "user")
+    named = BODY.replace(b"}", b',"user":"a"}')
+    other = BODY.replace(b"}", b',"user":"b"}')
+    assert steered(leaving, body=named).key == steered(leaving, body=other).key
+    assert steered(leaving, body=named).key != steered(body=BODY).key
+    assert steered(leaving, body=BODY).key != steered(body=BODY).key
+    more = ("Helicone-Cache-Ignore-Keys", "user,top_p")
+    assert steered(leaving, body=BODY).key != steered(more, body=BODY).key
+    assert steered(leaving, body=named).query.forward == named
+
+
+def test_a_key_that_the_caller_chooses_makes_no_two_questions_one() -> None:
+    chosen = ("cf-aig-cache-key", "mine")
+    other = BODY.replace(b'"m"', b'"n"')
+    assert steered(chosen).key != steered(chosen, body=other).key
+    assert steered(chosen).key == steered(("X-Cache-Namespace", "mine")).key
+
+
+def test_several_answers_have_a_key_each_and_the_first_is_the_questions_own() -> None:
+    asked = steered(("X-Cache-Variants", "3"))
+    assert len(set(asked.variants)) == 3
+    assert asked.variants[0] == asked.key == steered().key
+    drawn = [asked.drawn(lambda dice=dice: dice) for dice in (0.0, 0.34, 0.67, 0.999999)]
+    assert [each.variant for each in drawn] == [1, 2, 3, 3]
+    assert [each.key for each in drawn] == [*asked.variants, asked.variants[2]]
+    assert not asked.terms.by_meaning
+
+
+@pytest.mark.parametrize(
+    ("terms", "headers", "body", "wanted"),
+    [
+        (Terms(), (), BODY, 0),
+        (Terms(variants=2), (), BODY, 2),
+        (Terms(variants=2), (("X-Cache-Variants", "1"),), BODY, 0),
+        (Terms(), (("X-Cache-Variants", "1000000"),), BODY, 20),
+        (Terms(max_variants=1), (("X-Cache-Variants", "5"),), BODY, 0),
+        (Terms(variants=5), (), BODY.replace(b"}", b',"seed":7}'), 0),
+    ],
+)
+def test_how_many_answers_are_kept(
+    terms: Terms, headers: tuple[tuple[str, str], ...], body: bytes, wanted: int
+) -> None:
+    assert len(steered(*headers, body=body, terms=terms).variants) == wanted
+
+
+def test_a_number_of_answers_that_makes_no_sense_keeps_out_of_the_cache(reader: Reader) -> None:
+    for nonsense in ("0", "many", "-1", ""):
+        passed = reader.read(request(("X-Cache-Variants", nonsense)), BODY, OpenAIChat(), "up")
+        assert isinstance(passed, Passed)
+        assert passed.why is Why.NO_STORE
 
 
 class AsksAboutNow:

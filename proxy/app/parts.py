@@ -32,6 +32,7 @@ from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
 from proxy.wire.headers import outbound
+from proxy.wire.steering import Family, Steering
 
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # loaded with what it needs, or not at all
@@ -43,10 +44,15 @@ def key_rules(settings: Settings, secret: bytes) -> KeyRules:
     return KeyRules(
         secret,
         scoping=Scoping(ScopeBy(cache.scope.by), (cache.scope.header or "").lower()),
-        inert=frozenset(name.lower() for name in cache.inert_headers),
+        inert=frozenset(name.lower() for name in cache.inert_headers) | steering(settings).names,
         keyed=frozenset(name.lower() for name in cache.keyed_headers) | _deciding(settings),
         inert_cookies=frozenset(cache.inert_cookies),
     )
+
+
+def steering(settings: Settings) -> Steering:
+    """The words by which callers steer the cache."""
+    return Steering(Family(name) for name in settings.cache.compatibility)
 
 
 def lifecycle(
@@ -85,7 +91,7 @@ def lifecycle(
     return Lifecycle(
         upstreams=routes,
         dialects=spoken,
-        reader=Reader(keys, policy, timely.asks),
+        reader=Reader(keys, policy, timely.asks, steering(settings)),
         flights=flights,
         rooms=rooms,
         replies=replies,
@@ -116,6 +122,7 @@ def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Head
             return False
         return any(address in network for network in trusted)
 
+    steered = steering(settings).names
     named = any(upstream.preserve_host for upstream in settings.upstreams)
 
     def headers(request: Request) -> Headers:
@@ -125,6 +132,7 @@ def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Head
             trusted_peer=bool(trusted) and trusts(request.peer),
             forwarded=downstream.forwarded,
             accept_identity=identity,
+            drop=steered,
         )
         # Only an upstream with `preserve_host` looks at it; the others write their own.
         return sent.plus(("Host", request.headers.get("host"))) if named else sent
@@ -149,6 +157,8 @@ def _terms(cache: Cache) -> Terms:
         confident_above=cache.confidence.above,
         confident_factor=cache.confidence.factor,
         refresh_ahead=cache.refresh_ahead,
+        variants=cache.variants,
+        max_variants=cache.max_variants,
     )
 
 
@@ -172,6 +182,8 @@ def _rule(rule: Rule) -> PolicyRule:
         confident_above=rule.confident_above,
         confident_factor=rule.confident_factor,
         refresh_ahead=rule.refresh_ahead,
+        variants=rule.variants,
+        max_variants=rule.max_variants,
         by_meaning=rule.semantic,
     )
 

@@ -36,5 +36,6 @@ def _wishes(settings: Settings) -> Wishes:
         store_tool_calls=cache.store_tool_calls,
         json_without_usage=cache.json_without_usage,
         negative=Negative(frozenset(cache.negative.codes), cache.negative.empty),
+        steered="litellm" in cache.compatibility,
         confidence=None if confidence is None else Pointer(confidence),
     )

@@ -164,7 +164,9 @@ class Rehearsal:
         if isinstance(said, Passed):
             raise ConfigError(f"a question would not be cached: {said.why}")
         generation = self.ladder.generation
-        return Question(self._rooms, request, _NOWHERE, dialect, *said, generation, self._clock())
+        return Question(
+            self._rooms, request, _NOWHERE, dialect, *said[:3], generation, self._clock()
+        )
 
     async def meet(self, question: Question) -> Met:
         """Look for an answer to ``question``, as the life of a request does."""

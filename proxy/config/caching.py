@@ -38,6 +38,9 @@ _ROUTING_COOKIES: Final = (
 )  # fmt: skip
 
 
+Compatible = Literal["litellm", "openrouter", "helicone", "cloudflare", "portkey", "bifrost"]
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < _SHORTEST_SECRET:
         raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
@@ -120,6 +123,8 @@ class Rule(Section):
     stale_if_error_s: Seconds | None = Field(
         default=None, description="As `cache.stale_if_error_s`."
     )
+    variants: SomeCount | None = Field(default=None, description="As `cache.variants`.")
+    max_variants: SomeCount | None = Field(default=None, description="As `cache.max_variants`.")
     refresh_ahead: Strength | None = Field(default=None, description="As `cache.refresh_ahead`.")
     semantic: bool | None = Field(
         default=None,
@@ -187,6 +192,22 @@ class Cache(Section):
         default=0.0,
         description="For how long after its lifetime an answer is still given when the backend "
         "fails (RFC 5861, section 4).",
+    )
+    variants: SomeCount = Field(
+        default=1,
+        description="How many answers to one question are kept. With more than one, chance draws "
+        "which a caller gets, and what is not there yet is asked for; a question with a `seed` "
+        "always has one.",
+    )
+    max_variants: SomeCount = Field(
+        default=20, description="The most of them that a caller may ask for (`X-Cache-Variants`)."
+    )
+    compatibility: tuple[Compatible, ...] = Field(
+        default=("litellm",),
+        description="Whose words callers may steer the cache with, besides `Cache-Control` and "
+        "`X-Cache-*`: the `cache` object of LiteLLM, and the headers of the others. Their headers "
+        "then go no further; where they are not named, they count as part of the question.",
+        examples=[["litellm", "helicone"]],
     )
     refresh_ahead: Strength = Field(
         default=1.0,

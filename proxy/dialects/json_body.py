@@ -10,7 +10,7 @@ from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Query, Refusal
 from proxy.wire import json_members
-from proxy.wire.cache_control import UNASKED, controls_from_headers, controls_from_object, merge
+from proxy.wire.cache_control import UNASKED, controls_from_object
 from proxy.wire.recent import Recent
 from proxy.wire.strict_json import NotStrict, loads
 
@@ -25,14 +25,15 @@ cache; raises NotStrict."""
 class JsonBody:
     """Reads bodies; what was read lately is remembered, for real callers repeat themselves.
 
-    A member ``cache`` with orders to the cache, as LiteLLM has it, is obeyed and taken out.
-
     Args:
         understand: makes a query of the object that a body is.
+        steered: a member ``cache`` with orders to the cache, as LiteLLM has it, is obeyed and
+            taken out.
     """
 
-    def __init__(self, understand: Understand) -> None:
+    def __init__(self, understand: Understand, *, steered: bool = True) -> None:
         self._understand = understand
+        self._steered = steered
         self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
 
     def read(self, headers: Headers, body: bytes) -> Query | Refusal:
@@ -53,16 +54,13 @@ class JsonBody:
             query = said
             size = len(body) + len(query.canonical) + sys.getsizeof(query.question)
             self._recent.put(body, query, size)
-        controls = controls_from_headers(headers)
-        if controls is not UNASKED:
-            query = query._replace(controls=merge(controls, query.controls))
         return query
 
     def _read(self, body: bytes) -> Query | Refusal:
         asked = loads(body)
         if not isinstance(asked, dict):
             return Refusal(Why.NOT_UNDERSTOOD, "not an object")
-        wish = asked.get("cache")
+        wish = asked.get("cache") if self._steered else None
         if isinstance(wish, dict) and (told := controls_from_object(wish)) is not None:
             del asked["cache"]
             return self._understand(asked, json_members.without(body, "cache"), told)

@@ -62,7 +62,7 @@ class OpenAIChat:
         self._unkeyed = wishes.inert | {"stream", "stream_options"}
         self._json_without_usage = wishes.json_without_usage
         self._confidence = wishes.confidence
-        self._bodies = JsonBody(self._query)
+        self._bodies = JsonBody(self._query, steered=wishes.steered)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/completions")  # and so /chat/completions
@@ -141,6 +141,7 @@ class OpenAIChat:
             if asked.get(name):
                 return Refusal(Why.STATEFUL, name, forward)
         temperature, question = number(asked.get("temperature")), question_of(asked)
+        seeded = asked.get("seed") is not None
         for name in self._inert:
             asked.pop(name, None)
         return Query(
@@ -151,6 +152,7 @@ class OpenAIChat:
             forward=forward,
             controls=controls,
             temperature=temperature,
+            seeded=seeded,
             question=question,
         )
 

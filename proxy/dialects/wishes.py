@@ -18,6 +18,7 @@ class Wishes:
     store_tool_calls: bool = True  # answers that call tools
     json_without_usage: bool = False  # documents even of streams that lack the token counts
     negative: Negative = NONE  # which errors, and whether answers that say nothing, for a moment
+    steered: bool = True  # a member ``cache`` in LiteLLM's words is an order to the cache
     confidence: Pointer | None = None  # to where an answer says how sure it is, from 0 to 1
 
 

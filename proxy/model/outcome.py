@@ -56,6 +56,7 @@ class Outcome(NamedTuple):
     doubt: Doubt | None = None  # why no answer to the question in other words was served
     similarity: float | None = None  # of the question that was answered, where it is another
     measured: Measured | None = None  # how often such hits are wrong
+    variant: int = 0  # which of several answers chance drew, counted from 1; 0: there is one
     match: str = ""  # names this serving, so that it can be called wrong
 
 

@@ -34,6 +34,8 @@ class Controls:
     by_meaning: bool = True  # whether a stored answer to the question in other words will do
     least_similarity: float = 0.0  # of that question, from 0 to 1; can only raise the threshold
     complaint: bool = False  # the last answer to this question was wrong
+    variants: int | None = None  # how many answers to keep and draw from; None: as the terms say
+    ignored: tuple[str, ...] = ()  # top-level members of the body that shall not count, sorted
 
 
 class Query(NamedTuple):
@@ -46,6 +48,7 @@ class Query(NamedTuple):
     forward: bytes  # the body to send upstream
     controls: Controls = Controls()
     temperature: float | None = None
+    seeded: bool = False  # the question names the seed of the model's dice
     question: str = ""  # the text of what was asked last, both ends if long; "" if there is none
 
 

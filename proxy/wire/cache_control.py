@@ -76,7 +76,8 @@ def controls_from_headers(headers: Headers) -> Controls:
     ``X-Cache-TTL`` is in seconds, or has a unit: ``30s``, ``5m``, ``2h``, ``1d``. ``X-Cache-Tags``
     has the tags by which the answer is to be purged, with commas. ``X-Cache-Semantic: off`` wants
     no answer to another question, ``X-Cache-Threshold: 0.95`` none to one less similar than that,
-    and ``X-Cache-Feedback: wrong`` says that the last answer to this question was wrong.
+    ``X-Cache-Feedback: wrong`` says that the last answer to this question was wrong, and
+    ``X-Cache-Variants: 3`` that one of up to three answers will do, whichever chance draws.
     """
     index = headers.index()
     standard = index.get("cache-control")
@@ -87,9 +88,10 @@ def controls_from_headers(headers: Headers) -> Controls:
     semantic = index.get("x-cache-semantic")
     threshold = index.get("x-cache-threshold")
     feedback = index.get("x-cache-feedback")
+    several = index.get("x-cache-variants")
     pragma = index.get("pragma") if standard is None else None
     said = standard or own or pragma or namespace or labels or feedback
-    if not said and ttl is None and semantic is None and threshold is None:
+    if not said and ttl is None and semantic is None and threshold is None and several is None:
         return UNASKED
 
     asked = directives(standard) if standard else {}
@@ -98,9 +100,10 @@ def controls_from_headers(headers: Headers) -> Controls:
     if own:
         asked.update(directives(own))
     tags = listed(labels or "")
-    unusable = not _is_namespace(namespace) or tags is None
+    variants = None if several is None else int(delta_seconds(several.strip(" \t")) or 0)
+    unusable = not _is_namespace(namespace) or tags is None or variants == 0
     complaint = (feedback or "").strip(" \t").lower() == "wrong"
-    least = 0.0 if threshold is None else _similarity(threshold)
+    least = 0.0 if threshold is None else similarity(threshold)
     return Controls(
         no_cache="no-cache" in asked or unusable or complaint,
         no_store="no-store" in asked or unusable,
@@ -108,12 +111,13 @@ def controls_from_headers(headers: Headers) -> Controls:
         max_age=_limit(asked, "max-age", 0.0),
         min_fresh=_limit(asked, "min-fresh", float(LONGEST_S)),
         max_stale=inf if asked.get("max-stale", "") is None else _limit(asked, "max-stale", 0.0),
-        ttl=None if ttl is None else _duration(ttl),
+        ttl=None if ttl is None else duration(ttl),
         namespace="" if unusable else namespace or "",
         tags=tags or (),
         by_meaning=_is_on(semantic) and least is not None,
         least_similarity=least or 0.0,
         complaint=complaint,
+        variants=variants or None,
     )
 
 
@@ -181,6 +185,8 @@ def merge(a: Controls, b: Controls) -> Controls:
         by_meaning=a.by_meaning and b.by_meaning,
         least_similarity=max(a.least_similarity, b.least_similarity),
         complaint=a.complaint or b.complaint,
+        variants=b.variants if a.variants is None else min(a.variants, b.variants or a.variants),
+        ignored=tuple(sorted({*a.ignored, *b.ignored})),
     )
 
 
@@ -312,14 +318,14 @@ def _limit(said: Mapping[str, str | None], name: str, nonsense: float) -> float 
     return nonsense if seconds is None else seconds
 
 
-def _duration(text: str) -> float:
-    """Seconds meant by ``text``, such as ``90`` or ``5m``; 0 if it makes no sense."""
+def duration(text: str) -> float:
+    """The seconds meant by ``text``, such as ``90`` or ``5m``; 0 if it makes no sense."""
     unit = _UNITS_S.get(text[-1:].lower())
     seconds = delta_seconds(text if unit is None else text[:-1])
     return min((seconds or 0.0) * (unit or 1), LONGEST_S)
 
 
-def _similarity(text: str) -> float | None:
+def similarity(text: str) -> float | None:
     """The number from 0 to 1 that ``text`` is, or None."""
     found = _SHARE.fullmatch(text.strip(" \t"))
     return None if found is None else float(found[0])

@@ -59,6 +59,8 @@ def fields(
             told.append(("X-Cache-Tier", outcome.tier))
         if outcome.similarity is not None:
             told += _of_another(outcome, outcome.similarity)
+    if outcome.variant:
+        told.append(("X-Cache-Variant", str(outcome.variant)))
     upstream_s = outcome.upstream_s
     if upstream_s is None:
         timing = f"sidecache;dur={total_s * 1e3:.3f}"

@@ -48,7 +48,7 @@ _NOT_BY_NOMINATION: Final = HOP_BY_HOP | UNREMOVABLE | {"close", ""}
 # Ours to write, or ours to obey; never passed on as they came.
 _ENDS_UPSTREAM: Final = HOP_BY_HOP | {
     "host", "expect", "content-length", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
-    "x-cache-tags",
+    "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback", "x-cache-variants",
 }  # fmt: skip
 _ENDS_DOWNSTREAM: Final = HOP_BY_HOP | {"content-length"}
 

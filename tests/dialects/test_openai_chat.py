@@ -19,7 +19,7 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
-from proxy.model.query import Form, Query, Refusal, Sealed
+from proxy.model.query import Controls, Form, Query, Refusal, Sealed
 from proxy.wire import frames
 from proxy.wire.json_pointer import Pointer
 
@@ -235,12 +235,19 @@ def test_a_body_must_be_what_its_headers_say(name: str, value: str, why: Why | N
     assert (read.why if isinstance(read, Refusal) else None) is why
 
 
-def test_wishes_come_from_headers_and_body_and_the_stricter_one_counts() -> None:
+def test_wishes_of_the_body_are_heard_unless_they_are_for_somebody_else() -> None:
     wish = {"ttl": 60, "no-store": True}
-    query = asked({"messages": [], "cache": wish}, ("Cache-Control", "max-age=5"))
-    assert query.controls.max_age == 5
-    assert query.controls.ttl == 60
-    assert query.controls.no_store
+    query = asked({"messages": [], "cache": wish})
+    assert query.controls == Controls(ttl=60, no_store=True)
+    other = asked({"messages": [], "cache": wish}, chat=OpenAIChat(Wishes(steered=False)))
+    assert other.controls == Controls()
+    assert b'"cache"' in other.canonical
+    assert b'"cache"' in other.forward
+
+
+def test_who_names_a_seed_is_known() -> None:
+    assert asked({"messages": [], "seed": 0}).seeded
+    assert not asked({"messages": [], "seed": None}).seeded
 
 
 def test_the_wish_is_taken_out_of_the_body_and_no_other_byte_is_touched() -> None:

@@ -202,3 +202,21 @@ async def test_a_stale_answer_is_given_at_once_while_a_fresh_one_is_fetched(
 
 def _ttl(headers: Any) -> int:
     return int(headers["cache-status"].partition("ttl=")[2].partition(";")[0])
+
+
+async def test_words_for_another_gateway_are_obeyed_where_it_is_named_and_go_no_further(
+    backend: OpenAIBackend,
+) -> None:
+    word = headed("Helicone-Cache-Enabled", "false")
+    async with (
+        proxied(backend.url, cache={"compatibility": ["helicone"]}) as obeying,
+        proxied(backend.url) as unaware,
+        Caller(obeying) as caller,
+        Caller(unaware) as other,
+    ):
+        await caller.ask(chat())
+        assert (await caller.ask(word))[0] == "BYPASS"
+        assert "helicone-cache-enabled" not in {n.lower() for n in backend.asked[-1].headers}
+        await other.ask(chat())
+        assert (await other.ask(word))[0] == "MISS"
+        assert "helicone-cache-enabled" in {n.lower() for n in backend.asked[-1].headers}
