@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.compression.compressor import Compressor
 from proxy.dialects.base import Dialect, Relay, Rendered
 from proxy.model.decision import HeadVerdict, Hit, Miss, Why
 from proxy.model.entry import CacheKey, Entry
@@ -39,6 +41,7 @@ _FWD: Final = {
     Why.MAX_AGE: Fwd.REQUEST,
     Why.MIN_FRESH: Fwd.REQUEST,
 }
+_ON_LOOP_BYTES: Final = 32 * 2**10  # a longer prompt is made shorter in a thread
 _SAME_S: Final = 1.0  # by which the time that one entry was stored at differs from tier to tier
 
 
@@ -52,6 +55,7 @@ class Rooms:
         dice: evenly distributed in [0, 1).
         admission: who is let into the ladder; None: all.
         meaning: finds answers to a question in other words; None: nobody does.
+        compressor: makes prompts shorter; None: none are.
     """
 
     policy: Policy
@@ -61,6 +65,7 @@ class Rooms:
     dice: Callable[[], float]
     admission: Admission | None = None
     meaning: Meaning | None = None
+    compressor: Compressor | None = None
 
 
 class Question(NamedTuple):
@@ -109,13 +114,25 @@ class Question(NamedTuple):
             return Rendered(entry.body)
         return self.dialect.render(entry, wanted)
 
-    def outbound(self) -> Outbound:
+    async def outbound(self) -> Outbound:
         """The request as it is sent upstream."""
-        request = self.request
+        request, body = self.request, self.query.forward
+        if self.rooms.compressor is not None:
+            body = await self._compressed(self.rooms.compressor, body)
         headers = self.rooms.outbound(request)
-        return Outbound(
-            request.method, request.path, request.query_string, headers, self.query.forward
-        )
+        return Outbound(request.method, request.path, request.query_string, headers, body)
+
+    async def _compressed(self, compressor: Compressor, body: bytes) -> bytes:
+        """``body`` with a shorter prompt, where one is wanted."""
+        plan = compressor.plan(self.request.path, self.query.model, self.query.dialect)
+        if plan is None:
+            return body
+        if len(body) > _ON_LOOP_BYTES:
+            done = await asyncio.to_thread(compressor.compress, body, plan)
+        else:
+            done = compressor.compress(body, plan)
+        compressor.note(self.key.digest, done)
+        return done.body
 
     def fallback(self, miss: Miss) -> Entry | None:
         """The stale answer that may stand in for the upstream's failure, which took its time.
@@ -212,7 +229,7 @@ class Question(NamedTuple):
 
     def missed(self, why: Why, seat: Why, *, joined: bool) -> Outcome:
         """The outcome of a miss for ``why``; ``seat`` is how it came by its flight."""
-        follower = seat is Why.JOINED
+        follower, compressor = seat is Why.JOINED, self.rooms.compressor
         notable = seat if seat is Why.HIT_FOR_MISS or (follower and joined) else why
         return Outcome(
             Verdict.COALESCED if follower else Verdict.MISS,
@@ -224,6 +241,7 @@ class Question(NamedTuple):
             collapsed=True if follower else None,
             doubt=None if self.finding is None else self.finding.doubt,
             variant=self.variant,
+            compressed=compressor.saved(self.key.digest) if compressor is not None else 0,
         )
 
     def failed(self, why: Why) -> Outcome:
@@ -249,7 +267,7 @@ class Question(NamedTuple):
         return verdict.why is Why.FRESH and self.render(entry) is not None
 
     async def ask(self) -> Arrival:
-        return await self.upstream.send(self.outbound())
+        return await self.upstream.send(await self.outbound())
 
     def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
         form = self.dialect.arriving(arrival.head, self.query.form)

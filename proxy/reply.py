@@ -14,7 +14,7 @@ from proxy.wire.problem import problem
 _OURS: Final = frozenset(
     {
         "cache-status", "x-cache", "x-cache-reason", "x-cache-tier", "x-cache-similarity",
-        "x-cache-match", "x-cache-error-bound", "x-cache-variant",
+        "x-cache-match", "x-cache-error-bound", "x-cache-variant", "x-cache-compressed",
     }
 )  # fmt: skip
 _CONTENT_TYPE: Final = frozenset({"content-type"})

@@ -10,6 +10,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.app.clock import seconds
+from proxy.compression.compressor import Compressor
+from proxy.compression.compressor import Route as CompressionRoute
+from proxy.compression.cut import Cut
+from proxy.compression.prompt import Plan
+from proxy.compression.rules import Rule as Shorten
 from proxy.config.caching import Cache, Rule
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
@@ -50,6 +55,20 @@ def key_rules(settings: Settings, secret: bytes) -> KeyRules:
     )
 
 
+def compressor(settings: Settings) -> Compressor | None:
+    """What makes prompts shorter, where any are."""
+    routes = [
+        CompressionRoute(
+            each.path,
+            each.model,
+            each.dialect,
+            Plan(frozenset(map(Shorten, each.rules)), each.max_tokens, Cut(each.cut)),
+        )
+        for each in settings.compression
+    ]
+    return Compressor(routes) if routes else None
+
+
 def steering(settings: Settings) -> Steering:
     """The words by which callers steer the cache."""
     return Steering(Family(name) for name in settings.cache.compatibility)
@@ -87,6 +106,7 @@ def lifecycle(
         random.random,
         Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
         meaning,
+        compressor(settings),
     )
     return Lifecycle(
         upstreams=routes,

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from proxy.config.caching import Cache, Flights
+from proxy.config.compression import Compression
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
@@ -213,6 +214,12 @@ class Settings(Section):
     semantic: Semantic = Field(
         default_factory=Semantic,
         description="Answers to questions asked in other words, within an error budget.",
+    )
+    compression: tuple[Compression, ...] = Field(
+        default=(),
+        description="Prompts that are made shorter on their way to the backend; the first that "
+        "matches counts. Answers are kept for the original question only.",
+        examples=[[{"rules": ["blank", "repeated"], "max_tokens": 8000}]],
     )
     log: Log = Field(
         default_factory=Log,

@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     similarity: float | None = None  # of the question that was answered, where it is another
     measured: Measured | None = None  # how often such hits are wrong
     variant: int = 0  # which of several answers chance drew, counted from 1; 0: there is one
+    compressed: int = 0  # tokens that a shorter prompt saved, about
     match: str = ""  # names this serving, so that it can be called wrong
 
 

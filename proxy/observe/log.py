@@ -138,6 +138,8 @@ def _numbers(outcome: Outcome, delivery: Delivery) -> str:
         numbers += f',"collapsed":{_JSON_BOOL[outcome.collapsed]}'
     if outcome.similarity is not None:
         numbers += f',"similarity":{outcome.similarity:.4f}'
+    if outcome.compressed:
+        numbers += f',"compressed_tokens":{outcome.compressed}'
     if outcome.upstream_s is not None:
         numbers += f',"upstream_ms":{outcome.upstream_s * 1e3:.3f}'
     return numbers

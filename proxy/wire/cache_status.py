@@ -61,6 +61,8 @@ def fields(
             told += _of_another(outcome, outcome.similarity)
     if outcome.variant:
         told.append(("X-Cache-Variant", str(outcome.variant)))
+    if outcome.compressed:
+        told.append(("X-Cache-Compressed", str(outcome.compressed)))
     upstream_s = outcome.upstream_s
     if upstream_s is None:
         timing = f"sidecache;dur={total_s * 1e3:.3f}"

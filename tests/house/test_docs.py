@@ -275,7 +275,11 @@ async def test_every_header_the_proxy_adds_is_explained() -> None:
 
     async with (
         DemoBackend(Pace(0, 0)) as backend,
-        proxied({"url": backend.url}, {"url": "http://127.0.0.1:9", "prefix": "/dead"}) as proxy,
+        proxied(
+            {"url": backend.url},
+            {"url": "http://127.0.0.1:9", "prefix": "/dead"},
+            compression=[{"rules": ["blank"]}],
+        ) as proxy,
         aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session,
     ):
         question = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -287,6 +291,9 @@ async def test_every_header_the_proxy_adds_is_explained() -> None:
         only = {"Cache-Control": "no-cache, only-if-cached"}
         url = f"{proxy.url}/v1/chat/completions"
         async with session.post(url, json=question, headers=only) as reply:
+            told |= set(reply.headers)
+        long = {"model": "demo", "messages": [{"role": "user", "content": "Hi" + " " * 9 + "you"}]}
+        async with session.post(url, json=long) as reply:
             told |= set(reply.headers)
         async with session.post(url, json=question, headers={"X-Cache-Variants": "2"}) as reply:
             told |= set(reply.headers)
