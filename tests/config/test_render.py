@@ -66,7 +66,8 @@ def test_the_examples_among_the_comments_can_be_used() -> None:
         for example in setting.field.examples or ():
             tree: Any = example
             for step in reversed(setting.path):
-                tree = [{"url": "http://h", **tree}] if step == "*" else {step: tree}
+                needed = {"url": "http://h"} if setting.path[0] == "upstreams" else {}
+                tree = [{**needed, **tree}] if step == "*" else {step: tree}
             if not setting.path[-1].endswith("_file"):  # that one needs the file
                 Settings.model_validate(tree)
 
