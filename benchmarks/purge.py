@@ -96,9 +96,11 @@ def hits(upstream: str, rounds: int, seconds: float) -> None:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="purge", description=__doc__)
     parser.add_argument("--calls", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="2 or more: the middle half is told")
     parser.add_argument("--seconds", type=float, default=1.0)
     args = parser.parse_args(argv)
+    if args.calls < 2 or args.rounds < 2:
+        parser.error("a spread needs two calls and two rounds at least")
     os.environ["SIDECACHE_CACHE__SCOPE__SECRET"] = "the same for all replicas"
     os.environ["SIDECACHE_L2_REDIS__TIMEOUT_S"] = "1"
     redis = Redis()

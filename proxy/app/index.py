@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from proxy.app.clock import seconds
+from proxy.config.semantic import Index as VectorIndex
 from proxy.config.settings import Settings
 from proxy.link.redis import Redis
 from proxy.model.errors import ConfigError
 from proxy.semantic.base import Index
+from proxy.semantic.index.engine import Engine
 
 log = logging.getLogger("sidecache.semantic")
 
@@ -31,7 +33,7 @@ def index(settings: Settings, folder: Path | None, redis: Redis | None) -> Index
         ConfigError: a package is missing, or a URL or prefix cannot be used.
     """
     chosen = settings.semantic.index
-    address, prefix = chosen.address or "", chosen.prefix
+    address, secret, prefix = chosen.address or "", chosen.secret or "", chosen.prefix
     match chosen.kind:
         case "local":
             return _local(settings, folder)
@@ -43,39 +45,33 @@ def index(settings: Settings, folder: Path | None, redis: Redis | None) -> Index
             return Qdrant(
                 address,
                 wall=time.time,
-                clock=seconds,
-                dice=random.random,
-                report=partial(_report, chosen.kind),
-                api_key=chosen.secret or "",
+                engine=_engine(chosen, setup_s=10.0),
+                api_key=secret,
                 prefix=prefix,
-                operation_s=chosen.timeout_s,
                 allow_insecure=chosen.allow_insecure,
             )
         case "milvus":
             from proxy.semantic.index.milvus import Milvus
 
-            return Milvus(
-                address,
-                wall=time.time,
-                clock=seconds,
-                dice=random.random,
-                report=partial(_report, chosen.kind),
-                token=chosen.secret or "",
-                prefix=prefix,
-                operation_s=chosen.timeout_s,
-            )
+            engine = _engine(chosen)
+            return Milvus(address, wall=time.time, engine=engine, token=secret, prefix=prefix)
         case "pgvector":
             from proxy.semantic.index.pgvector import PgVector
 
-            return PgVector(
-                address,
-                wall=time.time,
-                clock=seconds,
-                dice=random.random,
-                report=partial(_report, chosen.kind),
-                prefix=prefix,
-                operation_s=chosen.timeout_s,
-            )
+            engine = _engine(chosen, connections=4)
+            return PgVector(address, wall=time.time, engine=engine, prefix=prefix)
+
+
+def _engine(chosen: VectorIndex, *, setup_s: float = 30.0, connections: int = 8) -> Engine:
+    return Engine(
+        chosen.kind,
+        clock=seconds,
+        dice=random.random,
+        report=partial(_report, chosen.kind),
+        operation_s=chosen.timeout_s,
+        setup_s=setup_s,
+        connections=connections,
+    )
 
 
 def _local(settings: Settings, folder: Path | None) -> Index:

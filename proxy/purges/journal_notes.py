@@ -10,7 +10,7 @@ back, what a reader finds may begin below what it knows. It cannot tell what it 
 begins yet another line, above all it knows: once more everything is purged.
 
 Nothing is synced but by ``close``: a kill takes nothing away, and what is lost when the machine
-stops, the entries on its disk do not outlive either (``proxy/tiers/disk_file.py``).
+stops, the entries on its disk do not outlive either (``proxy/lmdb_file.py``).
 
 Everything here blocks; it is called from one thread.
 """

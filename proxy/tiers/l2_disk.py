@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from proxy.lane import Lane, heard, within
+from proxy.lmdb_file import boot_id, is_torn
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
 from proxy.tiers.codec import Codec
-from proxy.tiers.disk_file import DiskFile, Write, boot_id, is_torn
+from proxy.tiers.disk_file import DiskFile, Write
 from proxy.tiers.disk_queue import Batch, Put
 from proxy.tiers.refill import Refill
 

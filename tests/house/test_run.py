@@ -294,8 +294,8 @@ def test_check_with_arguments_is_the_one_of_sidecache(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("arguments", "handed_on"),
     [
-        ((), "<--cov>"),
-        (("all",), "<-m> <heavy>"),
+        ((), "<--cov> <-n> <auto> <--maxprocesses> <8> <--dist> <loadfile>"),
+        (("all",), "<-m> <heavy> <-n> <4> <--dist> <worksteal>"),
         (("tests/wire", "-k", "a frame"), "<tests/wire> <-k> <a frame>"),
     ],
 )
@@ -338,3 +338,8 @@ def test_ci_runs_every_step_and_fails_if_any_does(tmp_path: Path, failing: str) 
         "<test all>",
     ]
     assert done.returncode == (0 if failing == "nothing" else 1)
+
+
+def test_heavy_tests_are_marked_where_they_stand_as_other_files_are_not_read_for_them() -> None:
+    support = ROOT / "tests" / "support"
+    assert not [path for path in support.rglob("*.py") if "heavy" in path.read_text()]

@@ -41,8 +41,8 @@ class Storm:
         self.cancelled = 0
         self.failed = 0
 
-    async def rage(self, operations: int) -> None:
-        dice = random.Random(11)
+    async def rage(self, operations: int, seed: int = 11) -> None:
+        dice = random.Random(seed)
         for _ in range(operations // AT_ONCE + 1):
             async with asyncio.TaskGroup() as wave:
                 for _ in range(AT_ONCE):
@@ -75,7 +75,7 @@ def stored(key: CacheKey, now: float) -> Entry:
     return entry(key, BODIES[key], stored_at=now, lifetime=Lifetime(1e6))
 
 
-async def storm(operations: int, operation_s: float) -> Storm:
+async def storm(operations: int, operation_s: float, seed: int = 11) -> Storm:
     """What came of a storm; each command has so many seconds."""
     async with server() as alone, redis_tier(alone.port) as filling:
         await asyncio.gather(*(filling.tier.put(stored(key, 1000.0)) for key in KEYS))
@@ -84,7 +84,7 @@ async def storm(operations: int, operation_s: float) -> Storm:
             redis_tier(port, Clock(), operation_s=operation_s) as scene,
         ):
             raging = Storm(scene)
-            await raging.rage(operations)
+            await raging.rage(operations, seed)
         # The codec would have hidden a stray answer behind a miss: it must have seen none.
         assert not any(scene.codec.odd.values()), scene.codec.odd
         assert raging.wrong == raging.missed == 0
@@ -105,17 +105,19 @@ async def test_commands_that_run_out_of_time_half_way_leave_no_answer_behind() -
 
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
-async def test_100_000_operations_half_of_them_cancelled_get_no_wrong_value() -> None:
-    raging = await storm(100_000, PATIENT_S)
+@pytest.mark.parametrize("seed", range(4))
+async def test_100_000_operations_half_of_them_cancelled_get_no_wrong_value(seed: int) -> None:
+    raging = await storm(25_000, PATIENT_S, seed)
     assert raging.failed == 0
-    assert raging.cancelled > 10_000
-    assert raging.read > 10_000
+    assert raging.cancelled > 2_500
+    assert raging.read > 2_500
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
-async def test_100_000_operations_many_out_of_time_get_no_wrong_value() -> None:
-    raging = await storm(100_000, 0.03)
+@pytest.mark.parametrize("seed", range(4))
+async def test_100_000_operations_many_out_of_time_get_no_wrong_value(seed: int) -> None:
+    raging = await storm(25_000, 0.03, seed)
     assert raging.scene.redis.failed > 0
 
 

@@ -89,10 +89,6 @@ class Shadowing:
         self.drawn = 0
         self.unaffordable = 0  # drawn, but there was nothing left in the budget
 
-    def probability(self, stratum: Stratum) -> float:
-        """The chance that the stratum's next hit is looked at, if there is budget; above 0."""
-        return self._chance(self._strata.get(stratum))
-
     def draw(self, stratum: Stratum, dice: float, now: float) -> float | None:
         """The weight of the label of this hit, if it is to be looked at; None if not.
 
@@ -139,8 +135,8 @@ class Shadowing:
         chance = _NOISE_FIRST * min(1.0, _NOISE_UNTIL / max(1, self._exact)) ** 2
         return max(_NOISE, chance)
 
-    def _chance(self, known: _Looked | None) -> float:
-        if known is None or known.hits < _ALL:
+    def _chance(self, known: _Looked) -> float:
+        if known.hits < _ALL:
             return 1.0
         return max(self._least, _OFTEN * min(1.0, _OFTEN_UNTIL / max(1, known.looked)))
 

@@ -41,6 +41,9 @@ class Engine:
         operation_s: seconds a caller waits for one operation.
         setup_s: seconds that making what is needed may take; only ``open`` waits for all of it.
         connections: the most operations at a time.
+
+    Attributes:
+        operation_s, setup_s, connections: as given, for libraries that keep to limits themselves.
     """
 
     def __init__(
@@ -56,8 +59,9 @@ class Engine:
     ) -> None:
         self._name = name
         self._clock = clock
-        self._operation_s = operation_s
-        self._setup_s = setup_s
+        self.operation_s = operation_s
+        self.setup_s = setup_s
+        self.connections = connections
         self._breaker = Breaker(clock=clock, dice=dice, report=report)
         self._free = asyncio.Semaphore(connections)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -78,7 +82,7 @@ class Engine:
         self._prepare = prepare
         self._ready = False
         self._sweep_at = self._clock() + _SWEEP_S
-        await self.ask(_nothing, limit_s=self._setup_s)
+        await self.ask(_nothing, limit_s=self.setup_s)
 
     async def ask(
         self, work: Callable[[], Coroutine[None, None, _T]], *, limit_s: float | None = None
@@ -92,7 +96,7 @@ class Engine:
             raise TierError(f"{self._name} is off")
         self.sent += 1
         try:
-            async with asyncio.timeout(limit_s or self._operation_s):
+            async with asyncio.timeout(limit_s or self.operation_s):
                 await self._prepared()
                 await self._free.acquire()
                 # No await in between: from here on, the task lets go of what was acquired.
@@ -146,7 +150,7 @@ class Engine:
             _ended_well(preparing)
 
     async def _make_ready(self, prepare: Callable[[], Awaitable[None]]) -> None:
-        async with asyncio.timeout(self._setup_s):
+        async with asyncio.timeout(self.setup_s):
             await prepare()
         self._ready = self._prepare is prepare
 

@@ -125,11 +125,6 @@ class LocalIndex:
         return 0 if self._rows is None else self._rows.count
 
     @property
-    def is_loading(self) -> bool:
-        """Whether the files are still being read; nothing is found until they are."""
-        return self._loading is not None
-
-    @property
     def set_aside(self) -> int:
         """Files that could not be trusted when they were to be opened."""
         return self._set_aside + (self._last_file.set_aside if self._last_file else 0)

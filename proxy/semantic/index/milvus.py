@@ -109,16 +109,11 @@ class Milvus:
     Args:
         url: where it is: ``http://host:19530`` or ``https://host:19530``.
         wall: seconds since 1970.
-        clock: seconds on a monotonic clock.
-        dice: a number from 0 up to 1, each time another.
-        report: told once of each change: whether Milvus may be asked now, and why.
+        engine: what may be asked of it, by this index alone.
         token: ``user:password``, or an API key; "" for nothing.
         database: the one to use; "" for the user's own.
         prefix: what the names of collections begin with, letters, digits and underscores; those who
             share it share their rows.
-        operation_s: seconds a caller waits for one operation.
-        setup_s: seconds that making a collection may take.
-        connections: the most operations at a time.
 
     Raises:
         ConfigError: pymilvus is not installed, or the prefix is none.
@@ -131,15 +126,10 @@ class Milvus:
         url: str,
         *,
         wall: Callable[[], float],
-        clock: Callable[[], float],
-        dice: Callable[[], float],
-        report: Callable[[bool, str], None],
+        engine: Engine,
         token: str = "",
         database: str = "",
         prefix: str = "sidecache_",
-        operation_s: float = 0.2,
-        setup_s: float = 30.0,
-        connections: int = 8,
     ) -> None:
         if find_spec("pymilvus") is None:
             raise ConfigError("Milvus needs pymilvus: pip install 'sidecache[milvus]'")
@@ -150,18 +140,7 @@ class Milvus:
         self._database = database
         self._wall = wall
         self._prefix = prefix
-        self._operation_s = operation_s
-        self._setup_s = setup_s
-        self._connections = connections
-        self._engine = Engine(
-            self.name,
-            clock=clock,
-            dice=dice,
-            report=report,
-            operation_s=operation_s,
-            setup_s=setup_s,
-            connections=connections,
-        )
+        self._engine = engine
         self._threads: ThreadPoolExecutor | None = None
         self._client: _Client | None = None
         self._collection = ""
@@ -170,7 +149,7 @@ class Milvus:
     async def open(self, fingerprint: str, dimensions: int) -> None:
         self._dimensions = dimensions
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._connections, "milvus")
+            self._threads = ThreadPoolExecutor(self._engine.connections, "milvus")
         self._collection = self._prefix + kept.short(fingerprint, dimensions)
         await self._engine.open(self._make)
 
@@ -182,7 +161,7 @@ class Milvus:
         def ask(client: _Client) -> list[Neighbour]:
             found = client.search(
                 self._collection, [asked], filter=alive, limit=count,
-                output_fields=["digest", "scope"], timeout=self._operation_s,
+                output_fields=["digest", "scope"], timeout=self._engine.operation_s,
             )  # fmt: skip
             neighbours = [_neighbour(hit) for hits in found for hit in hits]
             return sorted(neighbours, key=lambda each: -each.score)
@@ -204,13 +183,15 @@ class Milvus:
         for start in range(0, len(fields), _BATCH):
             await self._upsert(fields[start : start + _BATCH])
         if fields and self._engine.sweep_due():
-            await self._delete_where(f"expires <= {self._wall():.3f}", self._operation_s)
+            await self._delete_where(f"expires <= {self._wall():.3f}", self._engine.operation_s)
 
     async def remove(self, namespace: bytes, keys: Sequence[CacheKey]) -> None:
         ids = [kept.row_id(namespace, key).hex() for key in keys]
         if ids:
             await self._ask(
-                lambda client: client.delete(self._collection, ids=ids, timeout=self._operation_s)
+                lambda client: client.delete(
+                    self._collection, ids=ids, timeout=self._engine.operation_s
+                )
             )
 
     async def clear(self) -> None:
@@ -229,7 +210,7 @@ class Milvus:
 
     async def _upsert(self, fields: Sequence[Mapping[str, _Field]]) -> None:
         await self._ask(
-            lambda client: client.upsert(self._collection, fields, timeout=self._operation_s)
+            lambda client: client.upsert(self._collection, fields, timeout=self._engine.operation_s)
         )
 
     async def _delete_where(self, condition: str, limit_s: float) -> None:
@@ -267,7 +248,7 @@ class Milvus:
 
     def _made(self, collection: str, dimensions: int) -> _Client:
         """Make the collection, unless it is there; the client. In a thread."""
-        limit_s = self._setup_s
+        limit_s = self._engine.setup_s
         library = importlib.import_module("pymilvus")  # some hundred modules, which take a second
         # What goes wrong is told by the engine; the library would print it with its whole way.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)

@@ -85,14 +85,9 @@ class PgVector:
         url: where it is: ``postgresql://user:password@host:5432/database``, with ``sslmode`` and
             the like behind a ``?``.
         wall: seconds since 1970.
-        clock: seconds on a monotonic clock.
-        dice: a number from 0 up to 1, each time another.
-        report: told once of each change: whether Postgres may be asked now, and why.
+        engine: what may be asked of it, by this index alone.
         prefix: what the names of tables begin with, letters, digits and underscores; those who
             share it share their rows.
-        operation_s: seconds a caller waits for one operation.
-        setup_s: seconds that making a table may take.
-        connections: the most connections.
 
     Raises:
         ConfigError: asyncpg is not installed, or the prefix is none.
@@ -105,13 +100,8 @@ class PgVector:
         url: str,
         *,
         wall: Callable[[], float],
-        clock: Callable[[], float],
-        dice: Callable[[], float],
-        report: Callable[[bool, str], None],
+        engine: Engine,
         prefix: str = "sidecache_",
-        operation_s: float = 0.1,
-        setup_s: float = 30.0,
-        connections: int = 4,
     ) -> None:
         if find_spec("asyncpg") is None:
             raise ConfigError("pgvector needs asyncpg: pip install 'sidecache[pgvector]'")
@@ -123,18 +113,7 @@ class PgVector:
         self._url = url
         self._wall = wall
         self._prefix = prefix.lower()
-        self._operation_s = operation_s
-        self._setup_s = setup_s
-        self._connections = connections
-        self._engine = Engine(
-            self.name,
-            clock=clock,
-            dice=dice,
-            report=report,
-            operation_s=operation_s,
-            setup_s=setup_s,
-            connections=connections,
-        )
+        self._engine = engine
         self._pool: _Pool | None = None
         self._table = ""
         self._dimensions = 0
@@ -218,7 +197,7 @@ class PgVector:
                 raise TierError("pgvector is not open")
             try:
                 # What is cut short is waited for when it is given back, for as long again.
-                async with pool.acquire(timeout=self._operation_s) as connection:
+                async with pool.acquire(timeout=self._engine.operation_s) as connection:
                     return await work(connection)
             except Exception as error:
                 if getattr(error, "sqlstate", None) in _MISSING:
@@ -230,7 +209,7 @@ class PgVector:
     async def _make(self) -> None:
         """Make the extension, the table and what is looked up by, unless they are there."""
         asyncpg = cast("_Asyncpg", await asyncio.to_thread(importlib.import_module, "asyncpg"))
-        connection = await asyncpg.connect(self._url, timeout=self._setup_s)
+        connection = await asyncpg.connect(self._url, timeout=self._engine.setup_s)
         try:
             async with connection.transaction():
                 # IF NOT EXISTS alone fails where two do it at once.
@@ -242,8 +221,8 @@ class PgVector:
             self._pool = await asyncpg.create_pool(
                 self._url,
                 min_size=0,
-                max_size=self._connections,
-                timeout=self._operation_s,
+                max_size=self._engine.connections,
+                timeout=self._engine.operation_s,
                 server_settings={"hnsw.iterative_scan": "strict_order"} if self._graph else {},
                 reset=_leave_as_it_is,
             )

@@ -50,14 +50,9 @@ class Qdrant:
     Args:
         url: where it is: ``http://host:6333`` or ``https://host:6333``, a path may follow.
         wall: seconds since 1970.
-        clock: seconds on a monotonic clock.
-        dice: a number from 0 up to 1, each time another.
-        report: told once of each change: whether Qdrant may be asked now, and why.
+        engine: what may be asked of it, by this index alone.
         api_key: what to prove with that this may be asked; "" for nothing.
         prefix: what the names of collections begin with; those who share it share their rows.
-        operation_s: seconds a caller waits for one operation.
-        setup_s: seconds that making a collection may take.
-        connections: the most requests at a time.
         allow_insecure: whether the API key may be sent over a network in clear.
 
     Raises:
@@ -71,14 +66,9 @@ class Qdrant:
         url: str,
         *,
         wall: Callable[[], float],
-        clock: Callable[[], float],
-        dice: Callable[[], float],
-        report: Callable[[bool, str], None],
+        engine: Engine,
         api_key: str = "",
         prefix: str = "sidecache-",
-        operation_s: float = 0.1,
-        setup_s: float = 10.0,
-        connections: int = 8,
         allow_insecure: bool = False,
     ) -> None:
         _check(url, secret=bool(api_key) and not allow_insecure)
@@ -88,16 +78,7 @@ class Qdrant:
             self._headers["api-key"] = api_key
         self._wall = wall
         self._prefix = prefix
-        self._connections = connections
-        self._engine = Engine(
-            self.name,
-            clock=clock,
-            dice=dice,
-            report=report,
-            operation_s=operation_s,
-            setup_s=setup_s,
-            connections=connections,
-        )
+        self._engine = engine
         self._session: aiohttp.ClientSession | None = None
         self._collection = ""
         self._dimensions = 0
@@ -107,7 +88,7 @@ class Qdrant:
         self._collection = f"/collections/{self._prefix}{fingerprint}-{dimensions}"
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections),
+                connector=aiohttp.TCPConnector(limit=self._engine.connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(),  # the engine's budgets hold

@@ -1,4 +1,8 @@
-"""The error budget in worlds of which the truth is known: it is kept, and told honestly."""
+"""The error budget in worlds of which the truth is known: it is kept, and told honestly.
+
+Thousands of questions each, all of them thought: most are heavy, as tracing them for coverage takes
+five times as long as they do.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from benchmarks.semantic.replays import WORLDS, main, replay
 
 SEEDS = range(2)
 
+heavy = pytest.mark.heavy
+
 
 def replays(world: str, delta: float = 0.02) -> list[dict[str, Any]]:
     return [replay(world, seed, delta) for seed in SEEDS]
@@ -22,6 +28,7 @@ def settled(told: list[dict[str, Any]]) -> float:
     return sum(one["settled_wrong"] for one in told) / max(1, hits)
 
 
+@heavy
 def test_in_a_steady_world_it_serves_and_keeps_to_the_budget() -> None:
     told = [replay("steady", seed) for seed in range(5)]  # by chance some go up for a while
     assert settled(told) <= 0.02
@@ -37,11 +44,13 @@ def test_when_right_and_wrong_change_places_the_breaker_opens_within_a_hundred_l
     assert all(one["threshold"] is None for one in told)
 
 
+@heavy
 @pytest.mark.parametrize("world", ["drift", "creep"])
 def test_when_the_world_gets_worse_it_keeps_to_the_budget_500_labels_later(world: str) -> None:
     assert settled(replays(world)) <= 0.02
 
 
+@heavy
 @pytest.mark.parametrize("world", ["steady-bad-start", "hopeless"])
 def test_where_no_threshold_will_do_it_serves_nothing_soon(world: str) -> None:
     told = replays(world)
@@ -49,12 +58,14 @@ def test_where_no_threshold_will_do_it_serves_nothing_soon(world: str) -> None:
     assert all(one["opened"] >= 1 and one["hit_ratio"] < 0.01 for one in told)
 
 
+@heavy
 def test_with_noise_it_keeps_to_the_budget_and_still_serves() -> None:
     told = replays("noisy")
     assert settled(told) <= 0.02
     assert sum(one["hit_ratio"] for one in told) / len(told) > 0.03
 
 
+@heavy
 def test_a_comparator_with_noise_does_not_hide_a_flip() -> None:
     told = replays("noisy-flip")
     assert settled(told) <= 0.02
@@ -73,6 +84,7 @@ def test_a_burst_of_crafted_questions_closes_it_for_a_while() -> None:
     assert settled(told) <= 0.02
 
 
+@heavy
 def test_bursts_again_and_again_get_few_wrong_answers_out_of_it() -> None:
     told = replays("bursts")
     wrong = [one["wrong_per_hit"] * one["hits"] for one in told]
@@ -80,6 +92,7 @@ def test_bursts_again_and_again_get_few_wrong_answers_out_of_it() -> None:
     assert all(one["opened"] >= 1 for one in told)
 
 
+@heavy
 @pytest.mark.parametrize("world", list(WORLDS))
 def test_steps_are_small_and_the_floor_holds(world: str) -> None:
     for one in [replay(world, 1, questions=3_000), replay(world, 2, 0.1, questions=3_000)]:
@@ -87,17 +100,18 @@ def test_steps_are_small_and_the_floor_holds(world: str) -> None:
         assert one["lowest"] is None or one["lowest"] >= 0.75
 
 
+@heavy
 @pytest.mark.parametrize(
     ("world", "delta", "near"),
     [
         ("hopeless", 0.05, 0.15),
-        pytest.param("steady", 0.02, 0.004, marks=pytest.mark.heavy),
-        pytest.param("steady", 0.02, 0.0, marks=pytest.mark.heavy),
-        pytest.param("steady", 0.01, 0.004, marks=pytest.mark.heavy),
-        pytest.param("steady", 0.02, 0.015, marks=pytest.mark.heavy),
-        pytest.param("steady", 0.05, 0.04, marks=pytest.mark.heavy),
-        pytest.param("steady-marginal", 0.05, 0.01, marks=pytest.mark.heavy),
-        pytest.param("noisy", 0.05, 0.01, marks=pytest.mark.heavy),
+        ("steady", 0.02, 0.004),
+        ("steady", 0.02, 0.0),
+        ("steady", 0.01, 0.004),
+        ("steady", 0.02, 0.015),
+        ("steady", 0.05, 0.04),
+        ("steady-marginal", 0.05, 0.01),
+        ("noisy", 0.05, 0.01),
     ],
 )
 def test_the_true_error_is_inside_what_is_told_in_nine_of_ten(

@@ -22,21 +22,20 @@ def test_the_first_hits_of_a_stratum_all_are() -> None:
     shadowing = Shadowing(RICH)
     assert [shadowing.draw(A, 0.999, 0.0) for _ in range(50)] == [1.0] * 50
     assert shadowing.draw(A, 0.999, 0.0) is None
-    assert shadowing.probability(A) == 0.2
+    assert shadowing.draw(A, 0.2, 0.0) is None
     assert shadowing.draw(A, 0.19, 0.0) == pytest.approx(5.0)
-    assert shadowing.probability(B) == 1.0
+    assert shadowing.draw(B, 0.999, 0.0) == 1.0
 
 
 def test_the_chance_falls_to_one_in_fifty_and_the_weight_is_one_over_it() -> None:
-    shadowing, chances = Shadowing(RICH), []
-    for _ in range(2500):
-        chance = shadowing.probability(A)
-        chances.append(chance)
-        assert shadowing.draw(A, 0.0, 0.0) == pytest.approx(1 / chance)
-    assert chances == sorted(chances, reverse=True)
-    assert chances[199] == 0.2
-    assert chances[800] == pytest.approx(0.05)
-    assert chances[-1] == 0.02
+    shadowing = Shadowing(RICH)
+    weights = [shadowing.draw(A, 0.0, 0.0) or 0.0 for _ in range(2500)]
+    assert weights == sorted(weights)
+    assert weights[199] == 5.0
+    assert weights[800] == pytest.approx(20.0)
+    assert weights[-1] == 50.0
+    assert shadowing.draw(A, 0.0201, 0.0) is None
+    assert shadowing.draw(A, 0.0199, 0.0) == 50.0
 
 
 def test_weights_stand_for_all_hits() -> None:
@@ -51,7 +50,7 @@ def test_it_looks_closely_once_more() -> None:
         shadowing.draw(A, 0.0, 0.0)
     shadowing.again(A)
     shadowing.again(B)
-    assert shadowing.probability(A) == 1.0
+    assert shadowing.draw(A, 0.999, 0.0) == 1.0
 
 
 def test_no_more_a_minute_than_the_budget() -> None:
@@ -81,7 +80,7 @@ def test_those_not_used_for_longest_begin_again() -> None:
     for _ in range(60):
         shadowing.draw(A, 0.0, 0.0)
     shadowing.draw(B, 0.0, 0.0)
-    assert shadowing.probability(A) == 1.0
+    assert shadowing.draw(A, 0.999, 0.0) == 1.0
 
 
 @pytest.mark.parametrize(("per_minute", "least"), [(0.0, 0.02), (-1.0, 0.02), (1.0, 0), (1.0, 0.3)])

@@ -12,7 +12,7 @@ from support.engines import Watch
 from support.started import started
 
 from proxy.model.errors import TierError
-from proxy.semantic.index.engine import Engine, Gone
+from proxy.semantic.index.engine import Gone
 
 
 class Scene:
@@ -20,15 +20,7 @@ class Scene:
 
     def __init__(self, *, operation_s: float = 20.0, connections: int = 2) -> None:
         self.watch = Watch()
-        self.engine = Engine(
-            "tested",
-            clock=self.watch.clock,
-            dice=lambda: 0.5,
-            report=lambda closed, why: self.watch.reports.append((closed, why)),
-            operation_s=operation_s,
-            setup_s=20.0,
-            connections=connections,
-        )
+        self.engine = self.watch.engine(operation_s, connections)
         self.made = 0
         self.may_make = asyncio.Event()
         self.may_make.set()

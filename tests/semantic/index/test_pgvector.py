@@ -189,9 +189,11 @@ async def test_connections_are_bounded_and_left_as_they_are(
     server: Process, watch: Watch, wall: Clock, prefix: str
 ) -> None:
     index = PgVector(
-        server.url + f"?application_name={prefix}", prefix=prefix, connections=2,
-        **watch.parts(wall),
-    )  # fmt: skip
+        f"{server.url}?application_name={prefix}",
+        wall=wall,
+        engine=watch.engine(connections=2),
+        prefix=prefix,
+    )
     await index.open(FINGERPRINT, DIMENSIONS)
     await asyncio.gather(*(index.search(HERE, unit(1), 1) for _ in range(50)))
     used = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{prefix}'"

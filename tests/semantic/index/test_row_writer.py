@@ -187,8 +187,8 @@ def test_folders_in_use_are_not_tidied_away(tmp_path: Path) -> None:
 def test_a_file_of_another_release_is_set_aside(tmp_path: Path) -> None:
     file = RowFile(tmp_path, 2**20, "this boot")
     file.open()
-    with file._env.begin(write=True) as txn:
-        txn.put(b"format", b"sidecache vectors 0", db=file._about)
+    with file._file.env.begin(write=True) as txn:
+        txn.put(b"format", b"sidecache vectors 0", db=file._file.about)
     file.close()
     file.open()
     assert file.set_aside == 1
