@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 from proxy.dialects.base import Sieve
-from proxy.wire import frames
+from proxy.wire import frames, lines
 
 _BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")  # what ends an event
 
@@ -38,9 +38,10 @@ class Coming:
             await self._pieces.aclose()
 
 
-async def paced(body: bytes, pause: float) -> AsyncIterator[bytes]:
-    """The events of ``body``, ``pause`` seconds apart."""
-    events, rest = frames.split(body)
+async def paced(body: bytes, media_type: str, pause: float) -> AsyncIterator[bytes]:
+    """The events, or the lines, of ``body``, ``pause`` seconds apart."""
+    split = lines.split if media_type in lines.MEDIA_TYPES else frames.split
+    events, rest = split(body)
     for number, event in enumerate(events):
         if number:
             await asyncio.sleep(pause)

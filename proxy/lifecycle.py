@@ -148,7 +148,7 @@ class Lifecycle:
             outcome = question.credited(outcome)
         head, body = retyped(entry.head, rendered.content_type), rendered.body
         if self._bounds.replay_pause and question.query.form.stream:
-            events = paced(body, self._bounds.replay_pause)
+            events = paced(body, head.media_type, self._bounds.replay_pause)
             return self._replies.write(head, events, outcome, question.began, length=len(body))
         return self._replies.write(head, body, outcome, question.began)
 

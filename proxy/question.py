@@ -281,6 +281,8 @@ class Question(NamedTuple):
         sealed = self.dialect.seal(head, body, form)
         if isinstance(sealed, Refusal):
             return sealed
+        if not _fits(sealed, self.query):
+            return Refusal(Why.INCOMPLETE, "not the results that were asked for")
         if sealed.negative and not self.terms.negative_ttl:
             return Refusal(Why.EMPTY)  # an error would have been refused by its head
         tags = self._tags(head, sealed)
@@ -367,3 +369,8 @@ class Question(NamedTuple):
 
     def _answers(self, entry: Entry) -> bool:
         return not entry.negative and entry.age(self.rooms.clock()) < entry.lifetime.keep
+
+
+def _fits(sealed: Sealed, query: Query) -> bool:
+    """Whether a list of results is the one that was asked for, as far as that can be counted."""
+    return query.results is None or sealed.about is None or query.results.fit(sealed.about)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from proxy.config.settings import Settings
 from proxy.dialects.base import Dialect
 from proxy.dialects.negative import Negative
+from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.whole_body import MODERATIONS, RERANK, WholeBody
 from proxy.dialects.wishes import Wishes
 from proxy.model.entry import Entry
 from proxy.wire.json_pointer import Pointer
@@ -16,7 +18,12 @@ from proxy.wire.json_pointer import Pointer
 def dialects(settings: Settings) -> tuple[Dialect, ...]:
     """The protocols that are understood; the first that matches counts."""
     wishes = _wishes(settings)
-    return (OpenAIChat(wishes),)
+    return (
+        OpenAIChat(wishes),
+        Ollama(wishes),
+        WholeBody(RERANK, wishes),
+        WholeBody(MODERATIONS, wishes),
+    )
 
 
 def answer(dialects: Sequence[Dialect], entry: Entry) -> str | None:

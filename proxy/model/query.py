@@ -38,6 +38,22 @@ class Controls:
     ignored: tuple[str, ...] = ()  # top-level members of the body that shall not count, sorted
 
 
+class Results(NamedTuple):
+    """How many results an answer must have that is a list of them; each is about one input."""
+
+    inputs: int
+    least: int
+    most: int
+
+    def fit(self, about: tuple[int, ...]) -> bool:
+        """Whether the results may be these, each given as the index of the input it is about."""
+        return (
+            self.least <= len(about) <= self.most
+            and len(set(about)) == len(about)
+            and all(0 <= index < self.inputs for index in about)
+        )
+
+
 class Query(NamedTuple):
     """A question that may be answered from the cache."""
 
@@ -50,6 +66,7 @@ class Query(NamedTuple):
     temperature: float | None = None
     seeded: bool = False  # the question names the seed of the model's dice
     question: str = ""  # the text of what was asked last, both ends if long; "" if there is none
+    results: Results | None = None  # of an answer that is a list; None: it is none
 
 
 class Asking(NamedTuple):
@@ -88,3 +105,4 @@ class Sealed:
     tags: tuple[str, ...] = ()  # what the answer is built on, where it says so
     confidence: float | None = None  # in itself, from 0 to 1, where it says so
     negative: bool = False  # an error or an empty result: to be kept for a moment only
+    about: tuple[int, ...] | None = None  # of an answer that is a list: the input of each result
