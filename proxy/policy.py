@@ -15,8 +15,9 @@ from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query
 from proxy.wire.cache_control import delta_seconds, is_targeted, response_lifetime
 
-# RFC 5861, section 4, names the 5xx; 429 is how an LLM backend most often says "not now".
-FAILING: Final = frozenset({429, 500, 502, 503, 504})
+# RFC 5861, section 4, names the 5xx; 429 is how an LLM backend most often says "not now", and 529
+# how Anthropic says that it is overloaded.
+FAILING: Final = frozenset({429, 500, 502, 503, 504, 529})
 
 # Errors that are about who asks, or about headers the key leaves out: another may be answered.
 _FOR_ONE: Final = frozenset({401, 402, 403, 407, 431})
@@ -35,6 +36,7 @@ _PERSONAL: Final = frozenset(
         "openai-processing-ms", "server-timing", "alt-svc", "nel", "report-to", "traceparent",
         "tracestate", "x-cloud-trace-context", "x-generation-id", "cf-cache-status", "x-cache",
         "x-cache-reason", "openai-organization", "openai-project", "anthropic-organization-id",
+        "anthropic-workspace-id",
     }
 )  # fmt: skip
 _PERSONAL_PREFIXES: Final = (

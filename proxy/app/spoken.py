@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.config.settings import Settings
+from proxy.dialects.anthropic_count_tokens import AnthropicCountTokens
+from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.base import Dialect
 from proxy.dialects.negative import Negative
 from proxy.dialects.ollama import Ollama
@@ -20,6 +22,8 @@ def dialects(settings: Settings) -> tuple[Dialect, ...]:
     wishes = _wishes(settings)
     return (
         OpenAIChat(wishes),
+        AnthropicMessages(wishes),
+        AnthropicCountTokens(wishes),
         Ollama(wishes),
         WholeBody(RERANK, wishes),
         WholeBody(MODERATIONS, wishes),

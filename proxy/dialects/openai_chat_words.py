@@ -21,17 +21,17 @@ def question_of(asked: dict[str, object]) -> str:
     messages = asked.get("messages")
     if not isinstance(messages, list):
         prompt = asked.get("prompt")
-        return _ends(prompt) if isinstance(prompt, str) else ""
+        return ends(prompt) if isinstance(prompt, str) else ""
     for message in reversed(messages):
         if isinstance(message, dict) and message.get("role") == "user":
             content = message.get("content")
             if isinstance(content, list):
-                content = "\n".join(filter(None, map(_text, content)))
-            return _ends(content) if isinstance(content, str) else ""
+                content = "\n".join(filter(None, map(text_in, content)))
+            return ends(content) if isinstance(content, str) else ""
     return ""
 
 
-def _ends(text: str) -> str:
+def ends(text: str) -> str:
     """``text``, if it is long only its beginning and its end: between them is what it is about."""
     if len(text) <= _LOOKED_AT:
         return text
@@ -39,7 +39,7 @@ def _ends(text: str) -> str:
     return f"{text[:half]}\n{text[-half:]}"
 
 
-def _text(part: object) -> str:
+def text_in(part: object) -> str:
     """What a part of a message says in text; "" if it says it otherwise."""
     text = part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""

@@ -1,4 +1,4 @@
-"""Errors of this proxy's own, in the shape that clients of OpenAI's API understand."""
+"""Errors of this proxy's own, in the shape that clients of OpenAI's and Anthropic's understand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def problem(
         pseudonym: how this proxy calls itself.
     """
     error = {"message": detail, "type": "sidecache_error", "code": code, "param": None}
-    body = json.dumps({"error": error}, separators=(",", ":")).encode()
+    told = {"type": "error", "error": error}  # the first for Anthropic's
+    body = json.dumps(told, separators=(",", ":")).encode()
     fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     if code in _FINAL:
         fields.append(("X-Should-Retry", "false"))

@@ -19,12 +19,13 @@ def test_a_problem_has_the_shape_clients_know_and_is_not_to_be_stored() -> None:
         ("Proxy-Status", "sidecache; error=connection_timeout"),
     )
     assert json.loads(body) == {
+        "type": "error",
         "error": {
             "message": "It took too long.",
             "type": "sidecache_error",
             "code": "connection_timeout",
             "param": None,
-        }
+        },
     }
 
 

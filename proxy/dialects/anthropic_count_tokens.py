@@ -1,0 +1,88 @@
+"""How many tokens a message would be: Anthropic's ``/messages/count_tokens``.
+
+The count depends on nothing but the body, and is one small document. Nothing is executed to make
+it, so tools that the backend runs do not matter here; servers it would have to ask do.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+
+from proxy.dialects.anthropic_messages import SCHEMAS
+from proxy.dialects.anthropic_messages_state import member_at_backend
+from proxy.dialects.base import Relay, Rendered, Sieve
+from proxy.dialects.json_body import JsonBody, is_json, is_plain
+from proxy.dialects.negative import seal_error
+from proxy.dialects.wishes import NO_WISHES, Wishes
+from proxy.model.decision import Why
+from proxy.model.entry import Entry
+from proxy.model.message import Head, Request
+from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
+from proxy.wire.strict_json import canonical
+
+
+class AnthropicCountTokens:
+    """The dialect of ``/messages/count_tokens``, wherever it is mounted. It has but one form."""
+
+    name = "anthropic_count_tokens"
+
+    def __init__(self, wishes: Wishes = NO_WISHES) -> None:
+        self._wishes = wishes
+        self._bodies = JsonBody(self._query, steered=wishes.steered)
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and path.endswith("/messages/count_tokens")
+
+    def read(self, request: Request, body: bytes) -> Query | Refusal:
+        return self._bodies.read(request.headers, body)
+
+    def asking(self, query: Query) -> Asking | None:
+        return None  # in other words it would be another number
+
+    def answer(self, entry: Entry) -> str | None:
+        return None
+
+    def arriving(self, head: Head, asked: Form) -> Form | None:
+        return Form() if is_plain(head) and is_json(head.media_type) else None
+
+    def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
+        if head.status != HTTPStatus.OK:
+            return seal_error(body, self._wishes.negative.codes, self._wishes.inert)
+        try:
+            told = orjson.loads(body)
+        except ValueError:
+            return Refusal(Why.INCOMPLETE, "not valid JSON")
+        if not isinstance(told, dict) or type(told.get("input_tokens")) is not int:
+            return Refusal(Why.NOT_UNDERSTOOD, "no count")
+        return Sealed(Form(), body)
+
+    def relay(self, offered: Form, wanted: Form) -> Relay:
+        return Relay.VERBATIM
+
+    def sieve(self, wanted: Form) -> Sieve:
+        return bytes  # nothing is ever filtered
+
+    def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
+        return Rendered(entry.body)
+
+    def _query(
+        self, asked: dict[str, object], forward: bytes, controls: Controls
+    ) -> Query | Refusal:
+        """What ``asked`` asks; leaves in it what decides the count. Raises NotStrict."""
+        model = asked.get("model")
+        if not isinstance(model, str) or not isinstance(asked.get("messages"), list):
+            return Refusal(Why.NOT_UNDERSTOOD, "no model or messages", forward)
+        if state := member_at_backend(asked, self._wishes.inert):
+            return Refusal(Why.STATEFUL, state, forward)
+        for name in self._wishes.inert:
+            asked.pop(name, None)
+        return Query(
+            dialect=self.name,
+            model=model,
+            form=Form(),
+            canonical=canonical(asked, ordered=SCHEMAS),
+            forward=forward,
+            controls=controls,
+        )

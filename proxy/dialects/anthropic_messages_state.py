@@ -1,0 +1,58 @@
+"""Which calls do more than answer: they leave something behind, build on it, or act.
+
+An answer from the cache would keep what such a call is for from being done. Tools are judged by
+their type. One without a type, or of type ``custom``, is the client's own: the answer only says
+what is to be called. So are those of Anthropic's that the client runs (a shell, an editor, a
+screen, a browser, a memory), and the search for tools looks at nothing but the request. All others
+are run by the backend before it answers, in a container that it keeps, at a server elsewhere, or on
+the web as it is at that moment. A type nobody has heard of is taken for one of these.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MEMBERS: Final = (
+    "container",  # files and processes that outlive the call
+    "mcp_servers",  # asked by the backend, and free to do anything
+    "thread",  # a conversation that the backend keeps
+    "diagnostics",  # how this very call, and the one before it, met the backend's own cache
+    "fallback_credit_token",  # may be redeemed once
+)
+# All have a date behind them, as in ``bash_20250124``; but for the last, which may go without.
+_HARMLESS: Final = ("bash_", "text_editor_", "computer_", "browser_", "memory_", "tool_search_tool")
+
+
+def state_of(asked: dict[str, object], inert: frozenset[str]) -> str:
+    """What makes the call more than a question, in a word or two; "" if nothing does.
+
+    Args:
+        asked: the body.
+        inert: members of which the user says that they do not matter.
+    """
+    if name := member_at_backend(asked, inert):
+        return name
+    if asked.get("max_tokens") == 0:
+        return "max_tokens"  # asks for no answer but to have the prompt cached at the backend
+    return _tool_at_backend(asked.get("tools"))
+
+
+def member_at_backend(asked: dict[str, object], inert: frozenset[str]) -> str:
+    """The first member of ``asked`` that is about something the backend keeps or asks, or ""."""
+    for name in _MEMBERS:
+        if asked.get(name) and name not in inert:
+            return name
+    return ""
+
+
+def _tool_at_backend(tools: object) -> str:
+    """The first of ``tools`` that the backend runs itself, by its type; "" if it runs none."""
+    for tool in tools if isinstance(tools, list) else ():
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind is None or kind == "custom":
+            continue
+        if not isinstance(kind, str):
+            return "a tool of no known type"
+        if not kind.startswith(_HARMLESS):
+            return kind
+    return ""

@@ -1,0 +1,60 @@
+"""What a message is about: the words of the question, and those of the answer.
+
+A question is taken apart as a chat is (``openai_chat_words.asking_of``): the system prompt stands
+apart from the messages here, and is part of the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from proxy.dialects.anthropic_messages_forms import document_of
+from proxy.dialects.openai_chat_forms import NoOtherForm
+from proxy.dialects.openai_chat_words import ends, text_in
+from proxy.model.entry import Entry
+
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
+
+
+def question_of(asked: dict[str, object]) -> str:
+    """What the user said last, in text, as far as it is looked at; "" if there is none.
+
+    A tool's result comes in the user's name, but it is not he who asks there.
+    """
+    messages = asked.get("messages")
+    for message in reversed(messages if isinstance(messages, list) else []):
+        if not isinstance(message, dict) or message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if not isinstance(content, list):
+            return ends(content) if isinstance(content, str) else ""
+        said = "\n".join(filter(None, map(text_in, content)))
+        if said or not any(_is_result(block) for block in content):
+            return ends(said)
+    return ""
+
+
+def _is_result(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") == "tool_result"
+
+
+def _is_thought(block: object) -> bool:
+    return isinstance(block, dict) and str(block.get("type")) in _THOUGHTS
+
+
+def answer_of(entry: Entry) -> str | None:
+    """What a stored message says, if that is one text and nothing but thoughts besides it."""
+    try:
+        message = orjson.loads(document_of(entry.body) if entry.form.stream else entry.body)
+    except (NoOtherForm, ValueError):
+        return None
+    content = message.get("content") if isinstance(message, dict) else None
+    blocks = content if isinstance(content, list) else []
+    said = [block for block in blocks if not _is_thought(block)]
+    match said:
+        case [{"type": "text", "text": str(text)}] if text:
+            return text
+        case _:
+            return None
