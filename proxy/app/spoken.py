@@ -11,6 +11,7 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.negative import Negative
 from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.whole_body import MODERATIONS, RERANK, WholeBody
 from proxy.dialects.wishes import Wishes
 from proxy.model.entry import Entry
@@ -22,6 +23,7 @@ def dialects(settings: Settings) -> tuple[Dialect, ...]:
     wishes = _wishes(settings)
     return (
         OpenAIChat(wishes),
+        OpenAIResponses(wishes),
         AnthropicMessages(wishes),
         AnthropicCountTokens(wishes),
         Ollama(wishes),

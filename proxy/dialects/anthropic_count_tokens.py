@@ -11,7 +11,7 @@ from http import HTTPStatus
 import orjson
 
 from proxy.dialects.anthropic_messages import SCHEMAS
-from proxy.dialects.anthropic_messages_state import member_at_backend
+from proxy.dialects.anthropic_messages_state import kept_at_backend
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JsonBody, is_json, is_plain
 from proxy.dialects.negative import seal_error
@@ -74,8 +74,8 @@ class AnthropicCountTokens:
         model = asked.get("model")
         if not isinstance(model, str) or not isinstance(asked.get("messages"), list):
             return Refusal(Why.NOT_UNDERSTOOD, "no model or messages", forward)
-        if state := member_at_backend(asked, self._wishes.inert):
-            return Refusal(Why.STATEFUL, state, forward)
+        if refusal := kept_at_backend(asked, self._wishes.inert, forward):
+            return refusal
         for name in self._wishes.inert:
             asked.pop(name, None)
         return Query(

@@ -15,7 +15,7 @@ from typing import Final
 
 from proxy.dialects.anthropic_messages_forms import document_of, stream_of
 from proxy.dialects.anthropic_messages_seal import seal
-from proxy.dialects.anthropic_messages_state import state_of
+from proxy.dialects.anthropic_messages_state import more_than_asked
 from proxy.dialects.anthropic_messages_words import answer_of, question_of
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
@@ -102,8 +102,8 @@ class AnthropicMessages:
             return Refusal(Why.NOT_UNDERSTOOD, "no model, messages or max_tokens", forward)
         if not (stream is None or isinstance(stream, bool)):
             return Refusal(Why.NOT_UNDERSTOOD, "stream is of another type", forward)
-        if state := state_of(asked, self._wishes.inert):
-            return Refusal(Why.STATEFUL, state, forward)
+        if refusal := more_than_asked(asked, self._wishes.inert, forward):
+            return refusal
         temperature, question = number(asked.get("temperature")), question_of(asked)
         for name in self._wishes.inert:
             asked.pop(name, None)

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from proxy.model.decision import Why
+from proxy.model.query import Refusal
+
+_SERVERS: Final = "mcp_servers"
 _MEMBERS: Final = (
     "container",  # files and processes that outlive the call
-    "mcp_servers",  # asked by the backend, and free to do anything
+    _SERVERS,  # asked by the backend, and free to do anything
     "thread",  # a conversation that the backend keeps
     "diagnostics",  # how this very call, and the one before it, met the backend's own cache
     "fallback_credit_token",  # may be redeemed once
@@ -23,26 +27,33 @@ _MEMBERS: Final = (
 _HARMLESS: Final = ("bash_", "text_editor_", "computer_", "browser_", "memory_", "tool_search_tool")
 
 
-def state_of(asked: dict[str, object], inert: frozenset[str]) -> str:
-    """What makes the call more than a question, in a word or two; "" if nothing does.
+def more_than_asked(
+    asked: dict[str, object], inert: frozenset[str], forward: bytes
+) -> Refusal | None:
+    """Why the call is more than a question; None if it is none.
 
     Args:
         asked: the body.
         inert: members of which the user says that they do not matter.
+        forward: the body to send upstream then.
     """
-    if name := member_at_backend(asked, inert):
-        return name
-    if asked.get("max_tokens") == 0:
-        return "max_tokens"  # asks for no answer but to have the prompt cached at the backend
-    return _tool_at_backend(asked.get("tools"))
+    if refusal := kept_at_backend(asked, inert, forward):
+        return refusal
+    if asked.get("max_tokens") == 0:  # asks for no answer but to have the prompt cached there
+        return Refusal(Why.STATEFUL, "max_tokens", forward)
+    tool = _tool_at_backend(asked.get("tools"))
+    return Refusal(Why.HOSTED_TOOLS, tool, forward) if tool else None
 
 
-def member_at_backend(asked: dict[str, object], inert: frozenset[str]) -> str:
-    """The first member of ``asked`` that is about something the backend keeps or asks, or ""."""
+def kept_at_backend(
+    asked: dict[str, object], inert: frozenset[str], forward: bytes
+) -> Refusal | None:
+    """The same, as far as it is for a member about something that the backend keeps or asks."""
     for name in _MEMBERS:
         if asked.get(name) and name not in inert:
-            return name
-    return ""
+            why = Why.HOSTED_TOOLS if name == _SERVERS else Why.STATEFUL
+            return Refusal(why, name, forward)
+    return None
 
 
 def _tool_at_backend(tools: object) -> str:

@@ -46,6 +46,7 @@ class Why(StrEnum):
     NOT_UNDERSTOOD = "not-understood"  # the body is not of this dialect
     NO_STORE = "no-store"
     STATEFUL = "stateful"
+    HOSTED_TOOLS = "hosted-tools"  # the backend itself may search, run code, or call a server
     TEMPERATURE = "temperature"
     TIME_SENSITIVE = "time-sensitive"  # the question is about now
     # why an answer was not kept or not shared

@@ -68,7 +68,7 @@ def test_the_whole_body_is_the_question() -> None:
         ([], Why.NOT_UNDERSTOOD),
         ({"model": "m"}, Why.NOT_UNDERSTOOD),
         ({"messages": []}, Why.NOT_UNDERSTOOD),
-        ({**ASKED, "mcp_servers": [{"url": "https://example.org"}]}, Why.STATEFUL),
+        ({**ASKED, "mcp_servers": [{"url": "https://example.org"}]}, Why.HOSTED_TOOLS),
         ({**ASKED, "thread": {"type": "create"}}, Why.STATEFUL),
     ],
 )

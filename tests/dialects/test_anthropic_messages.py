@@ -250,7 +250,8 @@ def test_what_is_not_surely_understood_is_not_a_question(body: bytes, why: Why) 
 )
 def test_a_call_that_does_more_than_answer_is_left_alone(more: Json, detail: str) -> None:
     body = dump({**ASKED, **more})
-    assert ask(body) == Refusal(Why.STATEFUL, detail, body)
+    tools = "tools" in more or "mcp_servers" in more
+    assert ask(body) == Refusal(Why.HOSTED_TOOLS if tools else Why.STATEFUL, detail, body)
 
 
 @pytest.mark.parametrize(

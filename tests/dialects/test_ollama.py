@@ -295,10 +295,12 @@ def test_what_is_not_surely_understood_is_not_a_question(path: str, body: bytes,
     assert refusal.why is why
 
 
-def test_wishes_come_from_headers_and_body() -> None:
+def test_wishes_of_the_body_are_heard_and_a_seed_is_known() -> None:
     body = b'{"model":"m", "messages": [{}], "cache": {"ttl": 60}, "options": {"top_p": 1.00}}'
-    query = asked(body, ("Cache-Control", "max-age=5"))
-    assert (query.controls.max_age, query.controls.ttl) == (5, 60)
+    query = asked(body)
+    assert query.controls.ttl == 60
+    assert not query.seeded
+    assert asked(body.replace(b'"top_p": 1.00', b'"seed": 7')).seeded
     assert query.forward == b'{"model":"m", "messages": [{}], "options": {"top_p": 1.00}}'
 
 

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.chat_answers import Json, documents, same, says_something, streams, values, words
 from support.cranked import posted
+from support.golden import CHATS
 from support.properties import unhurried
 
 from proxy.dialects.base import Dialect, Relay
@@ -23,7 +24,6 @@ from proxy.model.query import Controls, Form, Query, Refusal, Sealed
 from proxy.wire import frames
 from proxy.wire.json_pointer import Pointer
 
-GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sse"))
 CHAT: Dialect = OpenAIChat()
 JSON, COUNTED, PLAIN = Form(), Form(stream=True, usage=True), Form(stream=True, usage=False)
 MESSAGES = [{"role": "user", "content": "Why?"}]
@@ -344,7 +344,7 @@ def test_documents_without_token_counts_are_made_where_that_is_wanted() -> None:
     assert "usage" not in json.loads(rendered.body)
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHATS, ids=lambda path: path.stem)
 def test_a_stream_is_replayed_to_the_byte(path: Path) -> None:
     body = path.read_bytes()
     answer = sealed(body, COUNTED)
@@ -374,7 +374,7 @@ def test_one_entry_answers_in_every_form(data: st.DataObject, document: Json) ->
 
 
 def test_a_form_made_of_another_says_what_it_is() -> None:
-    document = json.loads(GOLDEN[0].with_suffix(".json").read_text())
+    document = json.loads(CHATS[0].with_suffix(".json").read_text())
     stream = CHAT.render(sealed(dump(document), JSON), COUNTED)
     assert stream
     assert stream.content_type == "text/event-stream; charset=utf-8"
@@ -439,7 +439,7 @@ def test_filtered_byte_by_byte_a_stream_is_whole_to_its_last_byte(eol: bytes) ->
 
 
 @unhurried
-@given(st.data(), st.sampled_from(GOLDEN))
+@given(st.data(), st.sampled_from(CHATS))
 def test_a_stream_is_filtered_alike_wherever_it_is_cut(data: st.DataObject, path: Path) -> None:
     body = path.read_bytes()
     rendered = CHAT.render(sealed(body, COUNTED), PLAIN)

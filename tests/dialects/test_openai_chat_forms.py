@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support.chat_answers import Json, documents, same, streams
+from support.golden import CHATS
 from support.properties import unhurried
 
 from proxy.dialects.openai_chat_forms import (
@@ -22,8 +23,6 @@ from proxy.dialects.openai_chat_forms import (
     stream_of,
 )
 from proxy.wire import frames
-
-GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sse"))
 
 
 def chunk(delta: object, **choice: object) -> Json:
@@ -42,13 +41,13 @@ def call(index: int, **members: object) -> Json:
     return {"tool_calls": [{"index": index, **members}]}
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHATS, ids=lambda path: path.stem)
 def test_a_recorded_stream_adds_up_to_the_document_its_backend_would_have_sent(path: Path) -> None:
     document = json.loads(document_of(path.read_bytes()))
     assert same(document, json.loads(path.with_suffix(".json").read_text()))
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHATS, ids=lambda path: path.stem)
 def test_the_vendors_own_library_understands_both_forms_of_what_was_recorded(path: Path) -> None:
     raw = path.with_suffix(".json").read_bytes()
     text = json.loads(raw)["object"] == "text_completion"

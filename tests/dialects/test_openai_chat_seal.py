@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.chat_answers import Json, documents, says_something, streams
+from support.golden import CHATS
 from support.properties import unhurried
 
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
@@ -17,7 +18,6 @@ from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire.json_pointer import Pointer
 
-GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sse"))
 KEEP = Keep(truncated=False, tool_calls=True, finished=FINISHED)
 JSON, STREAM = Form(), Form(stream=True)
 
@@ -46,7 +46,7 @@ def why(body: bytes, form: Form = STREAM, keep: Keep = KEEP) -> Why | None:
     return verdict.why if isinstance(verdict, Refusal) else None
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHATS, ids=lambda path: path.stem)
 def test_no_proper_prefix_of_a_recorded_answer_is_whole(path: Path) -> None:
     for form, whole in (
         (STREAM, path.read_bytes()),

@@ -315,7 +315,8 @@ async def test_a_call_that_does_more_than_answer_is_passed_on_and_says_why(
 ) -> None:
     for _ in range(2):
         raw = await caller.sdk.messages.with_raw_response.create(**said(**more))
-        assert (raw.headers["x-cache"], raw.headers["x-cache-reason"]) == ("BYPASS", "stateful")
+        assert raw.headers["x-cache"] == "BYPASS"
+        assert raw.headers["x-cache-reason"] in {"stateful", "hosted-tools"}
     assert len(backend.asked) == 2
 
 

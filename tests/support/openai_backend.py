@@ -23,6 +23,8 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
+from support.responses_told import frame, response_document, told
+
 Json = dict[str, Any]
 
 CREATED = 1_767_225_600
@@ -102,6 +104,7 @@ class OpenAIBackend:
         application.router.add_post("/v1/chat/completions", self._chat)
         application.router.add_post("/openai/deployments/{name}/chat/completions", self._chat)
         application.router.add_post("/v1/completions", self._complete)
+        application.router.add_post("/v1/responses", self._respond)
         application.router.add_post("/v1/embeddings", self._embed)
         application.router.add_get("/v1/models", self._models)
         application.router.add_post("/v1/files", self._file)
@@ -147,6 +150,13 @@ class OpenAIBackend:
         said = f"You asked {asked.json['prompt']!r} as {asked.credential}."
         choice = {"index": 0, "text": said, "logprobs": None, "finish_reason": "stop"}
         document = _document(f"cmpl-{len(self.asked)}", "text_completion", asked.json, [choice])
+        return await self._answer(request, asked.json, document)
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        asked = await self._note(request)
+        if (fault := await self._fault(asked)) is not None:
+            return fault
+        document = response_document(asked.json, asked.credential, len(self.asked))
         return await self._answer(request, asked.json, document)
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
@@ -220,15 +230,13 @@ class OpenAIBackend:
             kind = {"Content-Type": "text/event-stream; charset=utf-8"}
             response = web.StreamResponse(headers=kind | self.headers)
             await response.prepare(request)
-            usage = bool((question.get("stream_options") or {}).get("include_usage"))
-            for number, chunk in enumerate(chunks_of(document, usage=usage)):
+            for number, piece in enumerate(_pieces(question, document)):
                 if breaks and number == 3:
                     _break_off(request)
-                await response.write(b"data: %b\n\n" % orjson.dumps(chunk))
+                await response.write(piece)
                 await self._free.wait()
                 if dawdles:
                     await asyncio.sleep(0.002)
-            await response.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):
             self.ended_early += 1
             await asyncio.shield(self._tell())
@@ -311,6 +319,17 @@ def _logprobs(text: str) -> list[Json]:
         {"token": word, "logprob": -0.5 * at, "bytes": list(word.encode()), "top_logprobs": []}
         for at, word in enumerate(_words(text))
     ]
+
+
+def _pieces(question: Json, document: Json) -> Iterator[bytes]:
+    """``document`` as a stream."""
+    if document["object"] == "response":
+        yield from map(frame, told(document))
+        return
+    usage = bool((question.get("stream_options") or {}).get("include_usage"))
+    for chunk in chunks_of(document, usage=usage):
+        yield b"data: %b\n\n" % orjson.dumps(chunk)
+    yield b"data: [DONE]\n\n"
 
 
 def chunks_of(document: Json, *, usage: bool) -> Iterator[Json]:

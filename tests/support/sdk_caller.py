@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 
 from support.proxied import Proxied
 
@@ -48,6 +49,18 @@ class Caller:
         chunks = [chunk async for chunk in raw.parse()]
         await self._proxy.landed()
         return raw.headers["x-cache"], chunks
+
+    async def ask_for_response(self, question: Json) -> tuple[str, Response]:
+        """As ``ask``, of the Responses API."""
+        raw = await self.sdk.responses.with_raw_response.create(**question)
+        return raw.headers["x-cache"], raw.parse()
+
+    async def hear_response(self, question: Json) -> tuple[str, list[ResponseStreamEvent]]:
+        """As ``hear``, of the Responses API."""
+        raw = await self.sdk.responses.with_raw_response.create(**question, stream=True)
+        events = [event async for event in raw.parse()]
+        await self._proxy.landed()
+        return raw.headers["x-cache"], events
 
     async def __aenter__(self) -> Self:
         return self

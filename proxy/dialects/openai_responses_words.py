@@ -1,0 +1,92 @@
+"""What a request to the Responses API is about: the words of the question, those of the answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from proxy.dialects.openai_chat_words import ends
+from proxy.dialects.openai_responses_forms import NoOtherForm, document_of
+from proxy.model.entry import Entry
+from proxy.model.query import Asking
+
+Json = dict[str, object]
+
+_SET_UP: Final = frozenset({"system", "developer"})  # who speaks before anybody has said anything
+_ACTS: Final = ("tools", "tool_choice")
+_THOUGHT: Final = "reasoning"  # the type of what is thought, not said
+
+
+def question_of(asked: Json) -> str:
+    """What the user said last, in text, as far as it is looked at; "" if there is none."""
+    items = asked.get("input")
+    if isinstance(items, str):
+        return ends(items)
+    for item in reversed(items) if isinstance(items, list) else ():
+        if isinstance(item, dict) and item.get("role") == "user":
+            content = item.get("content")
+            if isinstance(content, list):
+                content = "\n".join(filter(None, map(_text, content)))
+            return ends(content) if isinstance(content, str) else ""
+    return ""
+
+
+def _text(part: object) -> str:
+    """What a part of a message says in text; "" if it says it otherwise."""
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def asking_of(canonical: bytes) -> Asking | None:
+    """The request whose canonical body this is, taken apart.
+
+    None unless what comes last is a user's and nothing but one text: an image, a tool's result or
+    the variables of a prompt cannot be told in other words.
+    """
+    asked = orjson.loads(canonical)  # a dict: it was made from one
+    items = asked.get("input")
+    if isinstance(items, str):
+        asked["input"] = None  # where it stood is part of the rest
+        return _asking(items, asked, follows=False)
+    last = items[-1] if isinstance(items, list) and items else None
+    if not isinstance(last, dict) or last.get("role") != "user":
+        return None
+    content = last.get("content")
+    holder, name = last, "content"
+    if isinstance(content, list):
+        if len(content) != 1 or not isinstance(content[0], dict):
+            return None
+        if content[0].get("type") != "input_text":
+            return None
+        holder, name = content[0], "text"
+    text = holder.get(name)
+    if not isinstance(text, str):
+        return None
+    holder[name] = None
+    before = (item.get("role") if isinstance(item, dict) else "" for item in items[:-1])
+    return _asking(text, asked, follows=any(role not in _SET_UP for role in before))
+
+
+def _asking(text: str, rest: Json, *, follows: bool) -> Asking:
+    acts = any(rest.get(name) for name in _ACTS)
+    items = rest.get("input")
+    if isinstance(items, list):  # tools may come as items of their own
+        acts |= any(isinstance(item, dict) and "tools" in item for item in items)
+    return Asking(text, orjson.dumps(rest), follows=follows, acts=acts)
+
+
+def answer_of(entry: Entry) -> str | None:
+    """What a stored response says, if that is one text and nothing else; None otherwise."""
+    try:
+        response = orjson.loads(document_of(entry.body) if entry.form.stream else entry.body)
+    except (NoOtherForm, ValueError):
+        return None
+    items = response.get("output") if isinstance(response, dict) else None
+    if not isinstance(items, list):
+        return None
+    match [item for item in items if not (isinstance(item, dict) and item.get("type") == _THOUGHT)]:
+        case [{"type": "message", "content": [{"type": "output_text", "text": str(text)}]}]:
+            return text or None
+        case _:
+            return None
