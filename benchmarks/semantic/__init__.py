@@ -44,7 +44,7 @@ def _told(args: argparse.Namespace) -> dict[str, object]:
     if args.veto_speed:
         if args.pairs is None:
             raise ConfigError("--veto-speed needs --pairs")
-        return speed.veto_speed(read_pairs(args.pairs)[: args.limit], Verifier())
+        return speed.veto_speed(read_pairs(args.pairs)[: args.limit], Verifier)
     settings = runs.settings(
         embedder=args.embedder,
         threshold=args.threshold,

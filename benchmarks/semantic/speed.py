@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
 from benchmarks.semantic.tally import times
@@ -20,18 +20,25 @@ from proxy.semantic.words.text import Text
 _TOKENS = 30
 _EMBEDDED = 100  # texts, with the embedder itself
 _SEARCHED = 500
-_VERIFIED = 5_000
+_VERIFIED = 2_000
 
 
-def veto_speed(pairs: Sequence[Pair], verifier: Verifier) -> dict[str, object]:
+def veto_speed(pairs: Sequence[Pair], made: Callable[[], Verifier]) -> dict[str, object]:
     """All vetoes, on questions of 30 tokens: those of the file, strung together.
 
     Each is asked, whether another has spoken or not. Besides the time that passes there is the time
     of the processor, which does not count what others on a busy machine are given meanwhile.
+
+    What a verifier found in a question it remembers for a while. So there is the time for two that
+    it has met, for a new one beside one that it has met (a question that is asked now, and one that
+    was answered), and for two new ones.
     """
+    verifier = made()
     texts = _strung(pair.stored for pair in pairs), _strung(pair.asked for pair in pairs)
     pairs_of_30 = list(zip(*texts, strict=False))
     reading, verifying, working, refusing = [], [], [], []
+    meeting, strange = [], []
+    another = read("What is the capital of France, and why is it not Lyon?")
     while len(verifying) < _VERIFIED:
         for one, other in pairs_of_30[:_VERIFIED]:
             began = time.perf_counter()
@@ -48,12 +55,23 @@ def veto_speed(pairs: Sequence[Pair], verifier: Verifier) -> dict[str, object]:
             began = time.perf_counter()
             verifier.refuse(asked, again)
             refusing.append(time.perf_counter() - began)
+            fresh = made()
+            fresh.all_of(another, again)
+            worked = time.thread_time()
+            fresh.all_of(asked, again)
+            meeting.append(time.thread_time() - worked)
+            fresh = made()
+            worked = time.thread_time()
+            fresh.all_of(asked, again)
+            strange.append(time.thread_time() - worked)
     tokens = [len(read(text).tokens) for text in texts[0]]
     return {
         "pairs": len(pairs_of_30),
         "tokens": round(mean(tokens), 1),
         "all_vetoes": times(verifying),
         "all_vetoes_processor": times(working),
+        "all_vetoes_one_new_processor": times(meeting),
+        "all_vetoes_both_new_processor": times(strange),
         "until_the_first_refuses": times(refusing),
         "reading_one_question": times(reading),
     }

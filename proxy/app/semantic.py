@@ -53,6 +53,7 @@ _SAVE_S: Final = 60.0
 _EXTRAS: Final = {"onnx": "onnx", "sentence-transformers": "semantic"}  # of kinds of embedders
 _MOST_SAVED: Final = 64 * 2**20  # bytes; full it has 5 million
 _SPARE_S: Final = 0.25  # of a search, for the tiers, beside the embedder and the index
+_LEARN_S: Final = 0.05  # after an answer: the next question is there by then, if one follows
 _PHRASES: Final = 100_000
 _FOLDER: Final = "semantic"
 _EXPECTED: Final = frozenset({"on", "closed"})  # standings of an embedder that nobody need act on
@@ -148,6 +149,7 @@ class Semantic:
             wall=time.time,
             dice=dice,
             report=self._report_change,
+            pause_s=_LEARN_S,
         )
         about_now = settings.cache.time_sensitive
         timely = Timely(about_now.words, built_in=about_now.built_in)

@@ -13,6 +13,7 @@ A batch that is refused for one of its texts is asked for again in halves, until
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -210,8 +211,8 @@ def _sound(vector: Vector, dimensions: int) -> Vector | EmbedderError:
     wide = np.asarray(vector, np.float64)  # in which no square of a float32 is lost
     if wide.shape != (dimensions,):
         return EmbedderError(f"a vector of {wide.size} numbers where {dimensions} are expected")
-    length = float(np.sqrt(np.dot(wide, wide)))
-    if not np.isfinite(length):
+    length = math.sqrt(float(np.dot(wide, wide)))
+    if not math.isfinite(length):
         return EmbedderError("a vector of what is no finite number")
     if length == 0.0:
         return EmbedderError("a vector of zeros")

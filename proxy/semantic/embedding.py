@@ -103,7 +103,7 @@ class Embedding:
         self._sleep = sleep
         self._patience_s = patience_s
         self._most = most
-        self._recent: Recent[str, Vector] = Recent(recent_bytes)
+        self._recent: Recent[tuple[str, Script], Vector] = Recent(recent_bytes)
         self._batcher = Batcher(
             embedder,
             heard=self._heard,
@@ -192,23 +192,27 @@ class Embedding:
 
         Raises nothing, and takes no longer than the deadline.
         """
+        if (doubt := self._unfit()) is not None:
+            return doubt
+        if (known := self._recent.get((text, script))) is not None:
+            return known  # so there was no doubt about the text itself
         if (doubt := self._doubt(text, script)) is not None:
             return doubt
-        if (known := self._recent.get(text)) is not None:
-            return known
         if not self._may_ask():
             return Doubt.EMBEDDER
         try:
             asked = self._batcher.ask(text)
         except EmbedderError:
             return Doubt.EMBEDDER
-        asked.add_done_callback(partial(self._remember, text))
+        asked.add_done_callback(partial(self._remember, text, script))
         return await self._outcome(asked, self._deadline_s if deadline_s is None else deadline_s)
 
     async def vectors(
         self, texts: Sequence[str], script: Script, *, deadline_s: float
     ) -> Sequence[Vector] | Doubt:
         """As ``vector``, for each of a few texts, all or none: for work in the background."""
+        if (doubt := self._unfit()) is not None:
+            return doubt
         for text in texts:
             if (doubt := self._doubt(text, script)) is not None:
                 return doubt
@@ -227,14 +231,18 @@ class Embedding:
 
     # -- of one text --------------------------------------------------------------------------
 
-    def _doubt(self, text: str, script: Script) -> Doubt | None:
-        """Why not even to ask for the vector of ``text``."""
+    def _unfit(self) -> Doubt | None:
+        """Why not to ask for any vector at all."""
         if not self._begun or self._fit is Standing.CLOSED:
             return Doubt.NO_EMBEDDER
         if self._fit is Standing.LOADING:
             return Doubt.LOADING
         if self._fit in {Standing.AWAY, Standing.CHANGED}:
             return Doubt.EMBEDDER
+        return None
+
+    def _doubt(self, text: str, script: Script) -> Doubt | None:
+        """Why not even to ask for the vector of ``text``."""
         if len(text) > _MOST_CHARACTERS:
             return Doubt.TOO_LONG
         share = self._unknown(text)
@@ -294,11 +302,11 @@ class Embedding:
             self._late_in_a_row = 0
             self._breaker.trip("it hangs: no vectors came, though several were waited for")
 
-    def _remember(self, text: str, asked: asyncio.Future[Vector]) -> None:
+    def _remember(self, text: str, script: Script, asked: asyncio.Future[Vector]) -> None:
         if not asked.cancelled() and asked.exception() is None:
             vector = asked.result()
             # No letter takes more than four bytes.
-            self._recent.put(text, vector, 4 * len(text) + vector.nbytes)
+            self._recent.put((text, script), vector, 4 * len(text) + vector.nbytes)
 
     # -- in the background --------------------------------------------------------------------
 

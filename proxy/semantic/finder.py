@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.model.decision import Why
@@ -47,6 +47,9 @@ _JUDGED: Final = 3  # of those that are there, nearest first
 _CLOSE: Final = 0.04  # neighbours at most so much further off than the best are as good as it
 _LONG: Final = 100  # tokens; to compare 500 with 500 takes 10 ms, which is too long for the loop
 _OF_A_SLIP: Final = frozenset({Doubt.VETO_ENTITIES})  # a word nobody knows looks like a name
+_READ: Final = (
+    256  # questions that were answered and lately met again: 6 MB where they have 400 words
+)
 _CERTAIN: Final = 1.0  # the similarity of questions that are equal without any model
 
 
@@ -90,6 +93,7 @@ class Finder:
         self._least = least
         self._index_s = index_s
         self._limit_s = limit_s
+        self._read = lru_cache(maxsize=_READ)(read)
         self.counts: dict[Why | Doubt, int] = {}  # what became of searches; grows only
         self.bugs = 0  # searches that failed in a way nobody foresaw; grows only
 
@@ -249,7 +253,7 @@ class Finder:
             return None
         if entry.negative or key.scope != sought.key.scope:
             return None
-        return Candidate(entry, shelved.tier, score, read(wording.text))
+        return Candidate(entry, shelved.tier, score, self._read(wording.text))
 
     async def _forget(self, namespace: bytes, key: CacheKey) -> None:
         if self._phrasebook is not None:

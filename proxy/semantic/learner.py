@@ -1,7 +1,9 @@
 """The learner: what is put where the finder looks, and how wrong it turns out to be.
 
 Nobody waits for it. What has landed is handed over and worked off in the background, in order; if
-more comes than can be done, the oldest is dropped: it is found exactly, but not in other words.
+more comes than can be done, the oldest is dropped: it is found exactly, but not in other words. It
+is worked off a moment later, several at a time: whoever was answered may ask again at once, and
+that question does not wait for what is learned of the last one.
 
 How often answers by meaning are wrong is measured, not assumed. When an answer comes from the
 backend, and a stored one was near, or was even served, both are compared: that is a label. Few
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -46,6 +48,7 @@ _INDEX_S: Final = 5.0
 _CERTAIN: Final = frozenset({Why.CANONICAL.value, Why.TYPO.value})  # strata that need no model
 _NEARLY: Final = 0.99  # a floor above 1 is for those alone
 _EXCERPT: Final = 2000  # characters of an answer that decide what it is about
+_AT_ONCE: Final = 16  # placed together; the loop has a millisecond of work with them
 
 
 class Served(NamedTuple):
@@ -116,6 +119,8 @@ class Learner:
         dice: evenly distributed in [0, 1).
         report: told of each change of a threshold.
         patient_s: seconds that embedding in the background may take.
+        pause_s: seconds that what has landed waits for more, to be learned together.
+        sleep: waits for seconds; for tests.
     """
 
     def __init__(
@@ -133,6 +138,8 @@ class Learner:
         dice: Callable[[], float],
         report: Callable[[Stratum, Change], None],
         patient_s: float = _EMBED_S,
+        pause_s: float = 0.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._shelf = shelf
         self._phrasebook = phrasebook
@@ -146,6 +153,8 @@ class Learner:
         self._dice = dice
         self._report = report
         self._patient_s = patient_s
+        self._pause_s = pause_s
+        self._sleep = sleep
         self._waiting: deque[_News] = deque()
         self._waiting_bytes = 0
         self._unplaced: deque[_Unplaced] = deque(maxlen=_MOST_WAITING)
@@ -215,8 +224,9 @@ class Learner:
         self._pass_over -= 1
         if self._pass_over >= 0 or self._shadowing is None:
             return False
+        drawn = self._shadowing.draw_exact(0.0, self._clock())  # it is this one's turn
         self._pass_over = self._shadowing.gap(self._dice())
-        return self._shadowing.draw_exact(0.0, self._clock())  # it is this one's turn
+        return drawn
 
     async def judged(self, name: str, *, wrong: bool) -> bool:
         """Somebody says whether the hit called ``name`` (hexadecimal) was wrong.
@@ -263,16 +273,18 @@ class Learner:
 
     async def _work(self) -> None:
         while True:
+            await self._news.wait()
+            if self._pause_s:
+                await self._sleep(self._pause_s)
             while self._waiting:
-                news = self._waiting.popleft()
-                self._waiting_bytes -= news.size
-                await self._guarded(self._heed(news))
+                await self._heed_some()
             if self._embedding is not None and self._embedding.ready:
                 while self._unplaced:
-                    await self._guarded(self._place(self._unplaced.popleft()))
+                    await self._guarded(self._place([self._unplaced.popleft()]))
+            if self._waiting:
+                continue  # it came while others were placed
             self._news.clear()
             self._idle.set()
-            await self._news.wait()
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:
@@ -280,25 +292,45 @@ class Learner:
         except Exception:  # at a task's root; the next has nothing to do with it
             log.exception("an answer could not be learned")
 
-    async def _heed(self, news: _News) -> None:
-        match news:
-            case _Landed():
-                await self._learn(news)
-            case _Sampled():
-                await self._compare_with_itself(news)
-            case _Evicted():
-                await self._evict(news)
+    async def _heed_some(self) -> None:
+        """Heed the first of what waits: those that can be found from now on, then the labels."""
+        some: list[_News] = []
+        while self._waiting and len(some) < _AT_ONCE:
+            some.append(self._waiting.popleft())
+            self._waiting_bytes -= some[-1].size
+        new: list[_Unplaced] = []
+        for news in some:
+            if isinstance(news, _Landed):
+                new.append(self._unplaced_of(news))
+                await self._guarded(self._remember(news))
+            elif isinstance(news, _Evicted):  # it may have landed just before
+                await self._guarded(self._place(new))
+                new = []
+                await self._guarded(self._evict(news))
+        await self._guarded(self._place(new))
+        for news in some:
+            if isinstance(news, _Landed):
+                await self._guarded(self._label(news))
+            elif isinstance(news, _Sampled):
+                await self._guarded(self._compare_with_itself(news))
 
-    async def _learn(self, news: _Landed) -> None:
-        sought, entry, finding, weight = news
+    def _unplaced_of(self, news: _Landed) -> _Unplaced:
+        sought, entry = news.sought, news.entry
+        left_s = entry.lifetime.keep - entry.age(self._clock())
+        raw, script = sought.text.raw, sought.text.script
+        return _Unplaced(sought.namespace, sought.key, raw, script, self._wall() + left_s)
+
+    async def _remember(self, news: _Landed) -> None:
+        """Let the question be found where no model is needed."""
+        sought, entry = news.sought, news.entry
         if sought.alias is not None:
             await self._shelf.put(note(sought.alias, entry))
         if self._phrasebook is not None:
             self._phrasebook.learn(sought.namespace, sought.plain, entry.key)
-        left_s = entry.lifetime.keep - entry.age(self._clock())
-        raw, script = sought.text.raw, sought.text.script
-        new = _Unplaced(sought.namespace, sought.key, raw, script, self._wall() + left_s)
-        await self._place(new)
+
+    async def _label(self, news: _Landed) -> None:
+        """Compare the answer with those that were near, or were served in its place."""
+        _, entry, finding, weight = news
         if finding is None:
             return
         judgements = [await self._compare(each, entry) for each in finding.neighbours]
@@ -327,21 +359,23 @@ class Learner:
         if change is not None:
             self._report(stratum, change)
 
-    async def _place(self, new: _Unplaced) -> None:
-        """Put the question where its neighbours are looked for."""
+    async def _place(self, new: Sequence[_Unplaced]) -> None:
+        """Put the questions where their neighbours are looked for."""
         if self._embedding is None or self._index is None:
             return
         if not self._embedding.ready:
-            self._unplaced.append(new)
+            self._unplaced.extend(new)
             return
-        deadline_s = self._patient_s
-        vector = await self._embedding.vector(new.text, new.script, deadline_s=deadline_s)
-        if isinstance(vector, Doubt):
-            return
-        row = Row(new.namespace, new.key, vector, new.expires)
-        with suppress(TierError, TimeoutError):
-            async with asyncio.timeout(_INDEX_S):
-                await self._index.add([row])
+        rows: list[Row] = []
+        for each in new:  # not all at once: a question that is asked now would wait behind them
+            deadline_s = self._patient_s
+            vector = await self._embedding.vector(each.text, each.script, deadline_s=deadline_s)
+            if not isinstance(vector, Doubt):
+                rows.append(Row(each.namespace, each.key, vector, each.expires))
+        if rows:
+            with suppress(TierError, TimeoutError):
+                async with asyncio.timeout(_INDEX_S):
+                    await self._index.add(rows)
 
     async def _compare(self, candidate: Candidate, entry: Entry) -> Judgement:
         """Whether a stored answer and a new one say the same."""

@@ -30,7 +30,7 @@ from proxy.semantic.words.text import Text
 
 Veto = Callable[[Gist, Gist], bool]
 
-_GISTS: Final = 512  # of questions lately compared: some 4 MB where they are long
+_GISTS: Final = 256  # of questions lately compared: 4 MB where they have 100 words, 13 where 400
 
 _VETOES: Final[tuple[tuple[Doubt, Veto], ...]] = (
     (Doubt.LENGTH, length),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,11 @@ from support.meaning import FAMILY, NAMESPACE, World, vector, world
 
 from proxy.model.entry import Entry
 from proxy.model.meaning import Doubt, Script
+from proxy.semantic.base import Row
 from proxy.semantic.budget.course import Turn
 from proxy.semantic.budget.labels import Stratum
 from proxy.semantic.budget.shadow import Shadowing
-from proxy.semantic.found import Finding
+from proxy.semantic.found import Candidate, Finding
 
 ASKED = "How do I reset my router?"
 ALIKE = "Please, how do I reset my router"
@@ -283,3 +285,55 @@ async def test_what_was_wrong_by_meaning_may_still_be_right_by_its_words() -> No
         assert await w.learner.judged(name, wrong=True)
         assert (await w.find(ALIKE)).hit is not None
         assert not await w.learner.judged(name, wrong=True)  # said once, counted once
+
+
+async def test_what_lands_in_a_moment_is_placed_together() -> None:
+    async with world() as w:
+        await w.learner.close()
+        added: list[int] = []
+        add = w.index.add
+
+        async def counted(rows: Sequence[Row]) -> None:
+            added.append(len(rows))
+            await add(rows)
+
+        w.index.add = counted  # type: ignore[method-assign]
+        paused, over = asyncio.Event(), asyncio.Event()
+
+        async def pause(seconds: float) -> None:
+            assert seconds == 0.05
+            paused.set()
+            await over.wait()
+
+        w.learner._pause_s, w.learner._sleep = 0.05, pause
+        await w.learner.start()
+        for text in (ASKED, NEAR):
+            w.embedding.of[text] = ONE
+            w.learner.landed(w.sought(text), w.answer(w.sought(text)), None, None)
+        await paused.wait()
+        assert added == []
+        over.set()
+        await w.learner.settled()
+        assert added == [2]
+
+
+async def test_what_landed_and_was_wrong_at_once_is_found_no_more() -> None:
+    async with world() as w:
+        await w.learner.close()
+        stored = await landed_and_served(w)
+        assert await w.learner.judged(w.sought(NEAR).key.digest[:8].hex(), wrong=True)
+        await w.learner.start()
+        await w.learner.settled()
+        assert stored.key not in [n.key for n in await w.index.search(NAMESPACE, ONE, 8)]
+
+
+async def landed_and_served(w: World) -> Entry:
+    """An answer that has not been learned yet when it is said to be wrong for another question."""
+    w.embedding.of[ASKED] = ONE
+    sought = w.sought(ASKED)
+    stored = w.answer(sought)
+    await w.ladder.put(stored)
+    w.learner.landed(sought, stored, None, None)
+    best = Candidate(stored, "l1", 0.95, sought.text)
+    w.learner.served(w.sought(NEAR), Finding(best=best, stratum=BY_HAND))
+    return stored

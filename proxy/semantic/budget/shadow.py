@@ -27,6 +27,7 @@ _STRATA: Final = 256
 _NOISE_FIRST: Final = 0.25  # of exact hits, until 100 were looked at; then it falls with the square
 _NOISE_UNTIL: Final = 100
 _NOISE: Final = 0.001  # in the long run
+_PATIENT: Final = 16  # doublings, to a quarter of a million hits
 _NOISE_PART: Final = 0.1  # of the budget
 _MINUTE_S: Final = 60.0
 
@@ -84,6 +85,7 @@ class Shadowing:
         self._most = strata
         self._strata: OrderedDict[Stratum, _Looked] = OrderedDict()
         self._exact = 0
+        self._refused = 0  # exact hits in a row that there was nothing left for
         self._hits_purse = Purse(per_minute * (1 - _NOISE_PART))
         self._noise_purse = Purse(per_minute * _NOISE_PART)
         self.drawn = 0
@@ -114,8 +116,12 @@ class Shadowing:
 
     def draw_exact(self, dice: float, now: float) -> bool:
         """Whether to look at this exact hit, to learn of the noise."""
-        if dice >= self._exact_chance() or not self._affords(self._noise_purse, now):
+        if dice >= self._exact_chance():
             return False
+        if not self._affords(self._noise_purse, now):
+            self._refused += 1
+            return False
+        self._refused = 0
         self._exact += 1
         return True
 
@@ -123,9 +129,11 @@ class Shadowing:
         """How many exact hits to pass over before the next that is drawn.
 
         As if each were drawn for itself, at the cost of one draw: of hits there are many, and they
-        are fast.
+        are fast. Where there was nothing left for the last ones drawn, it is twice as many for each
+        of those: thousands a second would be drawn until there is something again.
         """
-        return int(log1p(-dice) / log1p(-self._exact_chance()))
+        gap = int(log1p(-dice) / log1p(-self._exact_chance()))
+        return gap << min(self._refused, _PATIENT)
 
     def again(self, stratum: Stratum) -> None:
         """Look closely once more: its threshold went up, it serves again, or is in doubt."""

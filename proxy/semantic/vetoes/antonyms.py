@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.semantic.vetoes.contrasts import CHINESE_SETS, ENGLISH_SETS
-from proxy.semantic.vetoes.gist import Gist, root_of
+from proxy.semantic.vetoes.gist import Gist, once, root_of
 from proxy.semantic.vetoes.negation import denies
 
 Places = Mapping[str, frozenset[tuple[int, int]]]
@@ -26,13 +26,13 @@ def contrast(a: Gist, b: Gist) -> bool:
     """Whether a word that only ``a`` has contrasts with one that only ``b`` has."""
     if a.folded == b.folded:
         return False
-    left, right = {*a.roots}, {*b.roots}
+    left, right = _roots(a), _roots(b)
     lost, found = left - right, right - left
     if _clash(lost, found, _ENGLISH) or _undone(lost, found):
         return True
     if not (a.has_han and b.has_han):
         return False
-    left, right = {*_words(a.folded)}, {*_words(b.folded)}
+    left, right = _han_words(a), _han_words(b)
     return _clash(left - right, right - left, _CHINESE)
 
 
@@ -67,8 +67,14 @@ _UNDOES: Final = ("un", "dis", "in", "im", "ir", "il", "non", "de", "mis", "non-
 _LEAST: Final = 4  # letters of what is undone: "line" is no opposite of "inline", but never met
 
 
-def _words(folded: str) -> list[str]:
-    return _HAN_WORD.findall(folded)
+@once
+def _roots(gist: Gist) -> frozenset[str]:
+    return frozenset(gist.roots)
+
+
+@once
+def _han_words(gist: Gist) -> frozenset[str]:
+    return frozenset(_HAN_WORD.findall(gist.folded))
 
 
 def _places(sets: Iterable[Iterable[Iterable[str]]]) -> Places:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 
 _AUXILIARY: Final = (
     r"(?:am|is|are|was|were|be|do|does|did|don't|doesn't|didn't|dont|can|can't|could|couldn't|will"
@@ -136,6 +136,7 @@ def question_word(a: Gist, b: Gist) -> bool:
     return not any(_alike(left, right) for left in one for right in other)
 
 
+@once
 def ways_of(gist: Gist) -> frozenset[str]:
     """What the question asks for; more than one where it asks more than once."""
     text = gist.folded

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import Final
 
-from proxy.semantic.vetoes.gist import HAN, Gist
+from proxy.semantic.vetoes.gist import HAN, Gist, once
 
 _ALNUM: Final = "0-9A-Za-z"
 _IDENTIFIER: Final = re.compile(
@@ -61,23 +61,28 @@ _SPACE: Final = re.compile(r"[\s\u2019'\u201c\u201d\"`]+")
 
 def identifiers(a: Gist, b: Gist) -> bool:
     """Whether one has an identifier that does not stand in the other, or other operators."""
-    if sorted(_operators(a)) != sorted(_operators(b)):
+    if _operators(a) != _operators(b):
         return True
     return _lacks(b, _identifiers(a)) or _lacks(a, _identifiers(b))
 
 
 def quotes(a: Gist, b: Gist) -> bool:
     """Whether one quotes what does not stand in the other."""
-    one, other = _bare(a.text.folded), _bare(b.text.folded)
-    return any(quoted not in other for quoted in _quoted(a)) or any(
-        quoted not in one for quoted in _quoted(b)
-    )
+    return _is_quoted_alone(a, b) or _is_quoted_alone(b, a)
 
 
+def _is_quoted_alone(a: Gist, b: Gist) -> bool:
+    """Whether ``a`` quotes what does not stand in ``b``."""
+    quoted = _quoted(a)
+    return bool(quoted) and any(each not in _bare(b.text.folded) for each in quoted)
+
+
+@once
 def _operators(gist: Gist) -> list[str]:
-    return _OPERATOR.findall(gist.folded) if _SIGNS.search(gist.folded) else []
+    return sorted(_OPERATOR.findall(gist.folded)) if _SIGNS.search(gist.folded) else []
 
 
+@once
 def _identifiers(gist: Gist) -> set[str]:
     raw = gist.text.raw
     if _CODED.search(raw) is None:
@@ -111,6 +116,7 @@ def _stands_in(text: str, word: str) -> bool:
     return False
 
 
+@once
 def _quoted(gist: Gist) -> list[str]:
     return [
         _bare(next(filter(None, match.groups()))).strip(" .,?!;:")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 from proxy.semantic.vetoes.phrases import words_of
 
 _ENGLISH: Final = (
@@ -54,6 +54,11 @@ _RELATIVE: Final = re.compile(
     r"|\b([0-9]{2,4}0)'?s\b|\b(first|second|third|fourth|1st|2nd|3rd|4th) (quarter|half)\b"
     r"|\b([0-9]{1,2}) ?([ap])\.?m\b"
 )  # fmt: skip
+_HINTS: Final = (
+    "last", "previous", "past", "prior", "this", "current", "next", "coming", "following",
+    "first", "second", "third", "fourth",
+)  # fmt: skip
+_DIGIT: Final = re.compile("[0-9]")
 _SAME: Final = MappingProxyType(
     {"previous": "last", "past": "last", "prior": "last", "current": "this", "coming": "next",
      "upcoming": "next", "following": "next", "1st": "first", "2nd": "second", "3rd": "third",
@@ -66,20 +71,28 @@ def dates(a: Gist, b: Gist) -> bool:
     return times_of(a) != times_of(b)
 
 
+@once
 def times_of(gist: Gist) -> frozenset[str]:
     """The times that the question names, but for plain numbers of years."""
     found = set()
     tokens = gist.tokens
-    for at, token in enumerate(tokens):
+    named = "'s" in gist.folded or not _NAMES.keys().isdisjoint(tokens)
+    for at, token in enumerate(tokens if named else ()):
         name = _NAMES.get(token.removesuffix("'s") if "'" in token else token)
         if name and (token not in _AMBIGUOUS or _is_date(tokens, at)):
             found.add(name)
-    for match in _RELATIVE.finditer(gist.folded):
+    for match in _RELATIVE.finditer(gist.folded) if _may_relate(gist) else ():
         parts = [part for part in match.groups() if part]
         found.add(" ".join(_SAME.get(part, part) for part in parts))
     if gist.has_han:
         found.update(_HAN_NAMES[name] for name in _HAN_NAME.findall(gist.folded))
     return frozenset(found)
+
+
+def _may_relate(gist: Gist) -> bool:
+    """Whether a look at the phrases is worth its time."""
+    folded = gist.folded
+    return any(hint in folded for hint in _HINTS) or _DIGIT.search(folded) is not None
 
 
 def _is_date(tokens: tuple[str, ...], at: int) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist, root_of
+from proxy.semantic.vetoes.gist import Gist, once, root_of
 from proxy.semantic.vetoes.phrases import ONE, SOFT, words_of
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
@@ -47,10 +47,12 @@ def _named(gist: Gist, words: Sequence[str]) -> bool:
     """Whether one of ``words`` is a name in the question."""
     if not words:
         return False
-    return not _names(gist.text.raw).isdisjoint(words)
+    return not _names(gist).isdisjoint(words)
 
 
-def _names(raw: str) -> frozenset[str]:
+@once
+def _names(gist: Gist) -> frozenset[str]:
+    raw = gist.text.raw
     words = _WORD.findall(raw)
     capital = [
         word

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar, cast
 
 from proxy.model.meaning import Script
 from proxy.semantic.vetoes.phrases import CHINESE, ENGLISH, IDLE, ONE, words_of
 from proxy.semantic.words.text import Text
+
+T = TypeVar("T")
 
 HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN: Final = re.compile(rf"[{HAN}]|[^\W{HAN}]+(?:[.'-][^\W{HAN}]+)*[+#]{{0,2}}")
@@ -36,15 +38,33 @@ _DOUBLED: Final = frozenset("bdfglmnprtz")
 _WHOLE: Final = words_of("plane care note fire hope rate site scare cause during")
 
 
-class Gist(NamedTuple):
-    """What a question comes down to."""
+class Gist:
+    """What a question comes down to. Each part is worked out when it is first asked for."""
 
-    text: Text
-    folded: str  # as in ``text``, with plain apostrophes
-    tokens: tuple[str, ...]  # words and Han characters as they stand in ``folded``
-    roots: tuple[str, ...]  # of each token
-    content: tuple[str, ...]  # words that the answer depends on, as they stand
-    counts: Counter[str]  # of ``content``
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.folded = text.folded.replace("\u2019", "'")  # with plain apostrophes
+        self.features: dict[object, object] = {}  # what vetoes found in it, by how (``once``)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Words and Han characters as they stand in ``folded``."""
+        return _tokens(self)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Of each token."""
+        return _roots(self)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Words that the answer depends on, as they stand."""
+        return _weighty(self)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Of ``content``."""
+        return _counts(self)
 
     def beyond(self, other: Gist) -> list[str]:
         """The content that ``other`` has not, or not as often, as it stands."""
@@ -63,19 +83,53 @@ class Gist(NamedTuple):
         return self.text.script in {Script.HAN, Script.MIXED}
 
 
+def once(feature: Callable[[Gist], T]) -> Callable[[Gist], T]:
+    """``feature``, worked out once for each gist: a question is compared with several others.
+
+    Whoever is told of it leaves it as it is.
+    """
+
+    def known(gist: Gist) -> T:
+        found = gist.features.get(feature, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = gist.features[feature] = feature(gist)
+        return cast("T", found)
+
+    return known
+
+
+_UNKNOWN: Final = object()
+
+
 def gist_of(text: Text) -> Gist:
     """What ``text`` comes down to."""
-    folded = text.folded.replace("\u2019", "'")
-    tokens = tuple(_TOKEN.findall(folded))
+    return Gist(text)
+
+
+@once
+def _tokens(gist: Gist) -> tuple[str, ...]:
+    return tuple(_TOKEN.findall(gist.folded))
+
+
+@once
+def _roots(gist: Gist) -> tuple[str, ...]:
+    return tuple(map(root_of, gist.tokens))
+
+
+@once
+def _weighty(gist: Gist) -> tuple[str, ...]:
+    folded = gist.folded
     plain = _ENGLISH.sub(_english, folded)
     if not folded.isascii():
         plain = _CHINESE.sub(_chinese, plain)
-    words = tokens if plain == folded else _TOKEN.findall(plain)
-    roots = {word: root_of(word) for word in {*tokens, *words}}
-    content = tuple(_content(words, roots))
-    return Gist(
-        text, folded, tokens, tuple(map(roots.__getitem__, tokens)), content, Counter(content)
-    )
+    words = gist.tokens if plain == folded else tuple(_TOKEN.findall(plain))
+    roots = dict(zip(gist.tokens, gist.roots, strict=True))
+    return tuple(_content(words, roots))
+
+
+@once
+def _counts(gist: Gist) -> Counter[str]:
+    return Counter(gist.content)
 
 
 def root_of(word: str) -> str:
@@ -117,7 +171,7 @@ def _content(words: Sequence[str], roots: Mapping[str, str]) -> list[str]:
     for word in words:
         if word in IDLE or _DIGITS.fullmatch(word):
             continue  # numbers have a veto of their own
-        root = roots[word]
+        root = roots.get(word) or root_of(word)
         one = ONE.get(word) or ONE.get(root, root)
         if one not in IDLE:
             found.append(one)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 
 _LANGUAGES: Final = (
     "chinese mandarin putonghua 中文 汉语 普通话 华语", "cantonese 粤语 广东话",
@@ -44,6 +44,7 @@ def language(a: Gist, b: Gist) -> bool:
     return languages_of(a) != languages_of(b)
 
 
+@once
 def languages_of(gist: Gist) -> frozenset[str]:
     """The languages that the question names; a people of that name counts too."""
     found = {_NAMES[token] for token in gist.tokens if token in _NAMES}

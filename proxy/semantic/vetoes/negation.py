@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 from proxy.semantic.vetoes.phrases import IDLE, words_of
 
 _NEGATES: Final = re.compile(
@@ -76,6 +76,7 @@ def denies(gist: Gist) -> bool:
     return negations(gist) > 0
 
 
+@once
 def negations(gist: Gist) -> int:
     """How many words of the question negate."""
     if not _may_negate(gist):
@@ -97,12 +98,18 @@ def _may_negate(gist: Gist) -> bool:
     )
 
 
+@once
 def _denied(gist: Gist) -> bool:
     return _DENIES.search(gist.folded) is not None
 
 
 def _same_otherwise(a: Gist, b: Gist) -> bool:
-    return {*a.roots} - IDLE - _WORDS == {*b.roots} - IDLE - _WORDS
+    return _otherwise(a) == _otherwise(b)
+
+
+@once
+def _otherwise(gist: Gist) -> frozenset[str]:
+    return frozenset(gist.roots) - IDLE - _WORDS
 
 
 _WORDS: Final = words_of(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 from proxy.semantic.vetoes.phrases import words_of
 from proxy.semantic.words.numerals import numbers as numbers_in
 
@@ -23,10 +23,13 @@ def units(a: Gist, b: Gist) -> bool:
     one, other = units_of(a), units_of(b)
     if one - other and other - one:
         return True
+    if not (_measures(a) and _measures(b)):
+        return False
     here, there = dict(_measures(a)), dict(_measures(b))
     return any(there.get(number, unit) != unit for number, unit in here.items())
 
 
+@once
 def _numbers(gist: Gist) -> Counter[str]:
     found = Counter(numbers_in(gist.text.tokens))
     if "second" in gist.tokens and _SECOND.search(gist.folded):
@@ -148,6 +151,7 @@ _MEASURED: Final = re.compile(
 _CURRENCY: Final = re.compile(r"([$€£₹])(?= ?[0-9])")
 
 
+@once
 def units_of(gist: Gist) -> frozenset[str]:
     """The units that the question names."""
     found = {_WORDS[token] for token in gist.tokens if token in _WORDS}
@@ -158,6 +162,7 @@ def units_of(gist: Gist) -> frozenset[str]:
     return frozenset(found)
 
 
+@once
 def _measures(gist: Gist) -> frozenset[tuple[str, str]]:
     """The numbers that stand right before a unit, each with that."""
     return frozenset(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from proxy.semantic.vetoes.gist import Gist
+from proxy.semantic.vetoes.gist import Gist, once
 from proxy.semantic.vetoes.phrases import IDLE, words_of
 
 _RELATES: Final = words_of(
@@ -71,6 +71,7 @@ def _turned(a: Gist, b: Gist) -> bool:
 _NONE: Final[frozenset[str]] = frozenset()
 
 
+@once
 def _related(gist: Gist) -> Mapping[str, frozenset[str]]:
     """The words that each preposition stands before."""
     found: dict[str, frozenset[str]] = {}
@@ -87,7 +88,7 @@ def _related(gist: Gist) -> Mapping[str, frozenset[str]]:
 
 def _acts_otherwise(a: Gist, b: Gist) -> bool:
     """Whether who acts and who is acted on have changed places."""
-    if bool(_PASSIVE.search(a.folded)) != bool(_PASSIVE.search(b.folded)):
+    if _is_passive(a) != _is_passive(b):
         return False
     return _swapped(_acting(a), _acting(b))
 
@@ -96,10 +97,16 @@ def _asks_otherwise(a: Gist, b: Gist) -> bool:
     """Whether one asks who does it, and the other to whom it is done."""
     if a.counts != b.counts or not _WHO_ASKED.search(a.folded) or not _WHO_ASKED.search(b.folded):
         return False
-    passive = _PASSIVE.search(a.folded) or _PASSIVE.search(b.folded)
+    passive = _is_passive(a) or _is_passive(b)
     return not passive and bool(_WHO_ACTS.search(a.folded)) != bool(_WHO_ACTS.search(b.folded))
 
 
+@once
+def _is_passive(gist: Gist) -> bool:
+    return _PASSIVE.search(gist.folded) is not None
+
+
+@once
 def _acting(gist: Gist) -> list[str]:
     return [
         _SELF.get(token, root)

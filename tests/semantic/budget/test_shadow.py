@@ -112,3 +112,19 @@ def test_gaps_between_exact_hits_are_as_if_each_were_drawn() -> None:
     gaps = [shadowing.gap(dice.random()) for _ in range(20_000)]
     assert 2.9 < sum(gaps) / len(gaps) < 3.1  # one in four, at first
     assert min(gaps) == 0
+
+
+def test_while_there_is_nothing_left_fewer_and_fewer_exact_hits_are_drawn() -> None:
+    shadowing, drawn, now, over = Shadowing(60), 0, 0.0, 0
+    dice = Random(7)
+    for _ in range(200_000):  # hits, in 40 seconds
+        now += 0.0002
+        over -= 1
+        if over < 0:
+            drawn += shadowing.draw_exact(0.0, now)
+            over = shadowing.gap(dice.random())
+    assert 7 <= drawn <= 6 + 4  # six at once, and six a minute
+    assert shadowing.drawn < 150
+    now += 60
+    assert shadowing.draw_exact(0.0, now)  # it can be afforded again
+    assert sum(shadowing.gap(dice.random()) for _ in range(100)) < 600
