@@ -247,6 +247,13 @@ class KeyRules:
         return hashed.digest()
 
 
+def standby_of(key: CacheKey, backend: str) -> CacheKey:
+    """The key of a flight to another ``backend`` for the same question; nothing is stored there."""
+    hashed = hashlib.blake2b(key.digest, digest_size=32, person=b"standby")
+    hashed.update(backend.encode())
+    return CacheKey(key.scope, hashed.digest())
+
+
 def _fenced(index: dict[str, str], names: tuple[str, ...]) -> str:
     """The named headers that are there, each part behind its length."""
     return "".join(

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from proxy.coming import Coming, paced, sieved
+from proxy.degrading import Degrading, Failure, Message, Retrieval, Stale, Standby
 from proxy.dialects.base import Dialect, Relay
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
@@ -20,7 +21,7 @@ from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Arrival, Request, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
 from proxy.passing import Passing
-from proxy.policy import FAILING, judge, renews
+from proxy.policy import judge, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
@@ -53,6 +54,7 @@ class Lifecycle:
         rooms: Rooms,
         replies: Replies,
         passing: Passing,
+        degrading: Degrading,
         bounds: Bounds,
     ) -> None:
         self._upstreams = upstreams
@@ -62,6 +64,7 @@ class Lifecycle:
         self._rooms = rooms
         self._replies = replies
         self._passing = passing
+        self._degrading = degrading
         self._bounds = bounds
 
     async def answer(self, request: Request) -> Reply:
@@ -166,15 +169,45 @@ class Lifecycle:
             self._flights.refresh(question._replace(weight=weight))
         return reply
 
+    # -- in place of the upstream's failure -----------------------------------------------------
+
+    async def _instead(self, question: Question, miss: Miss, failure: Failure) -> Reply | None:
+        """What the first of the configured steps brings that has something to say."""
+        for step in self._degrading.steps(question):
+            match step:
+                case Stale():
+                    reply = self._stand_in(question, miss, failure.status)
+                case Standby():
+                    reply = await self._ask_another(step.question(question), miss)
+                case Retrieval():
+                    reply = await self._degrading.retrieval(step, question, failure)
+                case Message():
+                    reply = self._degrading.message(step, question, failure)
+            if reply is not None:
+                return reply
+        return None
+
     def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
-        """A stale answer in place of the upstream's failure, where one may be served."""
+        """A stale answer, where one may be served."""
         if (entry := question.fallback(miss)) is None:
             return None
         return self._replay(question, Hit(entry, Why.SIE, miss.tier), failed)
 
-    def _despite(self, error: UpstreamError, question: Question, miss: Miss) -> Reply:
-        """The reply when the upstream has none: a stale answer if one may be served, else why."""
-        return self._stand_in(question, miss, None) or self._replies.fail(
+    async def _ask_another(self, question: Question, miss: Miss) -> Reply | None:
+        """The answer of the backend that ``question`` is for now, unless that fails, too."""
+        try:
+            reply = await self._flown(question, miss)
+        except UpstreamError:
+            return None
+        if reply.head.status not in self._degrading.failing:
+            return reply
+        if isinstance(reply.body, Coming):
+            await reply.body.aclose()
+        return None
+
+    async def _despite(self, error: UpstreamError, question: Question, miss: Miss) -> Reply:
+        """The reply when the upstream has none: what there is instead, else why."""
+        return await self._instead(question, miss, Failure(None, error)) or self._replies.fail(
             error, question.failed(Why.UPSTREAM_ERROR), question.began
         )
 
@@ -185,6 +218,13 @@ class Lifecycle:
         if question.query.controls.only_if_cached:
             return self._not_cached(question)
         question.sighted(stored=miss.why is not Why.UNSEEN)
+        try:
+            return await self._flown(question, miss)
+        except UpstreamError as error:
+            return await self._despite(error, question, miss)
+
+    async def _flown(self, question: Question, miss: Miss) -> Reply:
+        """As ``_fly``. Raises UpstreamError."""
         fresh = question.query.controls.no_cache
         seat = self._flights.board(question, question.suits, fresh=fresh)
         if isinstance(seat, Released):
@@ -194,8 +234,6 @@ class Lifecycle:
             reply, why = await self._aboard(question, miss, seat)
         except RelayBroken:  # nothing has been sent to this client yet
             why = Why.GIVE_UP
-        except UpstreamError as error:
-            return self._despite(error, question, miss)
         finally:
             if reply is None or not isinstance(reply.body, Coming):
                 seat.leave()  # else whoever reads the body leaves at its end
@@ -228,8 +266,11 @@ class Lifecycle:
     ) -> Reply | None:
         """What is coming, in the form asked for; None if it will not take that form."""
         head, form, wanted = boarded.head, boarded.form, question.query.form
-        if head.status in FAILING and (reply := self._stand_in(question, miss, head.status)):
-            return reply
+        if head.status in self._degrading.failing:
+            failure = Failure(head.status)
+            if (reply := await self._instead(question, miss, failure)) is not None:
+                seat.leave()  # what is heard now does not come by this flight
+                return reply
         how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
         if seat.why is Why.JOINED:
             head = question.shareable(head)
@@ -271,10 +312,7 @@ class Lifecycle:
         """An answer for this caller only: not shared, not stored."""
         outcome = question.missed(miss.why, why, joined=False)
         outcome = outcome._replace(stored=False, collapsed=False, detail=why)
-        try:
-            arrival = await question.ask()
-        except UpstreamError as error:
-            return self._despite(error, question, miss)
+        arrival = await question.ask()
         return self._relay(question, arrival, Coming(arrival.chunks(), arrival.close), outcome)
 
     def _relay(

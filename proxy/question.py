@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.compression.compressor import Compressor
 from proxy.dialects.base import Dialect, Relay, Rendered
-from proxy.model.decision import HeadVerdict, Hit, Miss, Why
+from proxy.model.decision import HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
@@ -85,6 +85,7 @@ class Question(NamedTuple):
     finding: Finding | None = None  # what was found by meaning; None: nobody has looked
     weight: float | None = None  # asked in secret after a hit, which stands for so many
     sampled: bool = False  # ``renews`` was asked again only to compare
+    standby: bool = False  # asked of another backend, as the first one fails; never stored
     variant: int = 0  # which of several answers it is about, counted from 1; 0: there is one
 
     @property
@@ -231,8 +232,11 @@ class Question(NamedTuple):
         """The outcome of a miss for ``why``; ``seat`` is how it came by its flight."""
         follower, compressor = seat is Why.JOINED, self.rooms.compressor
         notable = seat if seat is Why.HIT_FOR_MISS or (follower and joined) else why
+        verdict = Verdict.COALESCED if follower else Verdict.MISS
+        if self.standby:
+            verdict, notable = Verdict.DEGRADED, Why.STANDBY
         return Outcome(
-            Verdict.COALESCED if follower else Verdict.MISS,
+            verdict,
             notable,
             dialect=self.query.dialect,
             model=self.query.model,
@@ -253,10 +257,14 @@ class Question(NamedTuple):
     # -- the errand ---------------------------------------------------------------------------
 
     async def look(self) -> Entry | None:
+        if self.standby:
+            return None
         entry = (await self.rooms.ladder.glance(self.key)).entry  # what has landed since is there
         return entry if entry is not None and self._fits(entry) else None
 
     async def search(self) -> Entry | None:
+        if self.standby:
+            return None
         return (await self.rooms.ladder.seek(self.key, self._fits)).entry
 
     def _fits(self, entry: Entry) -> bool:
@@ -271,7 +279,10 @@ class Question(NamedTuple):
 
     def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
         form = self.dialect.arriving(arrival.head, self.query.form)
-        return self.rooms.policy.weigh(arrival.head, arrival.length, form, self.terms), form
+        verdict = self.rooms.policy.weigh(arrival.head, arrival.length, form, self.terms)
+        if self.standby and isinstance(verdict, Share):
+            verdict = Share(storable=False, why=Why.STANDBY)
+        return verdict, form
 
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
         if len(body) > self.terms.max_entry:

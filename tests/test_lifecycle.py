@@ -11,6 +11,7 @@ import orjson
 import pytest
 from support.cranked import Call, Clock, Crank, CrankedTier, Given, settle
 
+from proxy.degrading import Degrading
 from proxy.dialects.negative import Negative
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.wishes import Wishes
@@ -131,6 +132,7 @@ class Proxy:
             passing=Passing(
                 self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
             ),
+            degrading=Degrading(replies=replies, wall=lambda: 1e9),
             bounds=bounds,
         )
         self._tasks: set[asyncio.Task] = set()

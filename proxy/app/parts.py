@@ -18,6 +18,7 @@ from proxy.compression.rules import Rule as Shorten
 from proxy.config.caching import Cache, Rule
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
+from proxy.degrading import Degrading
 from proxy.dialects.base import Dialect
 from proxy.downstream.limits import Limits as ClientLimits
 from proxy.flight import Flights
@@ -84,6 +85,7 @@ def lifecycle(
     flights: Flights,
     meaning: Meaning | None,
     passing: Passing,
+    degrading: Degrading,
     replies: Replies,
 ) -> Lifecycle:
     """The life of a request."""
@@ -116,6 +118,7 @@ def lifecycle(
         rooms=rooms,
         replies=replies,
         passing=passing,
+        degrading=degrading,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
     )
 
@@ -289,7 +292,9 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 
 def known_secrets(settings: Settings) -> list[str]:
     """Texts that must not appear in any log."""
-    known = [value for upstream in settings.upstreams for value in upstream.headers.values()]
+    others = (*settings.degradation.standby, *settings.degradation.retrieval)
+    backends = (*settings.upstreams, *others)
+    known = [value for backend in backends for value in backend.headers.values()]
     semantic = settings.semantic
     own = (
         settings.admin.bearer,

@@ -14,6 +14,7 @@ from proxy.admin.api import Admin
 from proxy.admin.purging import PurgeRoute
 from proxy.admin.semantic import SemanticRoutes
 from proxy.app import parts, spoken
+from proxy.app.backends import Backends
 from proxy.app.clock import seconds
 from proxy.app.replicas import relay
 from proxy.app.store import Store, key_secret
@@ -25,7 +26,6 @@ from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
 from proxy.reply import Replies
-from proxy.upstream import HttpUpstream, Routes
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
@@ -51,7 +51,8 @@ class Sidecache:
             raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
         self._settings = settings
         self._ready = False
-        self.routes = Routes(HttpUpstream(parts.upstream(each)) for each in settings.upstreams)
+        self.backends = Backends(settings)
+        self.routes = self.backends.routes
         self.store = Store(settings)
         secret = key_secret(settings, self.store.directory)
         self.relay = relay(settings, secret, self.store, _report_bug)
@@ -74,6 +75,7 @@ class Sidecache:
             flights=self.flights,
             meaning=None if self.semantic is None else self.semantic.meaning,
             passing=passing,
+            degrading=self.backends.degrading(replies),
             replies=replies,
         )
         self.server = Server(
@@ -155,7 +157,7 @@ class Sidecache:
             await self.semantic.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
-        await self.routes.close()
+        await self.backends.close()
 
 
 def _semantic(

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from proxy.config.caching import Cache, Flights
 from proxy.config.compression import Compression
+from proxy.config.degradation import Degradation
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
@@ -214,6 +215,9 @@ class Settings(Section):
     semantic: Semantic = Field(
         default_factory=Semantic,
         description="Answers to questions asked in other words, within an error budget.",
+    )
+    degradation: Degradation = Field(
+        default_factory=Degradation, description="What callers get when the backend fails."
     )
     compression: tuple[Compression, ...] = Field(
         default=(),

@@ -64,6 +64,27 @@ class UpstreamTls(Section):
         return self
 
 
+class UpstreamBreaker(Section):
+    """Leaving a backend alone while it cannot be reached."""
+
+    enabled: bool = Field(default=True, description="Whether it is left alone then.")
+    failures: SomeCount = Field(
+        default=5,
+        description="How many requests in a row must find no connection or get no response. Half "
+        "of at least 20 in 10 seconds are enough, too.",
+    )
+    statuses: tuple[Annotated[int, Field(ge=500, le=599)], ...] = Field(
+        default=(),
+        description="The statuses that count as no response. One may be about one model or one "
+        "caller only, so none is by default.",
+    )
+    probe_s: SomeSeconds = Field(
+        default=1.0,
+        description="How often a request is let through to find out whether it is back; the "
+        "others are told at once that it is not.",
+    )
+
+
 class Upstream(Section):
     """One backend."""
 
@@ -114,6 +135,10 @@ class Upstream(Section):
         default=True,
         description="Whether a request is sent once more when a kept connection turns out to be "
         "closed and no byte of an answer came.",
+    )
+    breaker: UpstreamBreaker = Field(
+        default_factory=UpstreamBreaker,
+        description="Leaving it alone while it cannot be reached.",
     )
     tls: UpstreamTls = Field(
         default_factory=UpstreamTls, description="How the two know each other over https."

@@ -16,7 +16,7 @@ from typing import Final
 from proxy.dialects.anthropic_messages_forms import document_of, stream_of
 from proxy.dialects.anthropic_messages_seal import seal
 from proxy.dialects.anthropic_messages_state import more_than_asked
-from proxy.dialects.anthropic_messages_words import answer_of, question_of
+from proxy.dialects.anthropic_messages_words import answer_of, question_of, spoken
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
@@ -86,6 +86,9 @@ class AnthropicMessages:
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None
+
+    def speak(self, text: str, query: Query, created: int) -> bytes:
+        return spoken(text, query)
 
     def _query(
         self, asked: dict[str, object], forward: bytes, controls: Controls

@@ -14,6 +14,7 @@ from proxy.dialects.anthropic_messages_forms import document_of
 from proxy.dialects.openai_chat_forms import NoOtherForm
 from proxy.dialects.openai_chat_words import ends, text_in
 from proxy.model.entry import Entry
+from proxy.model.query import Query
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 
@@ -58,3 +59,19 @@ def answer_of(entry: Entry) -> str | None:
             return text
         case _:
             return None
+
+
+def spoken(text: str, query: Query) -> bytes:
+    """The document in which a model would answer ``query`` with ``text``."""
+    return orjson.dumps(
+        {
+            "id": "msg_degraded",
+            "type": "message",
+            "role": "assistant",
+            "model": query.model,
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+    )

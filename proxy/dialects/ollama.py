@@ -15,7 +15,7 @@ from proxy.dialects.json_body import JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
 from proxy.dialects.ollama_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.ollama_seal import seal
-from proxy.dialects.ollama_words import answer_of, asking_of
+from proxy.dialects.ollama_words import answer_of, asking_of, spoken
 from proxy.dialects.openai_chat_words import question_of
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
@@ -86,6 +86,9 @@ class Ollama:
             return Rendered(document_of(entry.body), _DOCUMENT)
         except NoOtherForm:
             return None
+
+    def speak(self, text: str, query: Query, created: int) -> bytes:
+        return spoken(text, query, created)
 
     def _query(
         self, subject: str, asked: dict[str, object], forward: bytes, controls: Controls

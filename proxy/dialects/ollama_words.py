@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 
 from proxy.dialects.ollama_forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
-from proxy.model.query import Asking
+from proxy.model.query import Asking, Query
 
 _SET_UP: Final = frozenset({"system", "developer"})  # who speaks before anybody has said anything
 # With these a prompt is no question, but a text to go on with, to fill in, or about a picture.
@@ -58,3 +59,12 @@ def answer_of(entry: Entry) -> str | None:
         return None
     text = message.get("content") if message else document.get("response")
     return text if isinstance(text, str) and text else None
+
+
+def spoken(text: str, query: Query, created: int) -> bytes:
+    """The document in which a model would answer ``query`` with ``text``."""
+    chats = "messages" in orjson.loads(query.canonical)
+    said = {"message": {"role": "assistant", "content": text}} if chats else {"response": text}
+    at = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    end = {"done": True, "done_reason": "stop"}
+    return orjson.dumps({"model": query.model, "created_at": at, **said, **end})

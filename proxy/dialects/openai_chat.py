@@ -18,7 +18,7 @@ from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
 from proxy.dialects.openai_chat_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
-from proxy.dialects.openai_chat_words import answer_of, asking_of, question_of
+from proxy.dialects.openai_chat_words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -122,6 +122,9 @@ class OpenAIChat:
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None
+
+    def speak(self, text: str, query: Query, created: int) -> bytes:
+        return spoken(text, query, created)
 
     def _query(
         self, asked: dict[str, object], forward: bytes, controls: Controls

@@ -8,7 +8,7 @@ import orjson
 
 from proxy.dialects.openai_chat_forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
-from proxy.model.query import Asking
+from proxy.model.query import Asking, Query
 
 _LOOKED_AT: Final = 4096  # characters of a question, where no more than a look is needed
 _SET_UP: Final = frozenset({"system", "developer"})  # who speaks before anybody has said anything
@@ -91,3 +91,23 @@ def answer_of(entry: Entry) -> str | None:
         return None
     content = message.get("content")
     return content if isinstance(content, str) and content else None
+
+
+def spoken(text: str, query: Query, created: int) -> bytes:
+    """The document in which a model would answer ``query`` with ``text``."""
+    chats = b'"messages"' in query.canonical and "messages" in orjson.loads(query.canonical)
+    choice: dict[str, object] = {"index": 0, "finish_reason": "stop", "logprobs": None}
+    if chats:
+        choice["message"] = {"role": "assistant", "content": text, "refusal": None}
+    else:
+        choice["text"] = text
+    return orjson.dumps(
+        {
+            "id": "chatcmpl-degraded" if chats else "cmpl-degraded",
+            "object": "chat.completion" if chats else "text_completion",
+            "created": created,
+            "model": query.model,
+            "choices": [choice],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+    )

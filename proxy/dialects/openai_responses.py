@@ -17,7 +17,7 @@ from proxy.dialects.negative import seal_error
 from proxy.dialects.openai_responses_forms import NoOtherForm, document_of, stream_of
 from proxy.dialects.openai_responses_seal import Keep, seal
 from proxy.dialects.openai_responses_state import STATE, brings_schemas, refuse
-from proxy.dialects.openai_responses_words import answer_of, asking_of, question_of
+from proxy.dialects.openai_responses_words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.typed_sse import EVENTS
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
@@ -99,6 +99,9 @@ class OpenAIResponses:
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None
+
+    def speak(self, text: str, query: Query, created: int) -> bytes:
+        return spoken(text, query, created)
 
     def _query(
         self, asked: dict[str, object], forward: bytes, controls: Controls

@@ -9,7 +9,7 @@ import orjson
 from proxy.dialects.openai_chat_words import ends
 from proxy.dialects.openai_responses_forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
-from proxy.model.query import Asking
+from proxy.model.query import Asking, Query
 
 Json = dict[str, object]
 
@@ -90,3 +90,32 @@ def answer_of(entry: Entry) -> str | None:
             return text or None
         case _:
             return None
+
+
+def spoken(text: str, query: Query, created: int) -> bytes:
+    """The document in which a model would answer ``query`` with ``text``."""
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+    message = {"role": "assistant", "status": "completed", "content": content}
+    return orjson.dumps(
+        {
+            "id": "resp_degraded",
+            "object": "response",
+            "created_at": created,
+            "status": "completed",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "model": query.model,
+            "output": [{"id": "msg_degraded", "type": "message", **message}],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": {
+                "input_tokens": 0,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": 0,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": 0,
+            },
+        }
+    )

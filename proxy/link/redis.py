@@ -24,7 +24,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.link.breaker import Breaker
+from proxy.breaker import Breaker
 from proxy.link.place import NONE, Credentials, Place
 from proxy.link.replies import NoWrites, Records, Refusal
 from proxy.model.errors import TierError

@@ -23,6 +23,10 @@ class Why(StrEnum):
     CANONICAL = "canonical"  # but for case, politeness, contractions and the like, the same
     TYPO = "typo"  # the same but for a slip of the keyboard
     SEMANTIC = "semantic"  # near in meaning, and nothing speaks against it
+    # what the upstream's failure is answered with
+    STANDBY = "standby"  # another backend's answer
+    DOCUMENTS = "documents"  # what a search found, without an answer made of it
+    MESSAGE = "message"  # the operator's text
     # misses
     UNSEEN = "uri-miss"
     EXPIRED = "expired"

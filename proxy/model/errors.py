@@ -47,6 +47,13 @@ class ConnectTimeout(ConnectFailed):
     token = "connection_timeout"
 
 
+class Resting(ConnectFailed):
+    """The backend is left alone, as it could not be reached lately; nothing was sent."""
+
+    status = 503
+    token = "destination_unavailable"
+
+
 class NoReply(UpstreamError):
     """The connection ended after the request was sent and before a response began."""
 

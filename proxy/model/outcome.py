@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     MISS = "MISS"
     COALESCED = "COALESCED"
     BYPASS = "BYPASS"
+    DEGRADED = "DEGRADED"  # the upstream fails, and something else is said
     ERROR = "ERROR"
 
 

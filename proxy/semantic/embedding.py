@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from proxy.link.breaker import Breaker
+from proxy.breaker import Breaker
 from proxy.model.meaning import Doubt, Script
 from proxy.semantic.base import Embedder, EmbedderError
 from proxy.semantic.batcher import Batcher, checked

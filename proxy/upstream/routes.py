@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from proxy.model.errors import ConfigError
 from proxy.upstream.client import HttpUpstream
+from proxy.upstream.guarded import GuardedUpstream
+
+Backend = HttpUpstream | GuardedUpstream
 
 
 class Routes:
@@ -17,7 +20,7 @@ class Routes:
         ConfigError: two of them share a prefix or an id.
     """
 
-    def __init__(self, upstreams: Iterable[HttpUpstream]) -> None:
+    def __init__(self, upstreams: Iterable[Backend]) -> None:
         self._upstreams = sorted(upstreams, key=lambda upstream: -len(upstream.mount.prefix))
         for what, values in (
             ("prefix", [upstream.mount.prefix or "/" for upstream in self._upstreams]),
@@ -27,7 +30,7 @@ class Routes:
             if twice:
                 raise ConfigError(f"two upstreams have the {what} {', '.join(twice)}")
 
-    def route(self, path: str) -> HttpUpstream | None:
+    def route(self, path: str) -> Backend | None:
         for upstream in self._upstreams:
             if upstream.mount.holds(path):
                 return upstream

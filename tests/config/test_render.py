@@ -61,13 +61,18 @@ def test_the_example_names_its_schema() -> None:
     assert (ROOT / "config/schema.json").exists()
 
 
+def required(group: tuple[str, ...]) -> dict[str, str]:
+    """What an item of a list of groups must have, with values that will do."""
+    names = [each.path[-1] for each in outline() if each.is_required and each.path[:-1] == group]
+    return {name: "http://h" if name == "url" else f"/{name}" for name in names}
+
+
 def test_the_examples_among_the_comments_can_be_used() -> None:
     for setting in outline():
         for example in setting.field.examples or ():
             tree: Any = example
-            for step in reversed(setting.path):
-                needed = {"url": "http://h"} if setting.path[0] == "upstreams" else {}
-                tree = [{**needed, **tree}] if step == "*" else {step: tree}
+            for at, step in reversed(list(enumerate(setting.path))):
+                tree = [required(setting.path[: at + 1]) | tree] if step == "*" else {step: tree}
             if not setting.path[-1].endswith("_file"):  # that one needs the file
                 Settings.model_validate(tree)
 

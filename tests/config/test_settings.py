@@ -67,6 +67,9 @@ def test_every_setting_but_those_of_things_to_be_named_has_a_default() -> None:
     assert [s.name for s in SETTINGS if s.is_required] == [
         f"upstreams.{EACH}.url",
         f"storage.encryption_keys.{EACH}.id",
+        f"degradation.standby.{EACH}.url",
+        *(f"degradation.retrieval.{EACH}.{name}" for name in ("url", "route", "documents", "text")),
+        f"degradation.message.{EACH}.text",
     ]
 
 
@@ -81,6 +84,8 @@ def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
         "semantic.embedder.api_key",
         "semantic.index.url",
         "semantic.index.api_key",
+        f"degradation.standby.{EACH}.set_headers",
+        f"degradation.retrieval.{EACH}.set_headers",
     ]
     files = {s.name for s in SETTINGS}
     assert {f"upstreams.{EACH}.set_headers_file", "admin.token_file"} <= files

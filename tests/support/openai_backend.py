@@ -60,9 +60,10 @@ class Fault:
 
 
 class OpenAIBackend:
-    """On 127.0.0.1 and a free port, from ``start`` to ``close``."""
+    """On 127.0.0.1 and a ``port``, 0 for a free one, from ``start`` to ``close``."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self.asked: list[Asked] = []
         self.faults: deque[Fault] = deque()  # the next answers, one each
         self.ended_early = 0  # calls whose caller hung up
@@ -114,7 +115,7 @@ class OpenAIBackend:
             application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2048)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048)
         await site.start()
         self.url = f"http://127.0.0.1:{site.port}"
 

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, TypeVar
 
-from proxy.link.breaker import Breaker
+from proxy.breaker import Breaker
 from proxy.model.errors import TierError
 
 _T = TypeVar("_T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.cranked import Clock
 
-from proxy.link.breaker import Breaker
+from proxy.breaker import Breaker
 
 
 class Scene:

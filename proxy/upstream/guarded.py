@@ -1,0 +1,102 @@
+"""A backend that is left alone while it cannot be reached."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from proxy.breaker import Breaker
+from proxy.model.errors import Resting, UpstreamError
+from proxy.model.message import Arrival, Duplex, Outbound
+from proxy.upstream.client import HttpUpstream
+from proxy.upstream.mount import Mount
+
+log = logging.getLogger("sidecache.upstream")
+
+
+class GuardedUpstream:
+    """``inner`` behind a breaker. Implements ``Upstream``.
+
+    While it is open, requests are refused at once, but for one in a while that finds out whether
+    the backend is back. What counts as a failure is that no response begins; a status only where
+    ``statuses`` has it, as it may be about one model or one caller.
+
+    Args:
+        failures: how many in a row open the breaker.
+        probe_s: seconds between the requests that find out, on average.
+        clock: seconds, monotonic.
+        dice: evenly distributed in [0, 1).
+    """
+
+    def __init__(
+        self,
+        inner: HttpUpstream,
+        *,
+        failures: int,
+        probe_s: float,
+        statuses: frozenset[int],
+        clock: Callable[[], float],
+        dice: Callable[[], float],
+    ) -> None:
+        self.inner = inner
+        self._statuses = statuses
+        self._breaker = Breaker(
+            clock=clock, dice=dice, report=self._changed, consecutive=failures, probe_s=probe_s
+        )
+        self.refused = 0  # requests, because it is left alone
+
+    @property
+    def id(self) -> str:
+        return self.inner.id
+
+    @property
+    def mount(self) -> Mount:
+        return self.inner.mount
+
+    @property
+    def in_use(self) -> int:
+        return self.inner.in_use
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether requests are refused."""
+        return not self._breaker.closed
+
+    async def send(self, outbound: Outbound) -> Arrival:
+        probing = self._let_through()
+        try:
+            arrival = await self.inner.send(outbound)
+        except UpstreamError as error:
+            self._breaker.failed(error.token)
+            raise
+        status = arrival.head.status
+        if status in self._statuses:
+            self._breaker.failed(f"status {status}")
+        elif probing:
+            self._breaker.recovered()
+        else:
+            self._breaker.succeeded()
+        return arrival
+
+    async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
+        self._let_through()
+        return await self.inner.tunnel(outbound)
+
+    async def close(self) -> None:
+        """As that of ``inner``."""
+        await self.inner.close()
+
+    def _let_through(self) -> bool:
+        """Whether this request finds out if the backend is back. Raises Resting."""
+        if self._breaker.closed:
+            return False
+        if self._breaker.probe_due():
+            return True
+        self.refused += 1
+        raise Resting("The backend cannot be reached; it is tried again in a moment.")
+
+    def _changed(self, closed: bool, why: str) -> None:  # noqa: FBT001 - as a breaker reports
+        if closed:
+            log.info("the backend is back", extra={"upstream": self.id})
+        else:
+            log.warning("the backend is left alone", extra={"upstream": self.id, "why": why})
