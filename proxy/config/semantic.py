@@ -163,7 +163,7 @@ class Index(Section):
     exact_up_to: SomeCount = Field(
         default=20_000,
         description="For local: up to how many vectors of one namespace are all compared; above "
-        "it, a graph finds nearly all of the nearest.",
+        "it, lists of near ones help to find nearly all of the nearest.",
     )
 
     @property

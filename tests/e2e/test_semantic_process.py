@@ -19,7 +19,7 @@ from support.scripted import ScriptedUpstream
 from support.served import ROOT, served
 
 HEAVY = (
-    "numpy", "torch", "onnxruntime", "usearch", "tokenizers", "sentence_transformers",
+    "numpy", "torch", "onnxruntime", "numkong", "tokenizers", "sentence_transformers",
     "transformers", "asyncpg", "pymilvus",
 )  # fmt: skip
 
@@ -119,7 +119,7 @@ async def test_who_does_without_a_model_does_without_its_packages() -> None:
     [
         ({"kind": "ngram"}, ("numpy",), "vectors"),
         heavy_case({"kind": "remote", "url": "http://127.0.0.1:9"}, ("numpy",), "vectors"),
-        ({"kind": "ngram"}, ("usearch",), "vectors"),
+        ({"kind": "ngram"}, ("numkong",), "vectors"),
         ({"kind": "onnx", "path": "."}, ("onnxruntime",), "onnx"),
         heavy_case({"kind": "onnx", "path": "."}, ("tokenizers",), "onnx"),
         heavy_case({"kind": "onnx", "path": "."}, HEAVY, "onnx"),

@@ -81,7 +81,7 @@ def test_no_lock_brings_torch_or_what_its_build_for_cuda_asks_for() -> None:
 
 
 def test_who_only_runs_the_proxy_gets_no_part_of_a_model() -> None:
-    heavy = {"numpy", "usearch", "onnxruntime", "sentence-transformers", "tokenizers", "asyncpg"}
+    heavy = {"numpy", "numkong", "onnxruntime", "sentence-transformers", "tokenizers", "asyncpg"}
     assert not heavy & pins(CORE).keys()
 
 

@@ -65,7 +65,7 @@ async def obey(folder: Path, exact_up_to: int) -> None:
     add FROM TO SEED   rows of these numbers, with vectors by the seed; says when they are written
     remove FROM TO     the same of rows that are to go
     flood SEED         adds rows without end, and says of each hundred when it is written
-    settle             waits for the graphs
+    settle             waits for the lists
     close              closes the index and ends
     """
     index = LocalIndex(

@@ -1,8 +1,8 @@
-"""The index of one process: rows in memory, searched one by one while few, by a graph when many.
+"""The index of one process: rows in memory, compared one by one while few, in lists when many.
 
-A namespace that has grown beyond ``exact_up_to`` gets a graph (see ``graph``). A thread adds its
-rows to it (see ``tending``); those it has not come to yet are compared one by one as before, so a
-row is found as soon as it was added.
+A namespace that has grown beyond ``exact_up_to`` gets lists (see ``lists``). A thread puts its rows
+there (see ``tending``); those it has not come to yet are compared one by one as before, so a row is
+found as soon as it was added.
 
 With a folder the rows survive the process (see ``row_file``); they are read in the background when
 it opens, and until then nothing is found. Several processes of one host may share a folder. Each
@@ -29,8 +29,8 @@ from proxy.lane import Lane, within
 from proxy.model.entry import CacheKey
 from proxy.model.errors import ConfigError, TierError
 from proxy.semantic.base import Neighbour, Row
-from proxy.semantic.index import graph_file
-from proxy.semantic.index.graph import Shape
+from proxy.semantic.index import lists_file
+from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.loading import Loaded, load
 from proxy.semantic.index.places import NOWHERE
 from proxy.semantic.index.precision import Dtype, Precision
@@ -61,16 +61,16 @@ class LocalIndex:
         max_rows: of all namespaces.
         wall: seconds since 1970.
         dtype: what vectors are kept as; see ``precision``.
-        exact_up_to: rows of a namespace that are compared one by one; more get a graph.
+        exact_up_to: rows of a namespace that are compared one by one; more get lists.
         scope_share: of ``max_rows``: scopes with more lose their rows first.
-        shape: of the graphs.
-        merged_at: rows that wait for a graph before it gets them.
+        shape: of the lists.
+        merged_at: rows that wait for their list before they get there.
         ready_s: how long ``open`` waits for the files to be read.
         patience_s: how long ``open``, ``clear`` and each part of ``close`` wait for the disk.
         boot: what tells this run of the machine from others; found out if not given.
 
     Raises:
-        ConfigError: graphs may be needed, but usearch is not installed.
+        ConfigError: lists may be needed, but numkong is not installed.
     """
 
     name = "local"
@@ -85,14 +85,14 @@ class LocalIndex:
         exact_up_to: int = 20_000,
         scope_share: float = 0.5,
         shape: Shape | None = None,
-        merged_at: int = 64,
+        merged_at: int = 512,
         ready_s: float = 0.5,
         patience_s: float = 30.0,
         boot: str = "",
     ) -> None:
-        if exact_up_to < max_rows and find_spec("usearch") is None:
+        if exact_up_to < max_rows and find_spec("numkong") is None:
             raise ConfigError(
-                f"more than {exact_up_to:,} vectors in one namespace need usearch: "
+                f"more than {exact_up_to:,} vectors in one namespace need numkong: "
                 "pip install 'sidecache[vectors]'"
             )
         self._folder = folder
@@ -101,7 +101,10 @@ class LocalIndex:
         self._dtype: Dtype = dtype
         self._scope_rows = max(1, int(max_rows * scope_share))
         self._tending = Tending(
-            shape=shape or Shape(), exact_up_to=exact_up_to, merged_at=merged_at, lost=self._lost
+            shape=shape or Shape(),
+            exact_up_to=exact_up_to,
+            merged_at=merged_at,
+            failed=self._count_failure,
         )
         self._ready_s = ready_s
         self._patience_s = patience_s
@@ -117,7 +120,7 @@ class LocalIndex:
         self.expired = 0  # rows swept out after their time
         self.evicted = 0  # rows dropped to make room
         self.declined = 0  # rows there was no room for at all
-        self.failed = 0  # times that the files could not be read, or a graph not be built
+        self.failed = 0  # times that the files could not be read, or lists not be made
 
     @property
     def rows(self) -> int:
@@ -166,7 +169,7 @@ class LocalIndex:
         await asyncio.sleep(0)  # for what is to be done once it has been loaded
 
     async def close(self) -> None:
-        """Write what waits, and the graphs. What hangs is left behind. Raises nothing."""
+        """Write what waits, and the lists. What hangs is left behind. Raises nothing."""
         if (rows := self._rows) is None:
             return
         rows.halted.set()
@@ -180,7 +183,7 @@ class LocalIndex:
             if writer is not None and file is not None:
                 async with asyncio.timeout(self._patience_s):
                     await writer.flush()
-                await self._done(self._builds, partial(graph_file.save_all, file.folder, rows))
+                await self._done(self._builds, partial(lists_file.save_all, file.folder, rows))
         except (TierError, TimeoutError):
             self.failed += 1
         try:
@@ -203,8 +206,8 @@ class LocalIndex:
             raise TierError(f"not a vector of {rows.precision.dimensions} dimensions")
         given = vector.astype(np.float32, copy=False)
         asked = Asked(rows, space.number, given, count, self._wall(), rows.births)
-        job = partial(nearest, asked, space.scanned(), space.graph)
-        if space.graph is None and space.count * len(vector) <= _ON_LOOP:
+        job = partial(nearest, asked, space.scanned(), space.lists)
+        if space.lists is None and space.count * len(vector) <= _ON_LOOP:
             found = job()
         else:
             found = await self._searches.submit(job)
@@ -267,7 +270,7 @@ class LocalIndex:
             raise TierError("the index's file could not be cleared")
 
     async def settled(self) -> None:
-        """Wait until all rows are where they belong: those of large namespaces in graphs."""
+        """Wait until all rows are where they belong: those of large namespaces in lists."""
         if self._loading is not None:
             await asyncio.wait((self._loading,))
             await asyncio.sleep(0)
@@ -314,10 +317,10 @@ class LocalIndex:
 
     def _drop(self, rows: Rows, slot: int) -> None:
         """Forget the row in a slot."""
-        name, grown = rows.name(slot), rows.is_in_graph(slot)
+        name, listed = rows.name(slot), rows.is_listed(slot)
         space = rows.drop(slot)
-        if grown and space.graph is not None:
-            space.graph.doomed.append(slot)
+        if listed and space.lists is not None:
+            space.lists.doomed.append(slot)
             self._tending.tend(rows, space)
         else:
             rows.release(slot)
@@ -335,11 +338,8 @@ class LocalIndex:
             self.expired += 1
         self._swept = end if len(dead) < _SWEPT_DEAD else start
 
-    def _lost(self, rows: Rows, slots: Sequence[int]) -> None:
-        """A graph could not be built: what it was to be given is found no more."""
+    def _count_failure(self) -> None:
         self.failed += 1
-        for slot in slots:
-            self._drop(rows, slot)
 
     # -- files -----------------------------------------------------------------------------------
 

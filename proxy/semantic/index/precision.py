@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 Dtype = Literal["f32", "f16", "i8"]
 
 _TYPES: Final = {"f32": np.float32, "f16": np.float16, "i8": np.int8}
-_AT_ONCE: Final = 512  # rows widened to 32 bits in one go: they stay in the processor's cache
+_AT_ONCE: Final = 512  # rows brought together in one go: they stay in the processor's cache
 _HIGHEST: Final = 127
 _TINY: Final = 1e-30  # so that a vector of zeros is near to nothing, and no error
-_LEAST_HALF: Final = 2.0**-14  # halves below it have another form, and are as good as 0 here
-_HALF_BITS: Final = np.int32(-0x70000001)  # all but bits 28 to 30, which a shifted sign fills
-_HALF_SCALE: Final = np.float32(2.0**112)  # exponents count from -127, those of halves from -15
+_PARTS: Final = 254  # of what is lost to whole numbers, in a vector that is asked for
 
 
 class Precision:
@@ -57,32 +55,26 @@ class Precision:
             kept = np.rint(matrix * (_HIGHEST / highest)[:, None]).astype(np.int8)
         elif self.dtype == "f16":
             matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-            kept = np.where(np.abs(matrix) < _LEAST_HALF, 0.0, matrix).astype(np.float16)
+            kept = matrix.astype(np.float16)
         lengths = np.linalg.norm(kept.astype(np.float32), axis=1)
         return kept, (1 / lengths).astype(np.float32)
 
-    def asked(self, vector: Vector) -> Kept:
-        """A vector of finite numbers in the form of those kept, to be looked for among them."""
-        if self.dtype == "i8":
-            scale = _HIGHEST / max(float(np.abs(vector).max()), _TINY)
-            small: Kept = np.rint(vector * np.float32(scale)).astype(np.int8)
-            return small
-        return vector.astype(self.type, copy=False)
-
     def cosines(self, kept: Kept, factors: Floats, asked: Vector) -> Floats:
         """The cosine of each row of ``kept`` with ``asked``, which is one long."""
-        if kept.dtype == np.float32:
-            found: Floats = kept.astype(np.float32, copy=False) @ asked
-        elif kept.dtype == np.float16:
-            # numpy widens halves one by one; integers it shifts many at a time.
-            bits = kept.view(np.int16).astype(np.int32)
-            bits <<= 13
-            bits &= _HALF_BITS
-            found = bits.view(np.float32) @ (asked * _HALF_SCALE)
+        # numpy's products wait for threads of their own, which others may keep from running.
+        from numkong import cdist  # noqa: PLC0415 # an extra
+
+        if kept.dtype == np.int8:
+            step = max(float(np.abs(asked).max()), _TINY) / _HIGHEST
+            whole = np.rint(asked / step)
+            rest = np.rint((asked / step - whole) * _PARTS)
+            given = np.array([whole, rest], np.int8)
+            products = np.asarray(cdist(given, kept, "dot"))
+            found = (products[0] + products[1] / _PARTS) * step
         else:
-            found = kept.astype(np.float32) @ asked
-        found *= factors
-        return np.clip(found, -1.0, 1.0, out=found)
+            found = np.asarray(cdist(asked[None].astype(kept.dtype), kept, "dot"))[0]
+        cosines: Floats = (found * factors).astype(np.float32)
+        return np.clip(cosines, -1.0, 1.0, out=cosines)
 
     def scan(self, kept: Kept, factors: Floats, slots: NDArray[np.uint32], asked: Vector) -> Floats:
         """The cosine of the row at each of ``slots`` with ``asked``."""

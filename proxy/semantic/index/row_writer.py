@@ -146,6 +146,6 @@ class RowWriter:
             float(rows.expires[slot]),
             float(rows.added[slot]),
             float(rows.factors[slot]),
-            rows.vector(slot).tobytes(),
+            rows.vectors[slot].tobytes(),
             rows.key(slot).scope,
         )

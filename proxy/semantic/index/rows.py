@@ -1,13 +1,13 @@
 """The rows of a local index in memory: columns of fixed length, a slot for each row.
 
 Columns are laid out for all rows there may ever be; the system gives memory only for those that
-were used. So a row never moves, which graphs rely on: they point to the vectors here.
+were used. So a row never moves, which lists rely on: they have slots only.
 
 The loop alone changes what is here. Threads may read meanwhile: what they find in a slot counts
 only if the row in it was ``born`` before they began, and is of the namespace they looked in.
 
-A slot that a graph may still point to is not used again until that graph has let go of it: it is
-``drop``ped first and ``release``d later.
+A slot that is still in a list is not used again until that has let go of it: it is ``drop``ped
+first and ``release``d later.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from proxy.semantic.index.precision import Precision
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from proxy.semantic.index.graph import Graph
+    from proxy.semantic.index.lists import Lists
     from proxy.semantic.index.precision import Floats, Kept
 
 NAMESPACE_BYTES: Final = 16
 DIGEST_BYTES: Final = 32
-_SPARE_SHARE: Final = 8  # of the rows: as many slots more, for those a graph has not let go of
+_SPARE_SHARE: Final = 8  # of the rows: as many slots more, for those that lists have not let go of
 _SPARE_LEAST: Final = 1024
-GROWN: Final = NOWHERE  # the place of a row that is in a graph, or on its way there
+LISTED: Final = NOWHERE  # the place of a row that is in a list, or on its way there
 
 
 class _Links(NamedTuple):
@@ -94,17 +94,17 @@ class Scope(Chain):
 
 
 class Space:
-    """The rows of one namespace: those to be compared one by one, and a graph of the others."""
+    """The rows of one namespace: those to be compared one by one, and lists of the others."""
 
-    __slots__ = ("count", "graph", "loose", "moving", "name", "number")
+    __slots__ = ("count", "lists", "loose", "moving", "name", "number")
 
     def __init__(self, name: bytes, number: int) -> None:
         self.name = name
         self.number = number
         self.count = 0
         self.loose = array("I")
-        self.moving: array[int] | None = None  # on their way into the graph; none may be loose
-        self.graph: Graph | None = None
+        self.moving: array[int] | None = None  # on their way into lists; none may be loose
+        self.lists: Lists | None = None
 
     def scanned(self) -> NDArray[np.uint32]:
         """The slots that are to be compared one by one; a copy."""
@@ -142,7 +142,7 @@ class Rows:
         self._free_spaces: list[int] = []
         self._free = array("I")
         self.used = 0  # slots below this have been used
-        self.buried: deque[int] = deque()  # slots that graphs have let go of; threads add to it
+        self.buried: deque[int] = deque()  # slots that lists have let go of; threads add to it
         self.halted = Event()  # whoever still works on these rows is to stop
         self.births = 0
 
@@ -168,20 +168,13 @@ class Rows:
         space = self.space(slot)
         return (space.name if space else b"") + self.digest(slot)
 
-    def vector(self, slot: int) -> Kept:
-        """The vector of the row in a slot, as it is kept."""
-        if self._place[slot] == GROWN and (space := self.space(slot)) and space.graph:
-            return space.graph.kept(slot)
-        kept: Kept = self.vectors[slot]
-        return kept
-
     def space(self, slot: int) -> Space | None:
         """The space of the row in a slot; None if there is no row."""
         return self._space_numbers[int(self.space_of[slot])]
 
-    def is_in_graph(self, slot: int) -> bool:
-        """Whether a row is in a graph, or on its way there."""
-        return self._place[slot] == GROWN
+    def is_listed(self, slot: int) -> bool:
+        """Whether a row is in a list, or on its way there."""
+        return self._place[slot] == LISTED
 
     def find(self, namespace: bytes, digest: bytes) -> int:
         """The slot of a row, or NOWHERE."""
@@ -218,32 +211,22 @@ class Rows:
         self,
         namespace: bytes,
         key: CacheKey,
-        vector: Kept | None,
+        vector: Kept,
         factor: float,
         *,
         expires: float,
         added: float,
-        slot: int = NOWHERE,
     ) -> int:
-        """Put a new row into a free slot, and say which; there must be one.
-
-        Args:
-            vector: None for a row whose graph has the vector.
-            slot: the one to use, which was given to nobody yet; the row is in a graph.
-        """
+        """Put a new row into a free slot, and say which; there must be one."""
         space = self.spaces.get(namespace) or self._new_space(namespace)
         scope = self._scopes.get(key.scope) or self._new_scope(key.scope)
-        if slot == NOWHERE:
-            if self._free:
-                slot = self._free.pop()
-            else:
-                slot, self.used = self.used, self.used + 1
-            self._place[slot] = len(space.loose)
-            space.loose.append(slot)
+        if self._free:
+            slot = self._free.pop()
         else:
-            self._place[slot] = GROWN
-        if vector is not None:
-            self.vectors[slot] = vector
+            slot, self.used = self.used, self.used + 1
+        self._place[slot] = len(space.loose)
+        space.loose.append(slot)
+        self.vectors[slot] = vector
         self.factors[slot] = factor
         self.expires[slot] = expires
         self.added[slot] = added
@@ -267,7 +250,7 @@ class Rows:
         if space is None or scope is None:
             raise KeyError(slot)
         self._places.drop(self.digest(slot), slot)
-        if (place := self._place[slot]) != GROWN:
+        if (place := self._place[slot]) != LISTED:
             last = space.loose.pop()
             if last != slot:
                 space.loose[place] = last
@@ -293,40 +276,34 @@ class Rows:
         self._free.append(slot)
 
     def reclaim(self) -> None:
-        """Release what graphs have let go of."""
+        """Release what lists have let go of."""
         while self.buried:
             self._free.append(self.buried.popleft())
-
-    def reserve(self, used: int) -> None:
-        """Give nobody a slot below ``used`` until ``free_up``."""
-        self.used = max(self.used, used)
-
-    def free_up(self, below: int) -> None:
-        """Let all slots below be used that hold no row."""
-        free = np.flatnonzero(self.space_of[:below] == 0)[::-1]
-        self._free.extend(free.tolist())
 
     def move(self, space: Space, count: int) -> list[int]:
         """Take up to ``count`` of the loose rows of a space as moving; their slots, in order."""
         moving = space.loose[-count:]
         del space.loose[-count:]
         for slot in moving:
-            self._place[slot] = GROWN
+            self._place[slot] = LISTED
         space.moving = moving
         return sorted(moving)
 
-    def loosen(self, space: Space) -> None:
-        """Have all rows of a space compared one by one, those in its graph too."""
-        for slot in self.grown(space).tolist():
-            self._place[slot] = len(space.loose)
-            space.loose.append(slot)
-        space.graph = space.moving = None
+    def settle(self, space: Space, lists: Lists, listed: NDArray[np.bool_]) -> None:
+        """Give a space its lists; ``listed`` says which of its rows, all loose, are in them."""
+        slots = np.array(space.loose, np.uint32)
+        places = np.asarray(self._place)
+        places[slots[listed]] = LISTED
+        loose = slots[~listed]
+        places[loose] = np.arange(len(loose), dtype=np.uint32)
+        space.loose, space.lists = array("I", loose.tobytes()), lists
 
-    def grown(self, space: Space) -> NDArray[np.uint32]:
-        """The slots of a space that are in its graph, or on their way there."""
+    def loosen(self, space: Space) -> None:
+        """Have all rows of a space compared one by one; it has no lists any more."""
         found = np.flatnonzero(self.space_of[: self.used] == space.number).astype(np.uint32)
-        grown: NDArray[np.uint32] = found[np.asarray(self._place)[found] == GROWN]
-        return grown
+        np.asarray(self._place)[found] = np.arange(len(found), dtype=np.uint32)
+        space.loose = array("I", found.tobytes())
+        space.lists = space.moving = None
 
     def chain_up(self) -> None:
         """Put all rows into the order in which they were ``added``; for rows read from a file."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from proxy.semantic.base import Vector
-    from proxy.semantic.index.graph import Graph, Slots
+    from proxy.semantic.index.lists import Lists, Slots
     from proxy.semantic.index.precision import Floats
 
 
@@ -45,15 +45,15 @@ class Found(NamedTuple):
     scores: Floats
 
 
-def nearest(asked: Asked, scanned: Slots, graph: Graph | None) -> Found:
-    """The nearest rows among those ``scanned``, and those in a graph. It may run in any thread."""
-    if graph is None:
+def nearest(asked: Asked, scanned: Slots, lists: Lists | None) -> Found:
+    """The nearest rows among those ``scanned``, and those in lists. It may run in any thread."""
+    if lists is None:
         slots, scores = _compared(asked, scanned)
     else:
-        slots, scores = graph.near(asked.vector, asked.count, asked.alive)
+        slots, scores = lists.near(asked.vector, asked.count, asked.alive)
         if len(scanned):
             loose, cosines = _compared(asked, scanned)
-            new = ~np.isin(slots, loose)  # a row on its way into the graph is in both
+            new = ~np.isin(slots, loose)  # a row on its way into a list is in both
             slots = np.concatenate([loose, slots[new]])
             scores = np.concatenate([cosines, scores[new]])
     if len(slots) > asked.count:

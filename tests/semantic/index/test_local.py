@@ -30,7 +30,10 @@ from support.index_contract import (
 from proxy.model.entry import CacheKey
 from proxy.model.errors import ConfigError, TierError
 from proxy.semantic.base import Row
+from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
+
+SMALL = Shape(rows=8)  # of many lists; all are looked at
 
 
 @asynccontextmanager
@@ -76,25 +79,27 @@ class TestOnDisk(IndexContract):
             yield index
 
 
-class TestGraphs(IndexContract):
-    """The contract, where every namespace of two rows has a graph already."""
+class TestLists(IndexContract):
+    """The contract, where every namespace of two rows has lists already, and all are small."""
 
     dtype = "f32"
 
     @pytest.fixture
     async def index(self, wall: Clock) -> AsyncIterator[LocalIndex]:
-        async with opened(None, wall, dtype=self.dtype, exact_up_to=1, merged_at=1) as index:
+        async with opened(
+            None, wall, dtype=self.dtype, exact_up_to=1, merged_at=1, shape=SMALL
+        ) as index:
             yield index
 
     async def settled(self, index: Any) -> None:
         await index.settled()
 
 
-class TestGraphsOfHalves(TestGraphs):
+class TestListsOfHalves(TestLists):
     dtype = "f16"
 
 
-class TestGraphsOfBytes(TestGraphs):
+class TestListsOfBytes(TestLists):
     tolerance = 0.01
     dtype = "i8"
 
@@ -157,42 +162,41 @@ async def test_rows_past_their_time_around_do_not_hide_the_next() -> None:
         assert [each.key for each in await index.search(HERE, unit(1), 3)] == [key(1_000)]
 
 
-async def test_a_namespace_gets_a_graph_when_it_is_large_and_loses_it_when_it_is_not() -> None:
+async def test_a_namespace_gets_lists_when_it_is_large_and_loses_them_when_it_is_not() -> None:
     async with opened(None, Clock(START), exact_up_to=300, merged_at=1) as index:
         assert index._rows is not None
         vectors = scattered(900)
         await index.add(many(vectors[:300]))
         space = index._rows.spaces[HERE]
-        assert space.graph is None
+        assert space.lists is None
         await index.add(many(vectors[300:], 300))
         await index.settled()
-        assert len(space.graph or ()) == 900
+        assert len(space.lists or ()) == 900
         assert len(space.loose) == 0
         await index.remove(HERE, [key(n) for n in range(800)])
         await index.settled()
-        assert space.graph is None
+        assert space.lists is None
         assert await numbers(index) == set(range(800, 900))
+        await index.add(many(scattered(850, seed=8), 1_000))
+        await index.settled()
+        assert index.declined == 0
+        assert len(await numbers(index)) == 950
 
 
-async def test_a_graph_is_built_anew_when_a_quarter_is_gone() -> None:
-    async with opened(None, Clock(START), exact_up_to=10, merged_at=1, max_rows=2_000) as index:
+async def test_rows_whose_lists_cannot_be_made_are_compared_one_by_one() -> None:
+    cannot_be = Shape(rows=0)
+    async with opened(None, Clock(START), exact_up_to=10, merged_at=1, shape=cannot_be) as index:
         assert index._rows is not None
-        vectors = scattered(2_000)
-        await index.add(many(vectors))
+        await index.add(many(scattered(100)))
+        await index.remove(HERE, [key(n) for n in range(30)])
         await index.settled()
-        first = index._rows.spaces[HERE].graph
-        assert first is not None
-        await index.remove(HERE, [key(n) for n in range(0, 2_000, 4)])
+        assert index.failed > 0
+        assert index._rows.spaces[HERE].lists is None
+        assert await numbers(index) == set(range(30, 100))
+        await index.add(many(scattered(900, seed=8), 100))
         await index.settled()
-        assert index._rows.spaces[HERE].graph is first
-        await index.remove(HERE, [key(n) for n in range(1, 2_000, 4)])
-        await index.settled()
-        assert index._rows.spaces[HERE].graph is not first
-        found = 0
-        for number in range(2, 2_000, 20):
-            (nearest,) = await index.search(HERE, vectors[number], 1)
-            found += nearest.key == key(number)
-        assert found >= 99  # of 100
+        assert index.rows == 970
+        assert index.declined == 0
 
 
 async def test_a_namespace_emptied_leaves_nothing() -> None:
@@ -338,14 +342,14 @@ async def test_thousands_of_namespaces_come_and_go() -> None:
         assert await numbers(index, (1_999).to_bytes(16)) == set()
 
 
-def test_without_usearch_large_namespaces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "usearch", None)
+def test_without_numkong_large_namespaces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numkong", None)
     with pytest.raises(ConfigError, match="vectors"):
         LocalIndex(None, max_rows=100_000, wall=Clock(START))
     LocalIndex(None, max_rows=20_000, wall=Clock(START))
 
 
-async def test_while_the_graph_cannot_let_go_of_slots_rows_are_declined() -> None:
+async def test_while_lists_cannot_let_go_of_slots_rows_are_declined() -> None:
     async with opened(
         None, Clock(START), max_rows=1_500, exact_up_to=10, merged_at=1, scope_share=1.0
     ) as index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -28,10 +29,12 @@ from support.index_contract import (
 from support.index_processes import BOOT, child
 
 from proxy.model.errors import TierError
+from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
 from proxy.semantic.index.rows import Space
 
 VECTORS = scattered(400)
+SMALL = Shape(rows=8)  # of many lists
 
 
 @pytest.fixture
@@ -126,44 +129,50 @@ async def test_rows_survive_a_restart(
         assert index.set_aside == index.failed == index.unwritten == 0
 
 
-async def test_a_graph_is_read_and_not_built_again(place: Path, wall: Clock) -> None:
-    async with opened(place, wall, exact_up_to=10) as index:
-        await index.add([row(n, VECTORS[n]) for n in range(100)])
+async def test_lists_are_read_and_not_made_again(place: Path, wall: Clock) -> None:
+    async with opened(place, wall, exact_up_to=10, shape=SMALL) as index:
+        await index.add([row(n, VECTORS[n]) for n in range(200)])
         await index.settled()
-    async with opened(place, wall, exact_up_to=10, merged_at=10_000) as index:
-        graph = space(index).graph
-        assert graph is not None
-        assert len(graph) == 100
+        made = space(index).lists
+        assert made is not None
+        before, _ = made.saved()
+    async with opened(place, wall, exact_up_to=10, merged_at=10_000, shape=SMALL) as index:
+        read = space(index).lists
+        assert read is not None
+        assert len(read) == 200
         assert len(space(index).loose) == 0
-        assert await are_right(index, set(range(100)))
+        assert len(before) > 5
+        assert (read.saved()[0] == before).all()
+        assert await are_right(index, set(range(200)))
 
 
-async def test_a_graph_that_was_read_can_grow_and_shrink(place: Path, wall: Clock) -> None:
-    async with opened(place, wall, exact_up_to=10) as index:
+async def test_lists_that_were_read_can_grow_and_shrink(place: Path, wall: Clock) -> None:
+    async with opened(place, wall, exact_up_to=10, shape=SMALL) as index:
         await index.add([row(n, VECTORS[n]) for n in range(100)])
     for start in (100, 200):
-        async with opened(place, wall, exact_up_to=10) as index:
+        async with opened(place, wall, exact_up_to=10, shape=SMALL) as index:
             await index.remove(HERE, [key(n) for n in range(start - 100, start - 50)])
             await index.add([row(n, VECTORS[n]) for n in range(start, start + 100)])
             await index.settled()
             assert await are_right(index, await numbers(index))
-    assert len(list(inside(place).glob("*.graph"))) == 1
+    assert len(list(inside(place).glob("*.lists"))) == 1
     async with opened(place, wall, exact_up_to=10) as index:
         assert await numbers(index) == {*range(50, 100), *range(150, 300)}
 
 
-async def test_a_graph_of_earlier_rows_gives_way_to_what_came_since(
-    place: Path, wall: Clock
-) -> None:
+async def test_lists_of_earlier_rows_give_way_to_what_came_since(place: Path, wall: Clock) -> None:
     async with opened(place, wall, exact_up_to=10, max_rows=100_000) as index:
         await index.add([row(n, VECTORS[n]) for n in range(100)])
+        await index.settled()
     async with child(place, exact_up_to=10) as other:
         await other.told("remove 0 20")
         await other.told("add 20 40 99")  # with other vectors
         await other.told("add 100 120 7")
         await other.kill()
     changed = scattered(40, seed=99)
-    async with opened(place, wall, exact_up_to=10, max_rows=100_000) as index:
+    async with opened(place, wall, exact_up_to=10, max_rows=100_000, merged_at=10_000) as index:
+        assert len(space(index).lists or ()) == 60
+        assert len(space(index).loose) == 40
         assert await numbers(index) == set(range(20, 120))
         assert await are_right(index, set(range(40, 120)))
         for number in range(20, 40):
@@ -182,22 +191,29 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("suffix", [".graph", ".table"])
-@pytest.mark.parametrize("harm", [halve, flip, Path.unlink])
-async def test_a_broken_graph_is_built_again(
-    place: Path, wall: Clock, suffix: str, harm: Callable[[Path], None]
+def of_another_release(path: Path) -> None:
+    body = path.read_bytes()[32:].replace(b"lists 1", b"lists 0", 1)
+    path.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
+
+
+@pytest.mark.parametrize("harm", [halve, flip, of_another_release, Path.unlink])
+async def test_broken_lists_are_made_again(
+    place: Path, wall: Clock, harm: Callable[[Path], None]
 ) -> None:
     async with opened(place, wall, exact_up_to=10) as index:
         await index.add([row(n, VECTORS[n]) for n in range(100)])
         await index.settled()
-    (file,) = inside(place).glob(f"*{suffix}")
+    (file,) = inside(place).glob("*.lists")
     harm(file)
     async with opened(place, wall, exact_up_to=10) as index:
+        assert index.failed == 0
+        assert len(space(index).lists or ()) == 100
         assert await numbers(index) == set(range(100))
         assert await are_right(index, set(range(100)))
+    assert file.exists()
 
 
-async def test_a_graph_is_not_read_where_there_is_no_room_for_its_slots(
+async def test_lists_give_way_where_there_is_room_for_few_of_their_rows(
     place: Path, wall: Clock
 ) -> None:
     async with opened(place, wall, exact_up_to=10, max_rows=5_000) as index:
@@ -206,16 +222,17 @@ async def test_a_graph_is_not_read_where_there_is_no_room_for_its_slots(
         await index.settled()
     async with opened(place, wall, exact_up_to=200, max_rows=100) as index:
         assert index.rows == 100
-        assert space(index).graph is None
+        assert space(index).lists is None
+        assert len(await numbers(index)) == 100
 
 
-async def test_the_graph_of_what_is_small_again_is_deleted(place: Path, wall: Clock) -> None:
+async def test_the_lists_of_what_is_small_again_are_deleted(place: Path, wall: Clock) -> None:
     async with opened(place, wall, exact_up_to=10) as index:
         await index.add([row(n, VECTORS[n]) for n in range(100)])
     async with opened(place, wall, exact_up_to=10) as index:
         await index.clear()
         await index.add([row(1, VECTORS[1])])
-    assert not list(inside(place).glob("*.graph"))
+    assert not list(inside(place).glob("*.lists"))
     async with opened(place, wall, exact_up_to=10) as index:
         assert await numbers(index) == {1}
 

@@ -16,6 +16,7 @@ from support.index_contract import DIMENSIONS, FINGERPRINT, HERE, START, THERE, 
 
 from proxy.model.entry import CacheKey
 from proxy.semantic.base import Row
+from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
 
 VECTORS = scattered(64)
@@ -25,7 +26,7 @@ ROWS = st.tuples(NAMESPACES, NUMBERS, st.integers(0, 63), st.integers(-5, 50))
 
 
 class Model(RuleBasedStateMachine):
-    """A namespace gets a graph with 4 rows, so that most of what is done meets one."""
+    """A namespace gets lists with 4 rows, so that most of what is done meets some."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +44,7 @@ class Model(RuleBasedStateMachine):
             dtype="f32",
             exact_up_to=4,
             merged_at=2,
+            shape=Shape(rows=4),
             boot="this boot",
         )
         self.runner.run(self.index.open(FINGERPRINT, DIMENSIONS))
