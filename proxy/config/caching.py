@@ -111,7 +111,9 @@ class Rule(Section):
     dialect: str = Field(
         default="*",
         min_length=1,
-        description="The protocols it is for, as a shell pattern: `openai_chat`.",
+        description="The protocols it is for, as a shell pattern: `openai_chat`, "
+        "`openai_responses`, `openai_embeddings`, `anthropic_messages`, `ollama`, `rerank` and the "
+        "like, as the log calls them.",
     )
     enabled: bool | None = Field(default=None, description="As `cache.enabled`.")
     ttl_s: SomeSeconds | None = Field(default=None, description="As `cache.ttl_s`.")
