@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from proxy.coming import Coming, paced, sieved
 from proxy.degrading import Degrading, Failure, Message, Retrieval, Stale, Standby
 from proxy.dialects.base import Dialect, Relay
+from proxy.dividing import Dividing
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
@@ -56,6 +57,7 @@ class Lifecycle:
         passing: Passing,
         degrading: Degrading,
         bounds: Bounds,
+        dividing: Dividing | None = None,
     ) -> None:
         self._upstreams = upstreams
         self._dialects = tuple(dialects)
@@ -66,6 +68,7 @@ class Lifecycle:
         self._passing = passing
         self._degrading = degrading
         self._bounds = bounds
+        self._dividing = dividing
 
     async def answer(self, request: Request) -> Reply:
         """The reply to ``request``; what goes wrong upstream is a reply too.
@@ -94,6 +97,8 @@ class Lifecycle:
             self._rooms, request, upstream, dialect, *asked[:3], generation, began,
             variant=asked.variant,
         )  # fmt: skip
+        if self._dividing is not None and (parts := self._dividing.parts(question)):
+            return await self._dividing.answer(question, parts)
         found = await self._rooms.ladder.get(asked.key)
         now, controls = self._rooms.clock(), asked.query.controls
         match judge(found.entry, found.tier, controls, now):
@@ -216,7 +221,8 @@ class Lifecycle:
     async def _fly(self, question: Question, miss: Miss) -> Reply:
         """The answer of the flight for this key: the one that is up, or one sent now."""
         if question.query.controls.only_if_cached:
-            return self._not_cached(question)
+            outcome = question.failed(Why.ONLY_IF_CACHED)
+            return self._replies.absent(outcome, question.began)
         question.sighted(stored=miss.why is not Why.UNSEEN)
         try:
             return await self._flown(question, miss)
@@ -321,13 +327,6 @@ class Lifecycle:
         return self._replies.write(
             arrival.head, body, outcome, question.began, length=arrival.length
         )
-
-    # -- replies of our own -------------------------------------------------------------------
-
-    def _not_cached(self, question: Question) -> Reply:
-        outcome = question.failed(Why.ONLY_IF_CACHED)
-        detail = "No stored answer, and the request asked for nothing else (only-if-cached)."
-        return self._replies.refuse(504, "only_if_cached", detail, outcome, question.began)
 
 
 def _remark(hit: Hit, *, renewing: bool) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.batching import Batcher, Company, Unsplit
 from proxy.compression.compressor import Compressor
-from proxy.dialects.base import Dialect, Relay, Rendered
-from proxy.model.decision import HeadVerdict, Hit, Miss, Share, Why
+from proxy.dialects.base import Dialect, Divisible, Relay, Rendered
+from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
@@ -56,6 +57,7 @@ class Rooms:
         admission: who is let into the ladder; None: all.
         meaning: finds answers to a question in other words; None: nobody does.
         compressor: makes prompts shorter; None: none are.
+        batcher: asks for inputs of several questions in one call; None: nobody does.
     """
 
     policy: Policy
@@ -66,6 +68,7 @@ class Rooms:
     admission: Admission | None = None
     meaning: Meaning | None = None
     compressor: Compressor | None = None
+    batcher: Batcher | None = None
 
 
 class Question(NamedTuple):
@@ -87,6 +90,7 @@ class Question(NamedTuple):
     sampled: bool = False  # ``renews`` was asked again only to compare
     standby: bool = False  # asked of another backend, as the first one fails; never stored
     variant: int = 0  # which of several answers it is about, counted from 1; 0: there is one
+    company: Company | None = None  # the request that this is only a part of
 
     @property
     def asked(self) -> Form:
@@ -115,25 +119,28 @@ class Question(NamedTuple):
             return Rendered(entry.body)
         return self.dialect.render(entry, wanted)
 
-    async def outbound(self) -> Outbound:
+    def outbound(self) -> Outbound:
         """The request as it is sent upstream."""
-        request, body = self.request, self.query.forward
-        if self.rooms.compressor is not None:
-            body = await self._compressed(self.rooms.compressor, body)
+        request = self.request
         headers = self.rooms.outbound(request)
-        return Outbound(request.method, request.path, request.query_string, headers, body)
+        return Outbound(
+            request.method, request.path, request.query_string, headers, self.query.forward
+        )
 
-    async def _compressed(self, compressor: Compressor, body: bytes) -> bytes:
-        """``body`` with a shorter prompt, where one is wanted."""
+    async def _shortened(self) -> Outbound:
+        """The same with a shorter prompt, where one is wanted."""
+        outbound, compressor, body = self.outbound(), self.rooms.compressor, self.query.forward
+        if compressor is None:
+            return outbound
         plan = compressor.plan(self.request.path, self.query.model, self.query.dialect)
         if plan is None:
-            return body
+            return outbound
         if len(body) > _ON_LOOP_BYTES:
             done = await asyncio.to_thread(compressor.compress, body, plan)
         else:
             done = compressor.compress(body, plan)
         compressor.note(self.key.digest, done)
-        return done.body
+        return replace(outbound, body=done.body)
 
     def fallback(self, miss: Miss) -> Entry | None:
         """The stale answer that may stand in for the upstream's failure, which took its time.
@@ -275,9 +282,14 @@ class Question(NamedTuple):
         return verdict.why is Why.FRESH and self.render(entry) is not None
 
     async def ask(self) -> Arrival:
-        return await self.upstream.send(await self.outbound())
+        batcher, dialect = self.rooms.batcher, self.dialect
+        if batcher is not None and isinstance(dialect, Divisible) and not self.standby:
+            return await batcher.ask(self, dialect)
+        return await self.upstream.send(await self._shortened())
 
     def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
+        if isinstance(arrival, Unsplit):  # a status leaves no mark: the next may be better off
+            return GiveUp(Why.STATUS), None
         form = self.dialect.arriving(arrival.head, self.query.form)
         verdict = self.rooms.policy.weigh(arrival.head, arrival.length, form, self.terms)
         if self.standby and isinstance(verdict, Share):

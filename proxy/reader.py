@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from proxy.dialects.base import Dialect
+from proxy.dialects.base import Dialect, Divisible
 from proxy.key import KeyRules
 from proxy.model.decision import Bypass, Why
 from proxy.model.entry import CacheKey
@@ -88,6 +88,16 @@ class Reader:
                 texts += sys.getsizeof(said.query.question)
             self._recent.put(seen, said, 2 * len(body) + texts + _FIELD * len(headers))
         return said
+
+    def parts(
+        self, request: Request, asked: Asked, dialect: Divisible, upstream: str
+    ) -> tuple[Asked, ...]:
+        """What ``request`` asks, one question for each input; none if it has but one."""
+        key_of = self._keys.key_of
+        return tuple(
+            Asked(query, asked.terms, key_of(request, query, upstream))
+            for query in dialect.parts(asked.query)
+        )
 
     def _work_out(
         self, request: Request, body: bytes, dialect: Dialect, upstream: str

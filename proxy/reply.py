@@ -64,6 +64,11 @@ class Replies:
         outcome = outcome._replace(detail=error.token)
         return self.refuse(error.status, error.token, str(error), outcome, began)
 
+    def absent(self, outcome: Outcome, began: float) -> Reply:
+        """The reply where nothing is stored, and nothing else was asked for."""
+        detail = "No stored answer, and the request asked for nothing else (only-if-cached)."
+        return self.refuse(504, "only_if_cached", detail, outcome, began)
+
     def refuse(self, status: int, code: str, detail: str, outcome: Outcome, began: float) -> Reply:
         """A reply of our own: ``detail`` is a sentence for people, ``code`` a word for programs."""
         head, body = problem(status, code, detail, pseudonym=self.name)

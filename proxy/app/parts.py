@@ -6,20 +6,25 @@ import ipaddress
 import random
 import ssl
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.app.clock import seconds
+from proxy.batching import Batcher
+from proxy.batching import Limits as BatchLimits
 from proxy.compression.compressor import Compressor
 from proxy.compression.compressor import Route as CompressionRoute
 from proxy.compression.cut import Cut
 from proxy.compression.prompt import Plan
 from proxy.compression.rules import Rule as Shorten
 from proxy.config.caching import Cache, Rule
+from proxy.config.embeddings import Batching
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream as UpstreamSettings
 from proxy.degrading import Degrading
 from proxy.dialects.base import Dialect
+from proxy.dividing import Dividing
 from proxy.downstream.limits import Limits as ClientLimits
 from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
@@ -84,6 +89,7 @@ def lifecycle(
     ladder: Ladder,
     flights: Flights,
     meaning: Meaning | None,
+    batcher: Batcher,
     passing: Passing,
     degrading: Degrading,
     replies: Replies,
@@ -109,17 +115,39 @@ def lifecycle(
         Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
         meaning,
         compressor(settings),
+        batcher,
     )
+    reader = Reader(keys, policy, timely.asks, steering(settings))
     return Lifecycle(
         upstreams=routes,
         dialects=spoken,
-        reader=Reader(keys, policy, timely.asks, steering(settings)),
+        reader=reader,
         flights=flights,
         rooms=rooms,
         replies=replies,
         passing=passing,
         degrading=degrading,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
+        dividing=Dividing(spoken, reader, flights, replies, passing),
+    )
+
+
+def batch_limits(batching: Batching) -> BatchLimits:
+    """How many inputs go together."""
+
+    @lru_cache(maxsize=1024)  # names come from clients
+    def most(model: str) -> int:
+        for limit in batching.models:
+            if fnmatchcase(model, limit.model):
+                return limit.max_inputs
+        return batching.max_inputs
+
+    return BatchLimits(
+        wait_s=batching.wait_s,
+        most=most,
+        most_bytes=batching.max_bytes,
+        reply_bytes=batching.max_reply_bytes,
+        gathers=batching.enabled,
     )
 
 

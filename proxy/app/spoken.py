@@ -8,9 +8,12 @@ from proxy.config.settings import Settings
 from proxy.dialects.anthropic_count_tokens import AnthropicCountTokens
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.base import Dialect
+from proxy.dialects.cohere_embed import cohere_embed
 from proxy.dialects.negative import Negative
 from proxy.dialects.ollama import Ollama
+from proxy.dialects.ollama_embed import ollama_embed, ollama_embeddings
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_embeddings import openai_embeddings
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.whole_body import MODERATIONS, RERANK, WholeBody
 from proxy.dialects.wishes import Wishes
@@ -29,6 +32,10 @@ def dialects(settings: Settings) -> tuple[Dialect, ...]:
         Ollama(wishes),
         WholeBody(RERANK, wishes),
         WholeBody(MODERATIONS, wishes),
+        ollama_embed(wishes),
+        ollama_embeddings(wishes),  # before OpenAI's, whose paths end alike
+        openai_embeddings(wishes),
+        cohere_embed(wishes),
     )
 
 

@@ -18,6 +18,7 @@ from proxy.app.backends import Backends
 from proxy.app.clock import seconds
 from proxy.app.replicas import relay
 from proxy.app.store import Store, key_secret
+from proxy.batching import Batcher
 from proxy.config.settings import Settings
 from proxy.downstream.server import Server
 from proxy.flight import Flights
@@ -64,6 +65,12 @@ class Sidecache:
         )
         keys, understood = parts.key_rules(settings, secret), spoken.dialects(settings)
         self.semantic = _semantic(settings, keys, self.store, partial(spoken.answer, understood))
+        self.batcher = Batcher(
+            keys.namespace_of,
+            parts.batch_limits(settings.embeddings.batching),
+            clock=seconds,
+            report=_report_bug,
+        )
         replies = Replies(settings.pseudonym, seconds)
         passing = parts.passing(settings, self.routes, replies)
         lifecycle = parts.lifecycle(
@@ -74,6 +81,7 @@ class Sidecache:
             ladder=self.store.ladder,
             flights=self.flights,
             meaning=None if self.semantic is None else self.semantic.meaning,
+            batcher=self.batcher,
             passing=passing,
             degrading=self.backends.degrading(replies),
             replies=replies,
@@ -151,6 +159,7 @@ class Sidecache:
         # Clients of other replicas may still hear what this one has asked.
         await self.flights.drain(max(0.0, until - seconds()))
         await self.flights.close()
+        await self.batcher.close()
         if self.relay is not None:
             await self.relay.close()
         if self.semantic is not None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from proxy.config.caching import Cache, Flights
 from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
+from proxy.config.embeddings import Embeddings
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
@@ -211,6 +212,10 @@ class Settings(Section):
     flights: Flights = Field(
         default_factory=Flights,
         description="Requests for the same answer at the same time: one asks, all hear it.",
+    )
+    embeddings: Embeddings = Field(
+        default_factory=Embeddings,
+        description="Vectors of texts, which are kept for each text by itself.",
     )
     semantic: Semantic = Field(
         default_factory=Semantic,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
@@ -72,6 +72,40 @@ class Dialect(Protocol):
 
     def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
         """The stored answer in the form asked for, or None if that would lose something."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """What a dialect is besides, whose requests may have several inputs, each with an answer.
+
+    The answer to a part is the reply to a request with that input alone. Pure, as ``Dialect`` is.
+    """
+
+    def parts(self, query: Query) -> tuple[Query, ...]:
+        """A question for each input, in order; none if there is but one input."""
+        ...
+
+    def rest(self, query: Query) -> bytes:
+        """All of a body but its inputs: what is equal in this may be asked for together."""
+        ...
+
+    def batch(self, queries: Sequence[Query]) -> bytes:
+        """The body that asks for all of ``queries``, which have one input each, in this order."""
+        ...
+
+    def split(self, body: bytes, queries: Sequence[Query]) -> Sequence[bytes] | Refusal:
+        """The answer to each of ``queries``, from a reply to their ``batch``; or what is amiss.
+
+        No answer is given unless there is one for each.
+        """
+        ...
+
+    def join(self, bodies: Sequence[bytes]) -> bytes | None:
+        """One reply made of the answers to all parts, in this order.
+
+        They have been sealed, or come from ``split``. None where they do not go together.
+        """
         ...
 
 

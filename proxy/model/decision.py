@@ -53,6 +53,7 @@ class Why(StrEnum):
     HOSTED_TOOLS = "hosted-tools"  # the backend itself may search, run code, or call a server
     TEMPERATURE = "temperature"
     TIME_SENSITIVE = "time-sensitive"  # the question is about now
+    INDIVISIBLE = "indivisible"  # of several inputs that could not be answered one by one
     # why an answer was not kept or not shared
     STATUS = "status"
     MEDIA_TYPE = "media-type"

@@ -53,6 +53,8 @@ def fields(
         status = f"{upstream_cache_status}, {status}"
     if status := status or upstream_cache_status:
         told.append(("Cache-Status", status))
+    if outcome.fwd is Fwd.PARTIAL:  # as old as the oldest part
+        told.append(("Age", f"{_bounded(outcome.age_s or 0.0, 0)}"))
     if verdict is Verdict.HIT or verdict is Verdict.STALE:
         told.append(("Age", f"{_bounded(outcome.age_s or 0.0, 0)}"))
         if outcome.tier:

@@ -70,6 +70,8 @@ def test_every_setting_but_those_of_things_to_be_named_has_a_default() -> None:
         f"degradation.standby.{EACH}.url",
         *(f"degradation.retrieval.{EACH}.{name}" for name in ("url", "route", "documents", "text")),
         f"degradation.message.{EACH}.text",
+        f"embeddings.batching.models.{EACH}.model",
+        f"embeddings.batching.models.{EACH}.max_inputs",
     ]
 
 

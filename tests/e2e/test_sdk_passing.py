@@ -16,14 +16,6 @@ async def test_the_models_are_listed_by_the_backend_each_time(
     assert backend.calls["/v1/models"] == 2
 
 
-async def test_embeddings_are_passed_through(backend: OpenAIBackend, caller: Caller) -> None:
-    raw = await caller.sdk.embeddings.with_raw_response.create(model="e", input=["a", "b"])
-
-    assert [each.embedding for each in raw.parse().data] == [[1.0] * 4] * 2
-    assert raw.headers["x-cache"] == "BYPASS"
-    assert backend.asked[0].json == {"input": ["a", "b"], "model": "e", "encoding_format": "base64"}
-
-
 async def test_a_file_is_uploaded_whole(backend: OpenAIBackend, caller: Caller) -> None:
     content = bytes(range(256)) * 4096  # 1 MiB
     made = await caller.sdk.files.create(file=("data.bin", content), purpose="user_data")

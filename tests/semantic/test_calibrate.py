@@ -245,7 +245,7 @@ async def test_nobody_is_behind_a_rehearsal() -> None:
     with pytest.raises(UpstreamError, match="nobody answers"):
         await question.ask()
     with pytest.raises(UpstreamError, match="nobody answers"):
-        await question.upstream.tunnel(await question.outbound())
+        await question.upstream.tunnel(question.outbound())
     body = question.request.body
     assert body.length is not None
     whole = await body.whole(body.length)
