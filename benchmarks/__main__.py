@@ -16,7 +16,8 @@ _PARTS = {
     "steady",
     "trouble",
 }  # what benchmarks are made of
-_WITH_DATA = {"semantic"}  # run by name only: they must be told what to read
+# Run by name only: they must be told what to read, or fetch it.
+_BY_NAME = {"http", "semantic"}
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> int:
     machine = f"{platform.platform()}, Python {platform.python_version()}, {tools}"
     print(machine, file=sys.stderr)
     failed = 0
-    for name in names or [name for name in known if name not in _WITH_DATA]:
+    for name in names or [name for name in known if name not in _BY_NAME]:
         print(f"\n== {name}: python -m benchmarks {name}", file=sys.stderr)
         failed |= importlib.import_module(f"benchmarks.{name}").main(rest)
     return failed

@@ -12,6 +12,7 @@ hears another's answer, and who would be refused by the backend is not served fr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -187,11 +188,62 @@ class KeyRules:
         key = self.key_of(request, query._replace(canonical=rest), upstream)
         return self._hash(b"namespace", "", key.digest, 16)
 
-    def variant_of(self, key: CacheKey, number: int) -> CacheKey:
+    def another_of(self, key: CacheKey, number: int) -> CacheKey:
         """The key of one of several answers to a question; the first has the question's own."""
         if not number:
             return key
-        return CacheKey(key.scope, self._hash(b"variant", str(number), key.digest, 32))
+        return CacheKey(key.scope, self._hash(b"another", str(number), key.digest, 32))
+
+    def resource_of(
+        self, request: Request, upstream: str, namespace: str = "", host: str = ""
+    ) -> CacheKey:
+        """The key of what is at a URI, whatever the method (RFC 9111, section 2).
+
+        What a proxy in front says that the URI was is part of it.
+
+        Args:
+            host: what the backend is told of the client's Host.
+        """
+        index = request.headers.index()
+        path, query = request.path, request.query_string
+        text = (
+            f"{SCHEMA} {len(upstream)}:{upstream}{len(host)}:{host}{len(path)}:{path}"
+            f"{len(query)}:{query}{len(namespace)}:{namespace}"
+        )
+        if "x-forwarded-host" in index or "x-forwarded-proto" in index:
+            text += _fenced(index, ("x-forwarded-host", "x-forwarded-proto"))
+        return CacheKey("shared", self._hash(b"resource", text, b"", 32))
+
+    def variant_of(
+        self, resource: CacheKey, batch: bytes, scope: str, selected: Sequence[str | None]
+    ) -> CacheKey:
+        """The key of one of the responses at a URI.
+
+        Args:
+            batch: of the note that tells the variants apart; none of another is ever found.
+            scope: whose it is; "": everybody's.
+            selected: what the request says in the fields that select, None where it does not.
+        """
+        text = f"{len(scope)}:{scope}" + "".join(
+            "-" if value is None else f"{len(value)}:{value}" for value in selected
+        )
+        digest = self._hash(b"variant", text, resource.digest + batch, 32)
+        return CacheKey(scope or resource.scope, digest)
+
+    def likeness_of(self, resource: CacheKey, request: Request, scope: str) -> CacheKey:
+        """Equal for requests to one URI that no backend would answer differently, as a rule."""
+        fields = sorted(self._keyed_fields(request.headers))
+        text = f"{request.method} {len(scope)}:{scope}" + "".join(
+            f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields
+        )
+        return CacheKey(scope, self._hash(b"likeness", text, resource.digest, 32))
+
+    def is_authorised(self, request: Request) -> bool:
+        """Whether ``request`` has a credential of any kind."""
+        index = request.headers.index()
+        return any(name in index for name in CREDENTIALS) or bool(
+            request.query_string and _credentials_in(request.query_string)
+        )
 
     def alias_of(self, scope: str, namespace: bytes, canonical: str) -> CacheKey:
         """The key of the note that says which entry answers a question in its canonical form."""

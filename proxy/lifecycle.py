@@ -26,6 +26,7 @@ from proxy.policy import judge, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
+from proxy.resources.life import Resources
 from proxy.semantic.found import Sought
 from proxy.wire.headers import passed_before
 
@@ -56,6 +57,7 @@ class Lifecycle:
         replies: Replies,
         passing: Passing,
         degrading: Degrading,
+        others: Passing | Resources,
         bounds: Bounds,
         dividing: Dividing | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Lifecycle:
         self._replies = replies
         self._passing = passing
         self._degrading = degrading
+        self._others = others  # answers what is in no dialect
         self._bounds = bounds
         self._dividing = dividing
 
@@ -82,8 +85,7 @@ class Lifecycle:
             return self._passing.astray(upstream, began)
         dialect = self._dialect_of(request)
         if dialect is None:
-            rest = await self._passing.repeatable(request.body)
-            return await self._passing.on(request, upstream, rest, Why.ROUTE, began)
+            return await self._others.answer(request, upstream, began)
         body = await request.body.whole(self._bounds.request_bytes)
         if body is None:
             return await self._passing.on(request, upstream, request.body, Why.TOO_LARGE, began)

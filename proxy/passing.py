@@ -45,6 +45,12 @@ class Passing:
         self._headers = headers
         self._clock = clock
 
+    async def answer(self, request: Request, upstream: Upstream, began: float) -> Reply:
+        """The reply to what no dialect has a name for. Raises RequestError."""
+        return await self.on(
+            request, upstream, await self.repeatable(request.body), Why.ROUTE, began
+        )
+
     async def on(
         self, request: Request, upstream: Upstream, body: bytes | Body, why: Why, began: float
     ) -> Reply:

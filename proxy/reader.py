@@ -121,7 +121,7 @@ class Reader:
         # An answer to the question in other words would be the same one each time.
         terms = replace(terms, by_meaning=False)
         return Asked(
-            query, terms, key, tuple(self._keys.variant_of(key, at) for at in range(wanted))
+            query, terms, key, tuple(self._keys.another_of(key, at) for at in range(wanted))
         )
 
 

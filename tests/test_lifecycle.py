@@ -120,6 +120,9 @@ class Proxy:
             Admission(3600.0, self.clock) if twice else None,
         )
         replies = Replies("sidecache", self.clock)
+        passing = Passing(
+            self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
+        )
         self.lifecycle = Lifecycle(
             upstreams=self.crank,
             dialects=[
@@ -129,10 +132,9 @@ class Proxy:
             flights=self.flights,
             rooms=rooms,
             replies=replies,
-            passing=Passing(
-                self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
-            ),
             degrading=Degrading(replies=replies, wall=lambda: 1e9),
+            passing=passing,
+            others=passing,
             bounds=bounds,
         )
         self._tasks: set[asyncio.Task] = set()

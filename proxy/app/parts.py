@@ -38,6 +38,7 @@ from proxy.policy import Rule as PolicyRule
 from proxy.question import Rooms
 from proxy.reader import Reader
 from proxy.reply import Replies
+from proxy.resources.life import Resources
 from proxy.tiers.admission import Admission
 from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
@@ -80,6 +81,19 @@ def steering(settings: Settings) -> Steering:
     return Steering(Family(name) for name in settings.cache.compatibility)
 
 
+def policies(settings: Settings, keys: KeyRules) -> Policy:
+    """What may be served and kept."""
+    cache = settings.cache
+    return Policy(
+        _terms(cache),
+        tuple(_rule(rule) for rule in cache.rules),
+        inert_cookies=frozenset(cache.inert_cookies),
+        is_inert=keys.is_inert,
+        own_scopes=cache.scope.by == "credential",
+        negative=frozenset(cache.kept_statuses),
+    )
+
+
 def lifecycle(
     settings: Settings,
     *,
@@ -92,24 +106,18 @@ def lifecycle(
     batcher: Batcher,
     passing: Passing,
     degrading: Degrading,
+    others: Passing | Resources,
     replies: Replies,
 ) -> Lifecycle:
     """The life of a request."""
     cache = settings.cache
-    policy = Policy(
-        _terms(cache),
-        tuple(_rule(rule) for rule in cache.rules),
-        inert_cookies=frozenset(cache.inert_cookies),
-        is_inert=keys.is_inert,
-        own_scopes=cache.scope.by == "credential",
-        negative=frozenset(cache.kept_statuses),
-    )
+    policy = policies(settings, keys)
     timely = Timely(cache.time_sensitive.words, built_in=cache.time_sensitive.built_in)
     admission = cache.admission
     rooms = Rooms(
         policy,
         ladder,
-        _outbound(settings, identity=True),
+        outbound_fields(settings, identity=True),
         seconds,
         random.random,
         Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
@@ -127,6 +135,7 @@ def lifecycle(
         replies=replies,
         passing=passing,
         degrading=degrading,
+        others=others,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
         dividing=Dividing(spoken, reader, flights, replies, passing),
     )
@@ -153,7 +162,7 @@ def batch_limits(batching: Batching) -> BatchLimits:
 
 def passing(settings: Settings, routes: Routes, replies: Replies) -> Passing:
     """The way past the cache."""
-    return Passing(routes, replies, _outbound(settings, identity=False), seconds)
+    return Passing(routes, replies, outbound_fields(settings, identity=False), seconds)
 
 
 def _deciding(settings: Settings) -> frozenset[str]:
@@ -161,7 +170,8 @@ def _deciding(settings: Settings) -> frozenset[str]:
     return frozenset({"host"} if any(each.preserve_host for each in settings.upstreams) else ())
 
 
-def _outbound(settings: Settings, *, identity: bool) -> Callable[[Request], Headers]:
+def outbound_fields(settings: Settings, *, identity: bool) -> Callable[[Request], Headers]:
+    """The headers to send upstream; ``identity``: asking for bodies without content coding."""
     downstream, name = settings.downstream, settings.pseudonym
     trusted = [ipaddress.ip_network(network) for network in downstream.trusted_proxies]
 

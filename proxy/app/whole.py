@@ -17,6 +17,7 @@ from proxy.app import parts, spoken
 from proxy.app.backends import Backends
 from proxy.app.clock import seconds
 from proxy.app.replicas import relay
+from proxy.app.resources import Others
 from proxy.app.store import Store, key_secret
 from proxy.batching import Batcher
 from proxy.config.settings import Settings
@@ -73,6 +74,10 @@ class Sidecache:
         )
         replies = Replies(settings.pseudonym, seconds)
         passing = parts.passing(settings, self.routes, replies)
+        self.others = Others(
+            settings, keys=keys, routes=self.routes, ladder=self.store.ladder, passing=passing,
+            replies=replies, report=_report_bug,
+        )  # fmt: skip
         lifecycle = parts.lifecycle(
             settings,
             keys=keys,
@@ -84,6 +89,7 @@ class Sidecache:
             batcher=self.batcher,
             passing=passing,
             degrading=self.backends.degrading(replies),
+            others=self.others.answers,
             replies=replies,
         )
         self.server = Server(
@@ -158,8 +164,10 @@ class Sidecache:
         await self.server.close(limit_s)
         # Clients of other replicas may still hear what this one has asked.
         await self.flights.drain(max(0.0, until - seconds()))
+        await self.others.drain(max(0.0, until - seconds()))
         await self.flights.close()
         await self.batcher.close()
+        await self.others.close()
         if self.relay is not None:
             await self.relay.close()
         if self.semantic is not None:

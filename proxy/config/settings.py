@@ -14,6 +14,7 @@ from proxy.config.caching import Cache, Flights
 from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
+from proxy.config.resources import HttpResource
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
@@ -216,6 +217,9 @@ class Settings(Section):
     embeddings: Embeddings = Field(
         default_factory=Embeddings,
         description="Vectors of texts, which are kept for each text by itself.",
+    )
+    http_resource: HttpResource = Field(
+        default_factory=HttpResource, description="Everything else that is GET or HEAD."
     )
     semantic: Semantic = Field(
         default_factory=Semantic,

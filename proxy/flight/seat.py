@@ -91,6 +91,11 @@ class Seat:
         self.joined = not first and isinstance(flight.boarding, Boarded)  # after the head
 
     @property
+    def errand(self) -> Errand:
+        """What the flight was sent to do."""
+        return self._flight.errand
+
+    @property
     def asked(self) -> Form:
         """The form that was asked of the upstream."""
         return self._flight.errand.asked

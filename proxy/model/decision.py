@@ -19,6 +19,7 @@ class Why(StrEnum):
     SIE = "sie"  # stale, the upstream fails
     MAX_STALE = "max-stale"  # stale, and the caller said that will do
     REFRESH_AHEAD = "refresh-ahead"  # fresh, and renewed before it ends
+    VALIDATED = "validated"  # stale, and the backend said that it is still right
     # hits on the answer to the question in other words
     CANONICAL = "canonical"  # but for case, politeness, contractions and the like, the same
     TYPO = "typo"  # the same but for a slip of the keyboard
@@ -33,6 +34,7 @@ class Why(StrEnum):
     NO_CACHE = "no-cache"
     MAX_AGE = "max-age"
     MIN_FRESH = "min-fresh"
+    VARY_MISS = "vary-miss"  # stored, but as an answer to other request headers
     FORM = "form"  # stored in a shape that cannot become the one asked for
     HIT_FOR_MISS = "hit-for-miss"
     # misses: what became of the flight

@@ -25,11 +25,12 @@ class Lifetime:
     ttl: float
     stale_while_revalidate: float = 0.0  # after the ttl (RFC 5861, section 3)
     stale_if_error: float = 0.0  # after the ttl (RFC 5861, section 4)
+    retain: float = 0.0  # after the ttl; kept to be asked about, not to be served
 
     @property
     def keep(self) -> float:
         """The age at which the entry is of no more use, in seconds."""
-        return self.ttl + max(self.stale_while_revalidate, self.stale_if_error)
+        return self.ttl + max(self.stale_while_revalidate, self.stale_if_error, self.retain)
 
 
 @dataclass(frozen=True, slots=True)

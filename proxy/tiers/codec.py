@@ -35,15 +35,15 @@ MOST_BODY_BYTES: Final = 64 * 2**20  # that a body may have once it is unpacked
 CLOCK_SKEW_S: Final = 5.0  # by which the clocks of those who write and read may differ
 
 _MAGIC: Final = b"\x89Sdc"  # the first byte is no text in any encoding of the web
-_VERSION: Final = 3
+_VERSION: Final = 4
 _COMPRESSED: Final = 1  # flags
 _ENCRYPTED: Final = 2
 _FRONT: Final = struct.Struct(">4sBBBB")  # magic, version, flags, key id, bytes of the scope
-# When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, initial age
-# and what the backend took, all in seconds; generation; status; form bits; token counts; fields;
-# bytes of the dialect, the model, the reason, the path, the tags, the wording and all texts, of the
-# body as it is here and as it is served.
-_FIXED: Final = struct.Struct(">6dQHBqqIIIIIIIIII")
+# When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, for how long
+# it is retained, initial age and what the backend took, all in seconds; generation; status; form
+# bits; token counts; fields; bytes of the dialect, the model, the reason, the path, the tags, the
+# wording and all texts, of the body as it is here and as it is served.
+_FIXED: Final = struct.Struct(">7dQHBqqIIIIIIIIII")
 _FIELD: Final = struct.Struct(">II")  # bytes of a name and of its value
 _CHECK_BYTES: Final = 16  # of the checksum, and of the tag of GCM
 _NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.2
@@ -196,17 +196,17 @@ class Codec:
         if len(payload) < _FIXED.size:
             return Odd.CORRUPT
         numbers = _FIXED.unpack_from(payload)
-        times, (born, status, bits, prompt, completion, *lengths) = numbers[:6], numbers[6:]
+        times, (born, status, bits, prompt, completion, *lengths) = numbers[:7], numbers[7:]
         fields, *words_bytes, texts, packed, served = lengths
         if texts + packed != len(payload) - _FIXED.size or not all(map(math.isfinite, times)):
             return Odd.CORRUPT
-        wall_stored, ttl, swr, sie, initial_age, upstream_s = times
-        if min(ttl, swr, sie, initial_age, upstream_s) < 0.0 or status not in _STATUSES:
+        wall_stored, ttl, swr, sie, retain, initial_age, upstream_s = times
+        if min(ttl, swr, sie, retain, initial_age, upstream_s) < 0.0 or status not in _STATUSES:
             return Odd.CORRUPT
         since = wall - wall_stored
         if since < -CLOCK_SKEW_S:
             return Odd.FUTURE
-        lifetime = Lifetime(ttl, swr, sie)
+        lifetime = Lifetime(ttl, swr, sie, retain)
         if since + initial_age >= lifetime.keep:
             return Odd.EXPIRED
         try:
@@ -308,6 +308,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         life.ttl,
         life.stale_while_revalidate,
         life.stale_if_error,
+        life.retain,
         entry.initial_age,
         entry.upstream_s,
         entry.generation // SHARED * SHARED,

@@ -119,6 +119,17 @@ class Ladder:
                 self._report(tier.name, error)
         return taken
 
+    async def delete(self, key: CacheKey) -> None:
+        """Forget what is stored under ``key``, in every tier that can be reached. Raises nothing.
+
+        Other replicas may have a copy in memory: that is what purges are for.
+        """
+        for tier in self._tiers:
+            try:
+                await tier.delete(key)
+            except TierError as error:
+                self._report(tier.name, error)
+
     async def clear(self) -> Sequence[str]:
         """Free what all tiers hold, which a purge of everything has made useless. Raises nothing.
 

@@ -23,6 +23,7 @@ from proxy.model.errors import FirstByteTimeout
 from proxy.upstream.spec import UpstreamSpec
 
 _READ_BYTES = 64 * 1024  # what may wait for a slow reader; at twice as much reading stops
+_HEAD_ENDS = b"\r\n\r\n"
 _INTERIM = frozenset(range(100, 200)) - {101}  # RFC 9110, section 15.2
 
 
@@ -113,6 +114,14 @@ class Line(ResponseHandler):
             self.heard = True
             if self._sent:
                 self.read_timeout = self._spec.idle_timeout_s
+        if self._payload is None and (at := data.find(_HEAD_ENDS)) >= 0:
+            # The parser raises for bytes beyond the declared length before it has handed out the
+            # response they come behind, if they come at once. They are no part of it, and end the
+            # connection (RFC 9112, section 6.3): it must not depend on how bytes were packed.
+            super().data_received(data[: at + len(_HEAD_ENDS)])
+            data = data[at + len(_HEAD_ENDS) :]
+            if not data or self.exception() is not None:
+                return
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_tz
 from math import inf
@@ -47,15 +47,20 @@ def directives(value: str) -> dict[str, str | None]:
     (RFC 9111, section 4.2.1). Malformed members are kept as far as they can be read; an argument
     keeps the spaces before it, so that ``max-age= 5`` does not pass for a number.
     """
-    members = value.split(",") if '"' not in value else _MEMBER.findall(value)
     found: dict[str, str | None] = {}
-    for member in members:
+    for name, argument in members(value):
+        found.setdefault(name, argument)
+    return found
+
+
+def members(value: str) -> Iterator[tuple[str, str | None]]:
+    """As ``directives``, each as it comes, the repeated ones too."""
+    for member in value.split(",") if '"' not in value else _MEMBER.findall(value):
         name, equals, argument = member.strip(" \t").partition("=")
         if argument[:1] == '"':
             argument = _ESCAPED.sub(r"\1", argument[1:].removesuffix('"'))
         if name := name.rstrip(" \t").lower():
-            found.setdefault(name, argument if equals else None)
-    return found
+            yield name, argument if equals else None
 
 
 def delta_seconds(argument: str | None) -> float | None:
@@ -216,7 +221,7 @@ def response_lifetime(headers: Headers) -> Allowance:
     and ``Expires`` where it is there and well-formed (RFC 9213, section 2.2).
     """
     index = headers.index()
-    if said := _said_to_caches(index):
+    if said := said_to_caches(index):
         return _allowance(said, None)
     standard, expires = index.get("cache-control"), index.get("expires")
     if standard is None and expires is None:
@@ -227,11 +232,14 @@ def response_lifetime(headers: Headers) -> Allowance:
 
 def is_targeted(headers: Headers) -> bool:
     """Whether a response speaks to caches like this one, in a field written for them."""
-    return bool(_said_to_caches(headers.index()))
+    return bool(said_to_caches(headers.index()))
 
 
-def _said_to_caches(index: Mapping[str, str]) -> dict[str, str | None]:
-    """The directives of the targeted field that counts; empty if none does."""
+def said_to_caches(index: Mapping[str, str]) -> dict[str, str | None]:
+    """The directives of the targeted field that counts, ``index`` being that of the headers.
+
+    Empty if none does (RFC 9213, section 2.2).
+    """
     for name in ("sidecache-cache-control", "cdn-cache-control"):
         if name in index and (said := targeted(index[name])):
             return said
@@ -297,11 +305,11 @@ def targeted(value: str) -> dict[str, str | None]:
 
 def _lapse(date: str, expires: str) -> float:
     """Seconds from Date to Expires; 0 if either makes no sense (RFC 9111, section 5.3)."""
-    made, ends = _epoch(date), _epoch(expires)
+    made, ends = epoch_of(date), epoch_of(expires)
     return 0.0 if made is None or ends is None else float(min(max(0, ends - made), LONGEST_S))
 
 
-def _epoch(date: str) -> int | None:
+def epoch_of(date: str) -> int | None:
     """Seconds since 1970 of an HTTP-date, in any of its three forms (RFC 9110, section 5.6.7)."""
     try:
         parts = parsedate_tz(date)

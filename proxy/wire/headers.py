@@ -52,7 +52,7 @@ _ENDS_UPSTREAM: Final = HOP_BY_HOP | {
 }  # fmt: skip
 _ENDS_DOWNSTREAM: Final = HOP_BY_HOP | {"content-length"}
 
-_OVERRIDES: Final = frozenset(
+OVERRIDES: Final = frozenset(
     {
         "x-http-method-override", "x-http-method", "x-method-override", "x-original-url",
         "x-rewrite-url",
@@ -66,7 +66,7 @@ _ATTRIBUTION: Final = frozenset(
         "cf-connecting-ipv6", "cf-visitor",
     }
 )  # fmt: skip
-_TRUSTED_ONLY: Final = _OVERRIDES | _ATTRIBUTION
+_TRUSTED_ONLY: Final = OVERRIDES | _ATTRIBUTION
 _WRITTEN_ANEW: Final = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"})
 
 # Protocols a client may offer to switch to that this proxy does not speak on (RFC 9110, 7.8).

@@ -43,7 +43,10 @@ class Proxied(Sidecache):
 
     async def landed(self) -> None:
         """Wait until no flight is in the air."""
-        while pumps := {flight.pump for flight in self.flights._up if flight.pump is not None}:
+        boards = [self.flights] + ([self.others.flights] if self.others.flights else [])
+        while pumps := {
+            flight.pump for board in boards for flight in board._up if flight.pump is not None
+        }:
             await asyncio.wait(pumps, timeout=20)
 
 
@@ -72,14 +75,14 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
     assert errors.seen == []
     assert proxy.server.counts.bugs == 0
     assert proxy.server.counts.open == 0
-    assert len(proxy.flights) == 0
-    flights = proxy.flights
-    assert (flights._bytes, len(flights._orphans), flights._refreshing, flights._board) == (
-        0,
-        0,
-        0,
-        {},
-    )
+    for flights in [proxy.flights] + ([proxy.others.flights] if proxy.others.flights else []):
+        assert len(flights) == 0
+        assert (flights._bytes, len(flights._orphans), flights._refreshing, flights._board) == (
+            0,
+            0,
+            0,
+            {},
+        )
     assert [upstream.in_use for upstream in proxy.routes._upstreams if upstream.in_use] == []
 
 

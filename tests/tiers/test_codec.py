@@ -59,7 +59,7 @@ entries = st.builds(
     form=forms,
     body=st.binary(max_size=200) | st.binary(max_size=9).map(lambda piece: piece * 500),
     stored_at=st.floats(0.0, NOW),
-    lifetime=st.builds(Lifetime, st.floats(2000.0, 1e9), seconds(), seconds()),
+    lifetime=st.builds(Lifetime, st.floats(2000.0, 1e9), seconds(), seconds(), seconds()),
     initial_age=seconds(999.0),
     usage=st.none() | st.builds(Usage, counts, counts),
     generation=st.integers(0, 2**40).map(lambda n: n * SHARED),
@@ -230,10 +230,10 @@ def test_a_pickle_is_a_miss_and_does_not_run(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def test_the_bytes_of_version_3_are_these() -> None:
+def test_the_bytes_of_version_4_are_these() -> None:
     """What earlier releases wrote must be read, or the version has to be counted up."""
     stored = replace(
-        entry(lifetime=Lifetime(60.0, 5.0, 10.0), initial_age=2.0),
+        entry(lifetime=Lifetime(60.0, 5.0, 10.0, 30.0), initial_age=2.0),
         usage=Usage(3, 4),
         asked=Form(stream=True, usage=False),
         upstream_s=0.5,
@@ -244,8 +244,9 @@ def test_the_bytes_of_version_3_are_these() -> None:
         wording=Wording(b"n" * 16, "Why?"),
     )
     golden = bytes.fromhex(
-        "895364630300000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
-        "404e000000000000401400000000000040240000000000004000000000000000"  # lifetime, age
+        "895364630400000573636f7065" + "6b" * 32 + "41d954fc40000000"  # front, key, stored at
+        "404e00000000000040140000000000004024000000000000403e000000000000"  # lifetime
+        "4000000000000000"  # age
         "3fe0000000000000" + "0000000000500000"  # what it took, generation
         "00c8" + "ee" + "0000000000000003" + "0000000000000004"
         "00000001" + "0000000b" + "00000005" + "00000002" + "00000005" + "00000007"
@@ -253,7 +254,7 @@ def test_the_bytes_of_version_3_are_these() -> None:
         + b"openai_chatmodelOK/v1/xa\ndoc:1".hex() + b"6e".hex() * 16 + b"Why?".hex()
         + "0000000c00000010" + b"Content-Typeapplication/json".hex()
         + b"body".hex()
-        + "d6f7a34d1d02e5ef4b796c60133d59bd"
+        + "1f9c4ac5b6342c5ff043e3a752ff1dcd"
     )  # fmt: skip
     assert plain().encode(stored, NOW, WALL) == golden
     # What no journal was told of means nothing to others.

@@ -262,3 +262,11 @@ async def test_nothing_is_only_sure_if_every_tier_could_be_asked() -> None:
     assert await ladder.get(KEY) == Found(None, "", sure=False)
     ladder.trust(["near", "far"])
     assert await ladder.get(KEY) == Found(None, "")
+
+
+async def test_what_is_deleted_is_gone_from_every_tier_that_can_be_reached(steps: Steps) -> None:
+    await steps.ladder.put(entry(KEY))
+    steps.near.failing = {"delete"}
+    await steps.ladder.delete(KEY)
+    assert (list(steps.near.kept), steps.far.kept) == ([KEY.digest], {})
+    assert steps.reports == ["near cannot delete"]

@@ -176,3 +176,18 @@ async def test_a_response_after_which_the_backend_closes_is_not_kept(up, reach, 
     assert await rest((await asking).chunks()) == b"whole"
     start(upstream.send(outbound()))
     assert (await up.next_call()).nth == 1
+
+
+async def test_bytes_behind_a_whole_body_are_no_part_of_it_and_end_the_connection(up, reach, start):
+    """It depended on whether they came in one piece with the head."""
+    backend = reach(up.url)
+    asking = start(backend.send(outbound()))
+    call = await up.next_call()
+    await call.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood and more")
+    arrival = await asking
+    assert [piece async for piece in arrival.chunks()] == [b"good"]
+    again = start(backend.send(outbound()))
+    other = await up.next_call()
+    assert other.connection is not call.connection
+    await other.reply(200, body=b"next")
+    assert [piece async for piece in (await again).chunks()] == [b"next"]
