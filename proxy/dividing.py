@@ -90,7 +90,10 @@ class Dividing:
 
     async def answer(self, whole: Question, parts: Sequence[Asked]) -> Reply:
         """The reply to ``whole``, whose ``parts`` these are."""
-        asked = {part.key.digest: whole._replace(**part._asdict()) for part in parts}
+        asked = {
+            part.key.digest: whole._replace(query=part.query, terms=part.terms, key=part.key)
+            for part in parts
+        }
         order = [part.key.digest for part in parts]
         try:
             answers, missed = await self._look(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 CORE, BUILD, DEV = "requirements.lock", "requirements-build.lock", "requirements-dev.lock"
+CLIENTS = "requirements-clients.lock"
 TORCH = "requirements-torch.lock"  # the only one without hashes
 
 
@@ -40,10 +42,11 @@ def pins(lock: str) -> Mapping[str, str]:
         (PROJECT["project"]["dependencies"], CORE),
         (PROJECT["build-system"]["requires"] + GROUPS["sources"], BUILD),
         (PROJECT["project"]["dependencies"], DEV),
-        ([one for name, group in GROUPS.items() if name != "torch" for one in group], DEV),
+        ([one for name in GROUPS.keys() - {"torch", "clients"} for one in GROUPS[name]], DEV),
         (GROUPS["torch"], TORCH),
+        (GROUPS["clients"], CLIENTS),
     ],
-    ids=["core", "build", "dev has the core", "dev has all groups", "torch"],
+    ids=["core", "build", "dev has the core", "dev has all groups", "torch", "clients"],
 )
 def test_every_declared_requirement_is_pinned_to_a_version_it_admits(
     declared: list[str], lock: str
@@ -60,7 +63,7 @@ def test_users_and_developers_run_the_same_versions(lock: str) -> None:
     assert pins(lock).items() <= pins(DEV).items()
 
 
-@pytest.mark.parametrize("lock", [CORE, BUILD, DEV])
+@pytest.mark.parametrize("lock", [CORE, BUILD, DEV, CLIENTS])
 def test_every_pin_has_its_hashes_and_names_no_index(lock: str) -> None:
     for entry in entries(lock):
         pin, *hashes = (part.strip() for part in entry.split("--hash="))
@@ -76,7 +79,7 @@ def test_torch_is_named_by_its_version_and_nothing_else_goes_without_hashes() ->
 
 
 def test_no_lock_brings_torch_or_what_its_build_for_cuda_asks_for() -> None:
-    for lock in (CORE, BUILD, DEV):
+    for lock in (CORE, BUILD, DEV, CLIENTS):
         assert not [name for name in pins(lock) if re.match("torch|triton|nvidia|cuda", name)]
 
 
@@ -97,3 +100,16 @@ def test_what_torch_needs_is_what_it_says() -> None:
 
 def test_the_build_group_is_what_the_build_asks_for() -> None:
     assert GROUPS["build"] == PROJECT["build-system"]["requires"]
+
+
+def test_packages_for_node_are_locked_with_their_hashes_and_without_a_place() -> None:
+    folder = ROOT / "tests" / "clients"
+    declared = json.loads((folder / "package.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
+    root, *packages = lock["packages"].values()
+
+    assert root["dependencies"] == declared["dependencies"]
+    assert packages
+    for package in packages:
+        assert re.fullmatch(r"sha512-[\w+/=]+", package["integrity"])
+        assert "resolved" not in package

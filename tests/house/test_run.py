@@ -33,6 +33,11 @@ esac
 TOOL = """#!/bin/sh
 name=${0##*/}
 case $name,$* in
+    python,*" -r requirements-clients.lock")
+        echo "$*" >>"$CALLS"
+        [ -z "$CLIENTS_FAIL" ]
+        exit
+        ;;
     python,*" -r requirements-torch.lock")
         echo "$*" >>"$CALLS"
         [ -z "$TORCH_FAILS" ] && touch "$0.has-torch"
@@ -45,6 +50,12 @@ echo "$name in $PWD:$(for word; do printf ' <%s>' "$word"; done)"
 case " $FAULTY " in
     *" $name "*) exit "${CODE:-1}" ;;
 esac
+"""
+
+
+NPM = """#!/bin/sh
+echo "npm $* in $PWD" >>"$CALLS"
+[ -z "$NPM_FAILS" ]
 """
 
 
@@ -70,9 +81,13 @@ class Tree:
             "requirements-build.lock",
             "requirements-dev.lock",
             "requirements-torch.lock",
+            "requirements-clients.lock",
+            "tests/clients/package-lock.json",
         ):
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_text(f"{name}, as it was\n")
-        for path, text in ((home / "bin" / "uv", UV), (home / "tool", TOOL)):
+        tools = {"bin/uv": UV, "bin/npm": NPM, "tool": TOOL}
+        for path, text in ((home / name, text) for name, text in tools.items()):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
             path.chmod(0o755)
@@ -296,6 +311,10 @@ def test_check_with_arguments_is_the_one_of_sidecache(tree: Tree) -> None:
     [
         ((), "<--cov> <-n> <auto> <--maxprocesses> <8> <--dist> <loadfile>"),
         (("all",), "<-m> <heavy> <-n> <4> <--dist> <worksteal>"),
+        (
+            ("clients", "-x"),
+            "<-m> <clients> <-n> <3> <--dist> <loadgroup> <tests/clients> <-x>",
+        ),
         (("tests/wire", "-k", "a frame"), "<tests/wire> <-k> <a frame>"),
     ],
 )
@@ -308,7 +327,39 @@ def test_only_the_whole_test_run_is_gated(
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [(), ("all",), ("tests/wire",)])
+CLIENTS = "requirements-clients.lock"
+
+
+def test_clients_are_fetched_once_and_when_they_change(tree: Tree) -> None:
+    tree.run("test")
+    tree.asked()
+    node = f"npm ci --silent --ignore-scripts in {tree.root / 'tests' / 'clients'}"
+
+    tree.run("test", "clients")
+    assert tree.calls.read_text().splitlines()[1] == node
+    assert tree.asked()[0] == CLIENTS
+    tree.run("test", "clients")
+    assert tree.asked() == []
+
+    (tree.root / "tests" / "clients" / "package-lock.json").write_text("changed\n")
+    tree.run("test", "clients")
+    assert tree.asked()[0] == CLIENTS
+
+
+@pytest.mark.parametrize("fault", ["CLIENTS_FAIL", "NPM_FAILS"])
+def test_clients_that_cannot_be_fetched_are_fetched_anew_the_next_time(
+    tree: Tree, fault: str
+) -> None:
+    done = tree.run("test", "clients", **{fault: "1"})
+    assert done.returncode == 1
+    assert "could not be fetched" in done.stderr
+    tree.asked()
+
+    assert tree.run("test", "clients").returncode == 0
+    assert tree.asked()[0] == CLIENTS
+
+
+@pytest.mark.parametrize("arguments", [(), ("all",), ("clients",), ("tests/wire",)])
 def test_tests_that_fail_fail_the_command(tree: Tree, arguments: tuple[str, ...]) -> None:
     assert tree.run("test", *arguments, FAULTY="pytest").returncode == 1
 
@@ -320,7 +371,7 @@ def test_that_there_are_no_heavy_tests_is_said_and_no_fault(tree: Tree) -> None:
     assert "there are no heavy tests" in done.stderr
 
 
-@pytest.mark.parametrize("failing", ["check", "test", "test all", "nothing"])
+@pytest.mark.parametrize("failing", ["check", "test", "test clients", "test all", "nothing"])
 def test_ci_runs_every_step_and_fails_if_any_does(tmp_path: Path, failing: str) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
@@ -335,6 +386,7 @@ def test_ci_runs_every_step_and_fails_if_any_does(tmp_path: Path, failing: str) 
     assert [line for line in done.stdout.splitlines() if line.startswith("<")] == [
         "<check>",
         "<test>",
+        "<test clients>",
         "<test all>",
     ]
     assert done.returncode == (0 if failing == "nothing" else 1)

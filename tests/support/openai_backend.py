@@ -17,6 +17,8 @@ import base64
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from struct import pack
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,6 +75,7 @@ class OpenAIBackend:
         self.mischief: Callable[[], str] = lambda: ""
         self._free = asyncio.Event()
         self._free.set()
+        self._held_after = 1
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -82,8 +85,9 @@ class OpenAIBackend:
         """How often each path was asked for."""
         return Counter(asked.path for asked in self.asked)
 
-    def hold(self) -> None:
-        """Keep back what is not said yet: answers, and each piece of a stream."""
+    def hold(self, after: int = 1) -> None:
+        """Keep back what is not said yet: answers, and what follows so many pieces of a stream."""
+        self._held_after = after
         self._free.clear()
 
     def release(self) -> None:
@@ -162,11 +166,13 @@ class OpenAIBackend:
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         asked = await self._note(request)
+        if (fault := await self._fault(asked)) is not None:
+            return fault
         inputs = asked.json["input"]
-        vector = base64.b64encode(b"\x00\x00\x80?" * 4).decode()  # 1.0 as float32, four times
+        packed = asked.json.get("encoding_format") == "base64"
         data = [
-            {"object": "embedding", "index": at, "embedding": vector}
-            for at in range(len(inputs) if isinstance(inputs, list) else 1)
+            {"object": "embedding", "index": at, "embedding": _vector(each, packed=packed)}
+            for at, each in enumerate(inputs if isinstance(inputs, list) else [inputs])
         ]
         usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
         model = asked.json["model"]
@@ -235,7 +241,8 @@ class OpenAIBackend:
                 if breaks and number == 3:
                     _break_off(request)
                 await response.write(piece)
-                await self._free.wait()
+                if number + 1 >= self._held_after:
+                    await self._free.wait()
                 if dawdles:
                     await asyncio.sleep(0.002)
         except (asyncio.CancelledError, ConnectionError):
@@ -371,6 +378,16 @@ def _deltas(choice: Json) -> list[Json]:
         deltas.append({"delta": {"content": word}, "logprobs": told})
     said = [{"index": index, "finish_reason": None, **delta} for delta in deltas]
     return [*said, {"index": index, "delta": {}, "finish_reason": choice["finish_reason"]}]
+
+
+def vector_of(text: object) -> list[float]:
+    """The embedding of ``text``, in four numbers that a float32 holds."""
+    return [byte / 256 for byte in blake2b(orjson.dumps(text), digest_size=4).digest()]
+
+
+def _vector(text: object, *, packed: bool) -> list[float] | str:
+    vector = vector_of(text)
+    return base64.b64encode(pack("<4f", *vector)).decode() if packed else vector
 
 
 def _words(text: str) -> list[str]:
