@@ -12,6 +12,7 @@ import pytest
 from support.cranked import Call, Clock, Crank, Given, settle
 
 from proxy.batching import Batcher, Limits, Slice, Unsplit
+from proxy.degrading import Degrading
 from proxy.dialects.negative import Negative
 from proxy.dialects.openai_embeddings import openai_embeddings
 from proxy.dialects.wishes import Wishes
@@ -80,8 +81,7 @@ class Proxy:
             self.clock,
             lambda: 0.0,
             Admission(3600.0, self.clock) if twice else None,
-            None,
-            self.batcher,
+            batcher=self.batcher,
         )
         replies = Replies("sidecache", self.clock)
         passing = Passing(
@@ -98,6 +98,8 @@ class Proxy:
             rooms=rooms,
             replies=replies,
             passing=passing,
+            others=passing,
+            degrading=Degrading(replies=replies, wall=lambda: 1e9),
             bounds=Bounds(),
             dividing=Dividing(dialects, reader, self.flights, replies, passing),
         )
