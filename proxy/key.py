@@ -165,7 +165,9 @@ class KeyRules:
         in Unicode normal form, or in what is documented to be inert.
         """
         scope = self.scope_of(request)
-        path, query_string = request.path, request.query_string
+        path, query_string = request.path, query.query_string
+        if query_string is None:
+            query_string = request.query_string
         namespace = query.controls.namespace
         fields = self._keyed_fields(request.headers)
         fields.sort(key=_name)  # the order of fields with one name counts (RFC 9110, section 5.3)

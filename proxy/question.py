@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.batching import Batcher, Company, Unsplit
 from proxy.compression.compressor import Compressor
-from proxy.dialects.base import Dialect, Divisible, Relay, Rendered
+from proxy.dialects.base import Dialect, Divisible, Relay, Rendered, is_current, is_framed
 from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
@@ -294,6 +294,8 @@ class Question(NamedTuple):
         verdict = self.rooms.policy.weigh(arrival.head, arrival.length, form, self.terms)
         if self.standby and isinstance(verdict, Share):
             verdict = Share(storable=False, why=Why.STANDBY)
+        if verdict == Share(storable=True) and is_framed(self.dialect, form):
+            verdict = Share(arrival.delimited, Why.FRESH if arrival.delimited else Why.INCOMPLETE)
         return verdict, form
 
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
@@ -304,8 +306,10 @@ class Question(NamedTuple):
         sealed = self.dialect.seal(head, body, form)
         if isinstance(sealed, Refusal):
             return sealed
-        if not _fits(sealed, self.query):
+        if not self.query.takes(sealed):
             return Refusal(Why.INCOMPLETE, "not the results that were asked for")
+        if not is_current(self.dialect, self.query):
+            return Refusal(Why.SUPERSEDED)  # it may be built on what is new, or on what was
         if sealed.negative and not self.terms.negative_ttl:
             return Refusal(Why.EMPTY)  # an error would have been refused by its head
         tags = self._tags(head, sealed)
@@ -392,8 +396,3 @@ class Question(NamedTuple):
 
     def _answers(self, entry: Entry) -> bool:
         return not entry.negative and entry.age(self.rooms.clock()) < entry.lifetime.keep
-
-
-def _fits(sealed: Sealed, query: Query) -> bool:
-    """Whether a list of results is the one that was asked for, as far as that can be counted."""
-    return query.results is None or sealed.about is None or query.results.fit(sealed.about)

@@ -58,6 +58,8 @@ class Reader:
     Args:
         about_now: whether a question is about now.
         steering: what callers ask of the cache by their headers.
+        edition: changes whenever the version of a knowledge base does: what was read before then
+            is read anew.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Reader:
         policy: Policy,
         about_now: Callable[[str], bool] = lambda _question: False,
         steering: Steering = OURS,
+        edition: Callable[[], int] = lambda: 0,
     ) -> None:
         self._keys = keys
         self._policy = policy
         self._about_now = about_now
         self._steering = steering
+        self._edition = edition
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
 
     def read(
@@ -78,7 +82,8 @@ class Reader:
     ) -> Asked | Passed:
         """What ``request`` with ``body`` asks of ``upstream`` (an id), or why it is passed on."""
         headers = request.headers.pairs
-        seen = (request.method, request.path, request.query_string, headers, body)
+        edition = self._edition()
+        seen = (edition, request.method, request.path, request.query_string, headers, body)
         said = self._recent.get(seen)
         if said is None:
             said = self._work_out(request, body, dialect, upstream)

@@ -108,6 +108,7 @@ def lifecycle(
     degrading: Degrading,
     others: Passing | Resources,
     replies: Replies,
+    edition: Callable[[], int],
 ) -> Lifecycle:
     """The life of a request."""
     cache = settings.cache
@@ -125,7 +126,7 @@ def lifecycle(
         compressor(settings),
         batcher,
     )
-    reader = Reader(keys, policy, timely.asks, steering(settings))
+    reader = Reader(keys, policy, timely.asks, steering(settings), edition)
     return Lifecycle(
         upstreams=routes,
         dialects=spoken,

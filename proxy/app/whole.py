@@ -16,6 +16,7 @@ from proxy.admin.semantic import SemanticRoutes
 from proxy.app import parts, spoken
 from proxy.app.backends import Backends
 from proxy.app.clock import seconds
+from proxy.app.knowledge import Knowledge
 from proxy.app.replicas import relay
 from proxy.app.resources import Others
 from proxy.app.store import Store, key_secret
@@ -64,7 +65,10 @@ class Sidecache:
             report=_report_bug,
             fleet=self.relay,
         )
-        keys, understood = parts.key_rules(settings, secret), spoken.dialects(settings)
+        knowledge = Knowledge(settings)
+        self.versions = knowledge.versions
+        keys = parts.key_rules(settings, secret)
+        understood = spoken.dialects(settings, knowledge.version_of)
         self.semantic = _semantic(settings, keys, self.store, partial(spoken.answer, understood))
         self.batcher = Batcher(
             keys.namespace_of,
@@ -91,6 +95,7 @@ class Sidecache:
             degrading=self.backends.degrading(replies),
             others=self.others.answers,
             replies=replies,
+            edition=self.versions.edition,
         )
         self.server = Server(
             lifecycle.answer,
@@ -139,6 +144,7 @@ class Sidecache:
             await self.semantic.start()
         if self.relay is not None:
             await self.relay.start()
+        await self.versions.start()
         try:
             if settings.admin.enabled:
                 where = settings.admin.listen
@@ -168,6 +174,7 @@ class Sidecache:
         await self.flights.close()
         await self.batcher.close()
         await self.others.close()
+        await self.versions.close()
         if self.relay is not None:
             await self.relay.close()
         if self.semantic is not None:

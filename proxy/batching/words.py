@@ -100,6 +100,10 @@ class Slice:
     def length(self) -> int:
         return len(self.body)
 
+    @property
+    def delimited(self) -> bool:
+        return True  # it was cut out of a whole body
+
     async def chunks(self) -> AsyncIterator[bytes]:
         if self.body:
             yield self.body
@@ -116,6 +120,7 @@ class Unsplit:
 
     head = Head(HTTPStatus.BAD_GATEWAY, "Bad Gateway", Headers())
     length = None
+    delimited = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         nothing: tuple[bytes, ...] = ()

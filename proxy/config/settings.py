@@ -14,6 +14,7 @@ from proxy.config.caching import Cache, Flights
 from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
+from proxy.config.rag import Rag
 from proxy.config.resources import HttpResource
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
@@ -233,6 +234,12 @@ class Settings(Section):
         description="Prompts that are made shorter on their way to the backend; the first that "
         "matches counts. Answers are kept for the original question only.",
         examples=[[{"rules": ["blank", "repeated"], "max_tokens": 8000}]],
+    )
+    rag: tuple[Rag, ...] = Field(
+        default=(),
+        description="Routes of RAG services that speak JSON of their own; the first that matches "
+        "counts.",
+        examples=[[{"paths": ["/ask"], "answer": "/answer", "sources": "/sources"}]],
     )
     log: Log = Field(
         default_factory=Log,

@@ -37,8 +37,8 @@ class Dialect(Protocol):
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         """What ``request`` with this ``body`` asks, or why it cannot be cached.
 
-        It depends on nothing else. What cannot be cached is forwarded untouched, or as the refusal
-        says.
+        It depends on nothing else, but for a version (``Versioned``). What cannot be cached is
+        forwarded untouched, or as the refusal says.
         """
         ...
 
@@ -107,6 +107,34 @@ class Divisible(Protocol):
         They have been sealed, or come from ``split``. None where they do not go together.
         """
         ...
+
+
+@runtime_checkable
+class Framed(Protocol):
+    """What a dialect is besides, some of whose answers do not say themselves where they end."""
+
+    def framed(self, form: Form) -> bool:
+        """Whether an answer in ``form`` is whole only if HTTP says where it ends."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """What a dialect is besides, whose queries hold the version of what is asked about."""
+
+    def current(self, query: Query) -> bool:
+        """Whether ``query`` would still be the same if it were read now."""
+        ...
+
+
+def is_framed(dialect: Dialect, form: Form | None) -> bool:
+    """Whether an answer in ``form`` is whole only if HTTP says where it ends."""
+    return form is not None and isinstance(dialect, Framed) and dialect.framed(form)
+
+
+def is_current(dialect: Dialect, query: Query) -> bool:
+    """Whether ``query`` would still be the same if it were read now."""
+    return not isinstance(dialect, Versioned) or dialect.current(query)
 
 
 class Rendered:

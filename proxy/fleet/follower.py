@@ -147,6 +147,11 @@ class Following:
         return self._known.head
 
     @property
+    def delimited(self) -> bool:
+        # Chunks are not told of: without a length it may have ended with the backend's connection.
+        return self.length is not None
+
+    @property
     def length(self) -> int | None:
         return self._known.length
 

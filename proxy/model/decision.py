@@ -53,6 +53,7 @@ class Why(StrEnum):
     NO_STORE = "no-store"
     STATEFUL = "stateful"
     HOSTED_TOOLS = "hosted-tools"  # the backend itself may search, run code, or call a server
+    VERSION = "version"  # that of the knowledge base, which counts, was never read
     TEMPERATURE = "temperature"
     TIME_SENSITIVE = "time-sensitive"  # the question is about now
     INDIVISIBLE = "indivisible"  # of several inputs that could not be answered one by one

@@ -150,6 +150,14 @@ class Arrival(Protocol):
         """Bytes declared by Content-Length, or None."""
         ...
 
+    @property
+    def delimited(self) -> bool:
+        """Whether it is told where the body ends, so that a body that was cut off is an error.
+
+        A body that ends with its connection looks whole wherever it was cut.
+        """
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body's bytes as they come, never empty pieces.
 

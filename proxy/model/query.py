@@ -66,7 +66,12 @@ class Query(NamedTuple):
     temperature: float | None = None
     seeded: bool = False  # the question names the seed of the model's dice
     question: str = ""  # the text of what was asked last, both ends if long; "" if there is none
+    query_string: str | None = None  # what counts of the URL's; None: all of it, as it came
     results: Results | None = None  # of an answer that is a list; None: it is none
+
+    def takes(self, sealed: Sealed) -> bool:
+        """Whether a list of results is the one that was asked for, as far as that can be told."""
+        return self.results is None or sealed.about is None or self.results.fit(sealed.about)
 
 
 class Asking(NamedTuple):

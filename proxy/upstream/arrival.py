@@ -21,6 +21,7 @@ class HttpArrival:
     def __init__(self, exchange: Exchange, response: Response, idle_timeout_s: float) -> None:
         self._head = response.head
         self._length = response.length
+        self._delimited = response.delimited
         self._body = response.body
         self._exchange: Exchange | None = exchange
         self._idle_timeout_s = idle_timeout_s
@@ -35,6 +36,10 @@ class HttpArrival:
     @property
     def length(self) -> int | None:
         return self._length
+
+    @property
+    def delimited(self) -> bool:
+        return self._delimited
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while self._exchange is not None:

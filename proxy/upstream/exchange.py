@@ -37,6 +37,7 @@ class Response:
     head: Head
     length: int | None  # bytes, as declared
     body: StreamReader
+    delimited: bool  # by Content-Length or by chunks, rather than by the end of the connection
 
 
 class Exchange:
@@ -102,7 +103,7 @@ class Exchange:
         head, length = read_head(message)
         if head.status == SWITCHING_PROTOCOLS and not _offered(head, offered):
             raise ProtocolViolation("The backend switched to a protocol it was not offered.")
-        return Response(head, length, body)
+        return Response(head, length, body, length is not None or message.chunked)
 
     def finish(self) -> None:
         """Give the connection back, if the response was read to its end and nothing is amiss."""

@@ -48,7 +48,7 @@ def client(proxy: Proxied, key: str = "sk-one", **headers: str) -> openai.AsyncO
 
 
 def test_there_is_one_for_each_kind_of_backend() -> None:
-    kinds = {"openai", "azure", "anthropic", "ollama", "vllm", "agents"}
+    kinds = {"openai", "azure", "anthropic", "ollama", "vllm", "rag", "agents"}
     assert {f"{kind}.yaml" for kind in kinds} <= set(FILES)
 
 

@@ -61,10 +61,15 @@ def test_the_example_names_its_schema() -> None:
     assert (ROOT / "config/schema.json").exists()
 
 
-def required(group: tuple[str, ...]) -> dict[str, str]:
+def required(group: tuple[str, ...]) -> dict[str, Any]:
     """What an item of a list of groups must have, with values that will do."""
-    names = [each.path[-1] for each in outline() if each.is_required and each.path[:-1] == group]
-    return {name: "http://h" if name == "url" else f"/{name}" for name in names}
+    there: dict[str, Any] = {}
+    for each in outline():
+        if each.is_required and each.path[:-1] == group:
+            name = each.path[-1]
+            value = "http://h" if name == "url" else f"/{name}"
+            there[name] = [value] if each.kind is Kind.LIST else value
+    return there
 
 
 def test_the_examples_among_the_comments_can_be_used() -> None:

@@ -67,11 +67,12 @@ def test_every_setting_but_those_of_things_to_be_named_has_a_default() -> None:
     assert [s.name for s in SETTINGS if s.is_required] == [
         f"upstreams.{EACH}.url",
         f"storage.encryption_keys.{EACH}.id",
+        f"embeddings.batching.models.{EACH}.model",
+        f"embeddings.batching.models.{EACH}.max_inputs",
         f"degradation.standby.{EACH}.url",
         *(f"degradation.retrieval.{EACH}.{name}" for name in ("url", "route", "documents", "text")),
         f"degradation.message.{EACH}.text",
-        f"embeddings.batching.models.{EACH}.model",
-        f"embeddings.batching.models.{EACH}.max_inputs",
+        f"rag.{EACH}.paths",
     ]
 
 

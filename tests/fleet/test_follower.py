@@ -66,6 +66,7 @@ async def test_an_answer_begins_with_its_first_piece_and_not_with_its_head():
     assert met.arrival is told.following
     assert 7.0 <= met.asked_s < 60.0
     assert (told.following.head, told.following.length) == (OK, None)
+    assert not told.following.delimited
     for kind, content in ((Kind.BEAT, b""), (Kind.PIECE, b"b"), (Kind.END, b"")):
         told.tell(kind, content)
     assert await told.heard() == b"ab"

@@ -39,12 +39,13 @@ ROOT = Path(__file__).parents[2]
 README, HEADERS = "README.md", "docs/headers.md"
 MAP = "docs/how-it-works.md"
 PURGING, REDIS, CLIENTS = "docs/purging.md", "docs/redis.md", "docs/clients.md"
+RAG = "docs/rag.md"
 PAGES = [
     README,
     "CHANGELOG.md",
     *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
 ]
-WRITTEN = [README, HEADERS, MAP, PURGING, REDIS, CLIENTS]  # by hand, and for users
+WRITTEN = [README, HEADERS, MAP, PURGING, REDIS, CLIENTS, RAG]  # by hand, and for users
 AT = "http://localhost:8080"  # where the examples expect the proxy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.asking import outbound
+from support.asking import outbound, read
 
 from proxy.model.errors import BrokenReply, FirstByteTimeout
 
@@ -176,6 +176,27 @@ async def test_a_response_after_which_the_backend_closes_is_not_kept(up, reach, 
     assert await rest((await asking).chunks()) == b"whole"
     start(upstream.send(outbound()))
     assert (await up.next_call()).nth == 1
+
+
+@pytest.mark.parametrize(
+    ("framing", "told"),
+    [({"length": 3}, True), ({"chunked": True}, True), ({"close_delimited": True}, False)],
+)
+async def test_it_says_whether_its_end_is_told(up, reach, start, framing, told):
+    asking = start(reach(up.url).send(outbound()))
+    call = await up.next_call()
+    await call.head(200, **framing)
+    await call.chunk(b"abc")
+    await call.end()
+    arrival = await asking
+    assert arrival.delimited is told
+    assert await read(arrival) == b"abc"
+
+
+async def test_one_without_a_body_has_ended(up, reach, start):
+    asking = start(reach(up.url).send(outbound()))
+    await (await up.next_call()).reply(200)
+    assert (await asking).delimited
 
 
 async def test_bytes_behind_a_whole_body_are_no_part_of_it_and_end_the_connection(up, reach, start):

@@ -102,3 +102,35 @@ def test_a_text_is_a_pointer_or_is_refused(text: str, document: object) -> None:
 
 def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
+
+
+@pytest.mark.parametrize(
+    ("pointer", "left"),
+    [
+        ("/a/b", {"a": {}, "l": [{"x": 1}, 2]}),
+        ("/a", {"l": [{"x": 1}, 2]}),
+        ("/l/0/x", {"a": {"b": 1}, "l": [{}, 2]}),
+        ("/l/0", {"a": {"b": 1}, "l": [None, 2]}),
+        ("/l/2", {"a": {"b": 1}, "l": [{"x": 1}, 2]}),
+        ("/l/x", {"a": {"b": 1}, "l": [{"x": 1}, 2]}),
+        ("/no/where", {"a": {"b": 1}, "l": [{"x": 1}, 2]}),
+        ("", {"a": {"b": 1}, "l": [{"x": 1}, 2]}),
+    ],
+)
+def test_what_it_leads_to_can_be_taken_out(pointer: str, left: object) -> None:
+    document = {"a": {"b": 1}, "l": [{"x": 1}, 2]}
+    Pointer(pointer).cut(document)
+    assert document == left
+
+
+def test_what_it_leads_to_can_be_replaced_but_nothing_is_added() -> None:
+    document = {"a": {"b": 1}, "l": [1, 2]}
+    for pointer in ("/a/b", "/l/1", "/a/c", "/l/2", "/x/y", ""):
+        Pointer(pointer).put(document, None)
+    assert document == {"a": {"b": None}, "l": [1, None]}
+
+
+def test_its_names_are_told_unless_it_may_lead_through_a_list() -> None:
+    assert Pointer("/a/b~1c").names == ("a", "b/c")
+    assert Pointer("").names == ()
+    assert Pointer("/a/0").names is None
