@@ -33,6 +33,16 @@ OURS = {"Anthropic", "Ollama"}
 SILENT_ABOUT_THE_CACHE = {"LlamaIndex", "Ollama"}
 
 
+# Runs an example twice, the second time when it is told to: some clients take seconds to import.
+TWICE = """
+import sys
+for _ in range(2):
+    exec(sys.argv[1], {})
+    print(end="\\0", flush=True)
+    sys.stdin.readline()
+"""
+
+
 @asynccontextmanager
 async def backend_for(title: str) -> AsyncIterator[str]:
     """The URL of a backend that the client of a section can talk to."""
@@ -50,34 +60,54 @@ async def backend_for(title: str) -> AsyncIterator[str]:
 
 
 def command(title: str, folder: Path, url: str) -> list[str]:
-    """How the example of a section is run, against ``url``."""
+    """What runs the example of a section against ``url``, twice, and says NUL after each time."""
     language, example = SECTIONS[title]
     assert "http://localhost:8080" in example
     example = example.replace("http://localhost:8080", url)
     if language == "sh":
-        return ["sh", "-c", example]
+        return ["sh", "-c", f"{example}printf '\\0'\nread -r _\n{example}printf '\\0'"]
     if language == "python":
-        python = sys.executable if title in OURS else str(PYTHON)
-        return [python, "-c", example]
+        return [sys.executable if title in OURS else str(PYTHON), "-c", TWICE, example]
     if not MODULES.exists():
         pytest.skip("there are no clients for Node: ./run test clients fetches them, with npm")
     (folder / "node_modules").symlink_to(MODULES)
-    script = folder / "example.mjs"
-    script.write_text(example)
-    return ["node", "--preserve-symlinks", str(script)]
+    (folder / "example.mjs").write_text(example)
+    twice = """
+        import { once } from "node:events";
+        for (const time of [1, 2]) {
+          await import(`./example.mjs?${time}`);
+          process.stdout.write("\\0");
+          await once(process.stdin, "data");
+        }
+        process.exit();
+    """
+    (folder / "twice.mjs").write_text(twice)
+    return ["node", "--preserve-symlinks", str(folder / "twice.mjs")]
 
 
-async def said(command: list[str], home: Path) -> str:
-    """What a program prints; it must succeed."""
+@asynccontextmanager
+async def running(command: list[str], home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program, which must succeed."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "OPENAI_API_KEY": "sk-one", **SILENT},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    printed, _ = await process.communicate()
-    assert process.returncode == 0
-    return printed.decode()
+    try:
+        yield process
+        await process.communicate(b"\n")
+        assert process.returncode == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process) -> str:
+    """What the program has printed since the last time."""
+    assert process.stdout is not None
+    return (await process.stdout.readuntil(b"\0")).decode()[:-1]
 
 
 @pytest.mark.parametrize("title", SECTIONS)
@@ -88,9 +118,12 @@ async def test_the_example_asks_and_is_answered_from_the_cache_the_second_time(
         pytest.skip("curl is not installed")
     async with backend_for(title) as url, proxied(url) as proxy:
         program = command(title, tmp_path, proxy.url)
-        first = await said(program, tmp_path)
-        await proxy.landed()
-        second = await said(program, tmp_path)
+        async with running(program, tmp_path) as process:
+            first = await said(process)
+            await proxy.landed()
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            second = await said(process)
 
         assert proxy.verdicts == ["MISS", "HIT"]
         assert [record.outcome.ttl_s <= 600 for record in proxy.records[1:]] == [True]  # as asked
