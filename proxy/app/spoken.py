@@ -17,7 +17,7 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_embeddings import openai_embeddings
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.rag_json import rag_json
-from proxy.dialects.rag_route import Done, Empty, Route, Stream, Streaming
+from proxy.dialects.rag_json.route import Done, Empty, Route, Stream, Streaming
 from proxy.dialects.whole_body import MODERATIONS, RERANK, WholeBody
 from proxy.dialects.wishes import Wishes
 from proxy.model.entry import Entry

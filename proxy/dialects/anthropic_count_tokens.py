@@ -11,7 +11,7 @@ from http import HTTPStatus
 import orjson
 
 from proxy.dialects.anthropic_messages import SCHEMAS
-from proxy.dialects.anthropic_messages_state import kept_at_backend
+from proxy.dialects.anthropic_messages.state import kept_at_backend
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JsonBody, is_json, is_plain
 from proxy.dialects.negative import seal_error

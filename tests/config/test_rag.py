@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from proxy.app.knowledge import Knowledge
 from proxy.app.spoken import dialects, rag_route
 from proxy.config.settings import Settings
-from proxy.dialects.rag_route import Done, Streaming
+from proxy.dialects.rag_json.route import Done, Streaming
 
 SSE: dict[str, Any] = {"kind": "sse", "done": {"data": "[DONE]"}}
 

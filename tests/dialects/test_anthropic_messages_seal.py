@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.anthropic_answers import Json, documents, streams, written
 from support.properties import unhurried
 
-from proxy.dialects.anthropic_messages_seal import seal
+from proxy.dialects.anthropic_messages.seal import seal
 from proxy.dialects.negative import Negative
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why

@@ -10,7 +10,7 @@ import pytest
 from support.cranked import entry, posted
 
 from proxy.dialects.anthropic_messages import AnthropicMessages
-from proxy.dialects.anthropic_messages_words import question_of
+from proxy.dialects.anthropic_messages.words import question_of
 from proxy.model.query import Asking, Form, Query
 
 DIALECT = AnthropicMessages()

@@ -13,7 +13,7 @@ from support.chat_answers import Json, same
 from support.ollama_answers import documents, streams
 from support.properties import unhurried
 
-from proxy.dialects.ollama_forms import (
+from proxy.dialects.ollama.forms import (
     NoOtherForm,
     assemble,
     disassemble,

@@ -13,7 +13,7 @@ from support.ollama_answers import documents, says_something, streams
 from support.properties import unhurried
 
 from proxy.dialects.negative import Negative
-from proxy.dialects.ollama_seal import seal
+from proxy.dialects.ollama.seal import seal
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage

@@ -11,7 +11,7 @@ import pytest
 from support.cranked import entry, posted
 
 from proxy.dialects.ollama import Ollama
-from proxy.dialects.ollama_words import asking_of
+from proxy.dialects.ollama.words import asking_of
 from proxy.model.query import Asking, Form, Query
 
 GOLDEN = Path(__file__).with_name("golden")

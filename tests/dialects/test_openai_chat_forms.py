@@ -14,7 +14,7 @@ from support.chat_answers import Json, documents, same, streams
 from support.golden import CHATS
 from support.properties import unhurried
 
-from proxy.dialects.openai_chat_forms import (
+from proxy.dialects.openai_chat.forms import (
     DONE,
     NoOtherForm,
     assemble,

@@ -13,7 +13,7 @@ from support.chat_answers import Json, documents, says_something, streams
 from support.golden import CHATS
 from support.properties import unhurried
 
-from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
+from proxy.dialects.openai_chat.seal import FINISHED, Keep, seal
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire.json_pointer import Pointer

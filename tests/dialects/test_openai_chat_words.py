@@ -9,7 +9,7 @@ import pytest
 from support.cranked import entry, posted
 
 from proxy.dialects.openai_chat import OpenAIChat
-from proxy.dialects.openai_chat_forms import stream_of
+from proxy.dialects.openai_chat.forms import stream_of
 from proxy.model.query import Asking, Form, Query
 
 DIALECT = OpenAIChat()

@@ -14,7 +14,7 @@ from support.properties import unhurried
 from support.responses_answers import Json, documents, says_something, streams
 from support.responses_told import as_stream, told
 
-from proxy.dialects.openai_responses_seal import Keep, seal
+from proxy.dialects.openai_responses.seal import Keep, seal
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire.json_pointer import Pointer

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import unhurried
 
-from proxy.dialects.rag_answer import RagAnswer, tag_of
-from proxy.dialects.rag_route import Done, Empty, Route, Stream, Streaming
+from proxy.dialects.rag_json.answer import RagAnswer, tag_of
+from proxy.dialects.rag_json.route import Done, Empty, Route, Stream, Streaming
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed
 

@@ -12,7 +12,7 @@ from proxy.degrading import Speaker
 from proxy.dialects.base import Framed, Relay, Versioned
 from proxy.dialects.negative import Negative
 from proxy.dialects.rag_json import RagJson, rag_json
-from proxy.dialects.rag_route import Done, Route, Stream, Streaming
+from proxy.dialects.rag_json.route import Done, Route, Stream, Streaming
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import CacheKey, Entry, Lifetime

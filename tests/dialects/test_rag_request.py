@@ -13,7 +13,7 @@ from support.cranked import Given
 from support.properties import unhurried
 
 from proxy.dialects.rag_json import RagJson
-from proxy.dialects.rag_route import Empty, Route
+from proxy.dialects.rag_json.route import Empty, Route
 from proxy.dialects.wishes import Wishes
 from proxy.key import KeyRules
 from proxy.model.decision import Why

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from proxy.dialects.rag_route import Done, Empty, Route, Streaming
+from proxy.dialects.rag_json.route import Done, Empty, Route, Streaming
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed
 from proxy.wire import frames, lines

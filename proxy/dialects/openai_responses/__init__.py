@@ -14,10 +14,10 @@ from typing import Final
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_responses_forms import NoOtherForm, document_of, stream_of
-from proxy.dialects.openai_responses_seal import Keep, seal
-from proxy.dialects.openai_responses_state import STATE, brings_schemas, refuse
-from proxy.dialects.openai_responses_words import answer_of, asking_of, question_of, spoken
+from proxy.dialects.openai_responses.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.openai_responses.seal import Keep, seal
+from proxy.dialects.openai_responses.state import STATE, brings_schemas, refuse
+from proxy.dialects.openai_responses.words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.typed_sse import EVENTS
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why

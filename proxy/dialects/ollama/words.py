@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.ollama_forms import NoOtherForm, document_of
+from proxy.dialects.ollama.forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.openai_chat_words import ends
-from proxy.dialects.openai_responses_forms import NoOtherForm, document_of
+from proxy.dialects.openai_chat.words import ends
+from proxy.dialects.openai_responses.forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 

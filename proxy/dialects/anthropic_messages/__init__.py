@@ -13,15 +13,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from proxy.dialects.anthropic_messages_forms import document_of, stream_of
-from proxy.dialects.anthropic_messages_seal import seal
-from proxy.dialects.anthropic_messages_state import more_than_asked
-from proxy.dialects.anthropic_messages_words import answer_of, question_of, spoken
+from proxy.dialects.anthropic_messages.forms import document_of, stream_of
+from proxy.dialects.anthropic_messages.seal import seal
+from proxy.dialects.anthropic_messages.state import more_than_asked
+from proxy.dialects.anthropic_messages.words import answer_of, question_of, spoken
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_chat_forms import NoOtherForm
-from proxy.dialects.openai_chat_words import asking_of
+from proxy.dialects.openai_chat.forms import NoOtherForm
+from proxy.dialects.openai_chat.words import asking_of
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry

@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.openai_responses_seal import ENDS, LAST
+from proxy.dialects.openai_responses.seal import ENDS, LAST
 from proxy.dialects.typed_sse import told, written
 from proxy.model.query import Refusal
 from proxy.wire.strict_json import NotStrict, loads

@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.openai_chat_forms import DONE
+from proxy.dialects.openai_chat.forms import DONE
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire import frames

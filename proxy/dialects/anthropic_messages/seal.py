@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.anthropic_messages_events import Broken, Json, events_of
+from proxy.dialects.anthropic_messages.events import Broken, Json, events_of
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage

@@ -13,10 +13,10 @@ from typing import Final
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.ollama_forms import NoOtherForm, document_of, stream_of
-from proxy.dialects.ollama_seal import seal
-from proxy.dialects.ollama_words import answer_of, asking_of, spoken
-from proxy.dialects.openai_chat_words import question_of
+from proxy.dialects.ollama.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.ollama.seal import seal
+from proxy.dialects.ollama.words import answer_of, asking_of, spoken
+from proxy.dialects.openai_chat.words import question_of
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry

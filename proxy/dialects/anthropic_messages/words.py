@@ -1,6 +1,6 @@
 """What a message is about: the words of the question, and those of the answer.
 
-A question is taken apart as a chat is (``openai_chat_words.asking_of``): the system prompt stands
+A question is taken apart as a chat is (``openai_chat.words.asking_of``): the system prompt stands
 apart from the messages here, and is part of the rest.
 """
 
@@ -10,9 +10,9 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.anthropic_messages_forms import document_of
-from proxy.dialects.openai_chat_forms import NoOtherForm
-from proxy.dialects.openai_chat_words import ends, text_in
+from proxy.dialects.anthropic_messages.forms import document_of
+from proxy.dialects.openai_chat.forms import NoOtherForm
+from proxy.dialects.openai_chat.words import ends, text_in
 from proxy.model.entry import Entry
 from proxy.model.query import Query
 

@@ -17,9 +17,9 @@ import orjson
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JsonBody, is_json, is_plain
 from proxy.dialects.negative import seal_error
-from proxy.dialects.rag_answer import RagAnswer
-from proxy.dialects.rag_request import RagRequest
-from proxy.dialects.rag_route import Route, Streaming
+from proxy.dialects.rag_json.answer import RagAnswer
+from proxy.dialects.rag_json.request import RagRequest
+from proxy.dialects.rag_json.route import Route, Streaming
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry

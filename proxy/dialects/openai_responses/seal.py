@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from proxy.dialects.openai_responses_state import STATE, refuse_answer
+from proxy.dialects.openai_responses.state import STATE, refuse_answer
 from proxy.dialects.typed_sse import Told, told
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage

@@ -2,7 +2,7 @@
 
 Spoken by OpenAI, Azure, vLLM, SGLang, llama.cpp, Ollama, TGI, LiteLLM, DeepSeek, Mistral and many
 more. The backend's own bytes are what is kept and replayed; the other form of an answer is made
-from them when somebody asks for it (``openai_chat_forms``).
+from them when somebody asks for it (``forms``).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import orjson
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_chat_forms import NoOtherForm, document_of, stream_of
-from proxy.dialects.openai_chat_seal import FINISHED, Keep, seal
-from proxy.dialects.openai_chat_words import answer_of, asking_of, question_of, spoken
+from proxy.dialects.openai_chat.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.openai_chat.seal import FINISHED, Keep, seal
+from proxy.dialects.openai_chat.words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.openai_chat_forms import NoOtherForm, document_of
+from proxy.dialects.openai_chat.forms import NoOtherForm, document_of
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from proxy.dialects.json_body import number
-from proxy.dialects.rag_route import Route
+from proxy.dialects.rag_json.route import Route
 from proxy.model.decision import Why
 from proxy.model.query import Asking, Controls, Form, Query, Refusal
 from proxy.wire.json_pointer import Pointer

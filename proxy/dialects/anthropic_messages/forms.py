@@ -18,8 +18,8 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.anthropic_messages_events import END, Broken, Json, events_of
-from proxy.dialects.openai_chat_forms import NoOtherForm
+from proxy.dialects.anthropic_messages.events import END, Broken, Json, events_of
+from proxy.dialects.openai_chat.forms import NoOtherForm
 from proxy.wire import frames
 from proxy.wire.strict_json import NotStrict, loads
 
