@@ -5,8 +5,8 @@ Rules
 1. Only what is equal in all but the input goes together: backend, path, parameters, every header
    that is not the name of one attempt. So inputs of two callers with different credentials never
    do, whoever may share what is stored.
-2. The inputs of one request go together as they came. Others join them for a few milliseconds at
-   most; where nothing else is under way nobody waits.
+2. The inputs of one request go together as they came. Who finds others waiting or under way waits
+   until for a few milliseconds nobody came, and ten times that at most; who finds nobody goes.
 3. One input alone is asked for in its caller's own words, and its answer comes as it comes.
 4. A reply is handed out only if there is an answer in it for each input. If there is not, each
    request is asked for by itself, and for a while nothing more is put together.

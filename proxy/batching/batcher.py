@@ -20,11 +20,14 @@ _MOST_SHUNNED: Final = 1024
 # anything is sent, so that what came at the same time goes along; they take microseconds.
 _ROUNDS: Final = 4
 
+# Callers who ask at the same moment come over some tenths of a second, as they open connections.
+_PATIENCE: Final = 10  # times the wait, for as long as one comes after the other
+
 
 class _Gathering:
     """Those of one likeness who wait, and how many of their calls are under way."""
 
-    __slots__ = ("due", "expected", "size", "timer", "under_way", "waiting")
+    __slots__ = ("due", "expected", "latest", "size", "timer", "under_way", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[Waiting] = []
@@ -32,6 +35,7 @@ class _Gathering:
         self.size = 0  # bytes
         self.under_way = 0
         self.timer: asyncio.TimerHandle | None = None
+        self.latest = 0.0  # when they leave even if others still come, on the loop's clock
         self.due: asyncio.Handle | None = None
 
     def add(self, waiting: Waiting) -> None:
@@ -118,7 +122,7 @@ class Batcher:
             gathering = self._gatherings[where] = _Gathering()
         waiting = Waiting(asker)
         gathering.add(waiting)
-        self._look(where, gathering, dialect)
+        self._look(where, gathering, dialect, newcomer=True)
         try:
             arrival = await waiting.answer
             return await self._ask_alone(asker) if arrival is None else arrival
@@ -150,22 +154,32 @@ class Batcher:
 
     # -- gathering --------------------------------------------------------------------------------
 
-    def _look(self, where: _Where, gathering: _Gathering, dialect: Divisible) -> None:
+    def _look(
+        self, where: _Where, gathering: _Gathering, dialect: Divisible, *, newcomer: bool = False
+    ) -> None:
         """Send those who wait if it is time, or see to it that this is looked at again."""
         first = gathering.waiting[0].asker
         most = self.limits.most(first.query.model)
         expected = bool(gathering.expected)
         full = len(gathering.waiting) >= most or gathering.size >= self.limits.most_bytes
-        loop = asyncio.get_running_loop()
         if full and not expected:
             self._depart(where, gathering, dialect)
-        elif not gathering.under_way and not expected:
+        elif not gathering.under_way and not expected and gathering.timer is None:
             if gathering.due is None:
                 self._soon(_ROUNDS, where, gathering, dialect)
-        elif gathering.timer is None:
-            gathering.timer = loop.call_later(
-                self.limits.wait_s, self._soon, _ROUNDS, where, gathering, dialect
-            )
+        elif newcomer or gathering.timer is None:
+            self._linger(where, gathering, dialect)
+
+    def _linger(self, where: _Where, gathering: _Gathering, dialect: Divisible) -> None:
+        """Have those who wait leave once nobody has come for a while; in any case, soon."""
+        loop, wait_s = asyncio.get_running_loop(), self.limits.wait_s
+        now = loop.time()
+        if gathering.timer is None:
+            gathering.latest = now + _PATIENCE * wait_s
+        else:
+            gathering.timer.cancel()
+        when = min(now + wait_s, gathering.latest)
+        gathering.timer = loop.call_at(when, self._soon, _ROUNDS, where, gathering, dialect)
 
     def _soon(self, rounds: int, where: _Where, gathering: _Gathering, dialect: Divisible) -> None:
         """Send all who wait, after so many rounds of the loop."""
@@ -236,7 +250,7 @@ class Batcher:
             self._report(bug)
 
     def _landed(self, where: _Where, gathering: _Gathering, dialect: Divisible) -> None:
-        """One call fewer is under way: who waits need not wait for it."""
+        """One call fewer is under way: who waits by himself need not wait for it."""
         gathering.under_way -= 1
         if gathering.waiting:
             self._look(where, gathering, dialect)

@@ -39,8 +39,8 @@ class Batching(Section):
     )
     wait_s: Wait = Field(
         default=0.005,
-        description="How long an input waits for others, at most. Where nothing else of its kind "
-        "is under way it does not wait.",
+        description="How long an input waits after the last that came, and ten times that at "
+        "most. Where nothing else of its kind is waiting or under way it does not wait.",
     )
     max_inputs: SomeCount = Field(
         default=64, description="Inputs of several requests in one call, at most."
