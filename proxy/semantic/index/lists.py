@@ -1,11 +1,12 @@
 """The rows of one large namespace in lists of near ones, to find a near one by a look at few.
 
-Each list has a centre. Who searches goes through the lists with the nearest centres, until a share
-of all rows is in them; tells by their sketches (see ``sketches``) which few hundred may be near;
-and compares only these. A new row goes to the list whose centre is nearest. A list that has grown
-too large is divided in two, and rows that are nearer to a new centre than to their own move there
-(as Xu and others have it in SPFresh, SOSP 2023). So it takes as long to add a row to many as to
-few, nothing is ever built anew, and nobody waits.
+Each list has a centre. Who searches goes through the lists with the nearest centres (see ``look``),
+tells by sketches (see ``sketches``) which rows may be near, and compares only these. A new row goes
+to the list whose centre is nearest. A list that has grown too large is divided in two, and rows
+that are nearer to a new centre than to their own move there (as Xu and others have it in SPFresh,
+SOSP 2023). So it takes as long to add a row to many as to few, nothing is ever built anew, and
+nobody waits. Who adds rests now and then, so that others get the interpreter's lock sooner than
+they would by asking for it.
 
 One thread adds and removes. What it has done shows at once, as a whole: who searches looks at one
 state of all lists that nothing changes any more. What is to be removed waits in ``doomed`` until
@@ -19,61 +20,31 @@ lists only say what to compare.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Sequence
+from time import sleep
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from proxy.semantic.index.dividing import divided
+from proxy.semantic.index.look import Look, Shape, State
+from proxy.semantic.index.pages import Listed, Pages
 from proxy.semantic.index.rows import Rows
-from proxy.semantic.index.sketches import (
-    Sketcher,
-    apart,
-    levelled,
-    packed_bits,
-    packed_vectors,
-    products,
-    shrunk,
-)
+from proxy.semantic.index.sketches import Sketcher, levelled, packed_vectors, products, shrunk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from proxy.semantic.base import Vector
-    from proxy.semantic.index.precision import Floats
-    from proxy.semantic.index.sketches import Bits, Packed, Small
-
-    Slots = NDArray[np.uint32]
-    Numbers = NDArray[np.intp]
+    from proxy.semantic.index.pages import Numbers, Slots
+    from proxy.semantic.index.sketches import Small
 
 _AT_ONCE: Final = 2_048  # rows added before they show, and before what is doomed goes
 _AROUND: Final = 16  # lists whose rows may move when one is divided
 _SMALL: Final = 8  # a list of so few times less than it should have is given up
 _NOWHERE: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large lists are, and how much of them is looked at. More of that finds more."""
-
-    rows: int = 1_000  # of a list; with twice as many it is divided
-    looked_at: float = 1 / 12  # of all rows, by their sketches
-    looked_at_least: int = 40_000
-    compared: int = 512  # rows, those with the nearest sketches
-
-
-class _List(NamedTuple):
-    slots: Slots
-    bits: Bits
-    packed: Packed | None  # None if it is empty
-
-
-class _State(NamedTuple):
-    centres: Packed
-    sizes: Numbers
-    rows: int
-    lists: tuple[_List, ...]
+_BEFORE_REST: Final = 64  # lists changed
+_REST_S: Final = 5e-5
 
 
 class Lists:
@@ -85,41 +56,25 @@ class Lists:
         self._sketcher = Sketcher(rows.precision.dimensions)
         self._list_of = np.full(0, _NOWHERE, np.int32)  # by slot
         self._centres: Small = np.zeros((0, rows.precision.dimensions), np.int8)
-        self._lists: list[_List] = []
-        self._empty = self._listed(np.zeros(0, np.uint32))
+        self._lists: list[Listed] = []
+        self._pages = Pages(self._sketcher.words, rows.capacity)
+        self._empty = self._pages.empty()
         self._holes: list[int] = []  # lists that are none, and may be used again
         self._undivided: dict[int, int] = {}  # rows of lists that could not be divided
-        self._state: _State | None = None  # what searches look at
+        self._state = self._made()  # what searches look at
         self.doomed: deque[int] = deque()  # slots to be removed; the loop adds to it
 
     def __len__(self) -> int:
-        state = self._state
-        return 0 if state is None else state.rows
+        return self._state.rows
 
-    def near(
-        self, asked: Vector, count: int, alive: Callable[[Slots], NDArray[np.bool_]]
-    ) -> tuple[Slots, Floats]:
-        """Slots of up to ``count`` of the nearest rows that are ``alive``, and their cosines.
+    @property
+    def glanced_at(self) -> int:
+        """Rows that a first look goes through."""
+        return int(len(self) * self._shape.looked_at_first)
 
-        In no order.
-        """
-        state, shape = self._state, self._shape
-        if state is None:
-            return np.zeros(0, np.uint32), np.zeros(0, np.float32)
-        rows = state.rows
-        order = np.argsort(-products(shrunk(asked[None]), state.centres)[0])
-        reached = np.cumsum(state.sizes[order])
-        sketch = self._sketcher.sketch(asked[None])
-        looked_at = max(shape.looked_at_least, int(rows * shape.looked_at))
-        compared = max(shape.compared, 4 * count)
-        while True:
-            end = int(np.searchsorted(reached, min(looked_at, rows))) + 1
-            some = [state.lists[at] for at in order[:end].tolist()]
-            slots, cosines = self._best(some, asked, sketch, compared)
-            living = alive(slots)
-            if int(living.sum()) >= count or len(slots) == rows:
-                return slots[living], cosines[living]
-            looked_at, compared = 4 * looked_at, 4 * compared
+    def look(self, asked: Vector) -> Look:
+        """A look for what is near to ``asked`` in the lists as they are now."""
+        return Look(self._rows, self._shape, self._state, self._sketcher, asked)
 
     def grow(self, slots: Sequence[int]) -> Lists:
         """Add the rows in ``slots``, and remove meanwhile what is doomed, until halted; itself."""
@@ -157,7 +112,10 @@ class Lists:
         """Become what was saved: the row in each of ``slots`` was in the list of that number."""
         self._centres = centres.copy()
         self._lists = [self._empty] * len(centres)
-        self._put(slots, numbers)
+        order = np.argsort(numbers, kind="stable")
+        for at in range(0, len(order), _AT_ONCE):
+            some = order[at : at + _AT_ONCE]
+            self._put(slots[some], numbers[some])
         self._holes = [at for at, each in enumerate(self._lists) if not len(each.slots)]
         self._centres[self._holes] = 0
         self._show()
@@ -174,6 +132,7 @@ class Lists:
         for number in range(len(self._lists)):
             if len(self._lists[number].slots) > self._limit(number):
                 self._divide(number)
+                sleep(_REST_S)
         self._show()
 
     def _nearest(self, vectors: NDArray[np.generic]) -> Numbers:
@@ -191,14 +150,15 @@ class Lists:
         self._list_of[slots] = numbers
         order = np.argsort(numbers, kind="stable")
         slots, numbers = slots[order], numbers[order]
-        starts = np.flatnonzero(np.diff(numbers, prepend=_NOWHERE))
-        for number, some in zip(
-            numbers[starts].tolist(), np.split(slots, starts[1:]), strict=False
-        ):
-            old, new = self._lists[number], self._sketcher.sketch(self._rows.vectors[some])
-            self._lists[number] = self._listed(
-                np.concatenate([old.slots, some]), np.concatenate([old.bits, new])
+        bits = self._sketcher.sketch(self._rows.vectors[slots])
+        starts = np.flatnonzero(np.diff(numbers, prepend=_NOWHERE)).tolist()
+        for done, (start, end) in enumerate(zip(starts, [*starts[1:], len(slots)], strict=True)):
+            number = int(numbers[start])
+            self._lists[number] = self._pages.appended(
+                self._lists[number], slots[start:end], bits[:, start:end], self._state
             )
+            if done % _BEFORE_REST == _BEFORE_REST - 1:
+                sleep(_REST_S)
 
     def _divide(self, number: int) -> None:
         """Make several of a list, and have those rows move there that belong there now."""
@@ -210,8 +170,7 @@ class Lists:
             return
         numbers = [number, *(self._new() for _ in centres[1:])]
         self._centres[numbers] = centres
-        self._lists[number] = self._empty
-        self._undivided.pop(number, None)
+        self._emptied(number)
         self._put(slots, self._nearest(small))
         for each in numbers:
             if (size := len(self._lists[each].slots)) > self._limit(each):
@@ -242,10 +201,9 @@ class Lists:
         """Put the rows of lists that have few left into others."""
         slots = np.concatenate([self._lists[number].slots for number in small])
         for number in small:
-            self._lists[number] = self._empty
+            self._emptied(number)
             self._centres[number] = 0
             self._holes.append(number)
-            self._undivided.pop(number, None)
         if len(slots):
             self._put(slots, self._nearest(self._rows.vectors[slots]))
 
@@ -261,8 +219,14 @@ class Lists:
         """Leave out of a list what is not in it any more; its number."""
         old = self._lists[number]
         stays = self._list_of[old.slots] == number
-        self._lists[number] = self._listed(old.slots[stays], old.bits[stays])
+        self._lists[number] = self._pages.kept(old, stays, self._state)
         return number
+
+    def _emptied(self, number: int) -> None:
+        """Leave nothing in a list."""
+        self._pages.leave(self._lists[number].pages, self._state)
+        self._lists[number] = self._empty
+        self._undivided.pop(number, None)
 
     def _is_small(self, number: int) -> bool:
         few = len(self._lists[number].slots) < self._shape.rows / _SMALL
@@ -271,32 +235,20 @@ class Lists:
     def _limit(self, number: int) -> int:
         return 2 * max(self._shape.rows, self._undivided.get(number, 0))
 
-    def _listed(self, slots: Slots, bits: Bits | None = None) -> _List:
-        if bits is None or len(slots) == 0:
-            return _List(slots, np.zeros((0, self._sketcher.width), np.uint8), None)
-        return _List(slots, bits, packed_bits(bits))
-
     def _show(self) -> None:
         """Have searches look at what there is now."""
-        if self._lists:
-            sizes = np.array([len(each.slots) for each in self._lists])
-            centres = packed_vectors(self._centres)
-            self._state = _State(centres, sizes, int(sizes.sum()), tuple(self._lists))
+        self._pages.leave(self._empty.pages, self._state)  # in turn, even if it left nothing
+        self._state = self._made()
 
-    # -- what searches do ------------------------------------------------------------------------
-
-    def _best(
-        self, some: Sequence[_List], asked: Vector, sketch: Bits, count: int
-    ) -> tuple[Slots, Floats]:
-        """Those of some lists with the nearest sketches, and their cosines."""
-        slots = np.concatenate([each.slots for each in some])
-        if len(slots) > count:
-            bits = apart(sketch, [each.packed for each in some if each.packed is not None])
-            # Three times as fast as to have the places of the nearest told at once.
-            near = np.flatnonzero(bits <= np.partition(bits, count)[count])
-            if len(near) > 2 * count:  # very many are alike
-                near = near[np.argsort(bits[near], kind="stable")[:count]]
-            slots = slots[near]
-        slots.sort()  # memory is read faster in order
-        rows = self._rows
-        return slots, rows.precision.scan(rows.vectors, rows.factors, slots, asked)
+    def _made(self) -> State:
+        lists = self._lists or [self._empty]
+        centres = self._centres if self._lists else np.zeros((1, self._centres.shape[1]), np.int8)
+        sizes = np.array([len(each.slots) for each in lists], np.intp)
+        return State(
+            packed_vectors(centres),
+            sizes,
+            int(sizes.sum()),
+            tuple(each.pages for each in lists),
+            self._pages.bits,
+            self._pages.slots,
+        )

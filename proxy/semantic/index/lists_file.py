@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from proxy.semantic.index.lists import Lists, Shape
+from proxy.semantic.index.lists import Lists
+from proxy.semantic.index.look import Shape
 from proxy.semantic.index.rows import Rows, Space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from proxy.semantic.index.lists import Slots
+    from proxy.semantic.index.pages import Slots
 
     Marks = NDArray[np.uint64]
 

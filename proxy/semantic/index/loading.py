@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from proxy.model.entry import CacheKey
-from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.lists_file import load_all
+from proxy.semantic.index.look import Shape
 from proxy.semantic.index.row_file import RowFile
 from proxy.semantic.index.rows import DIGEST_BYTES, NAMESPACE_BYTES, Rows
 

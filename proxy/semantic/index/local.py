@@ -30,14 +30,14 @@ from proxy.model.entry import CacheKey
 from proxy.model.errors import ConfigError, TierError
 from proxy.semantic.base import Neighbour, Row
 from proxy.semantic.index import lists_file
-from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.loading import Loaded, load
+from proxy.semantic.index.look import Shape
 from proxy.semantic.index.places import NOWHERE
 from proxy.semantic.index.precision import Dtype, Precision
 from proxy.semantic.index.row_file import NotOurs, RowFile, boot_id, room, tidy
 from proxy.semantic.index.row_writer import RowWriter
 from proxy.semantic.index.rows import Rows, Space
-from proxy.semantic.index.scan import Asked, nearest
+from proxy.semantic.index.scan import Asked, glanced, nearest
 from proxy.semantic.index.tending import Tending
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ON_LOOP: Final = 2_000 * 384  # numbers compared on the event loop at most: 0.3 ms as bytes
+_LOOSE_ON_LOOP: Final = 2 * _ON_LOOP  # with lists: to have a thread do it takes longer then
+_GLANCE_ON_LOOP: Final = 40_000  # sketches looked at there at most: 0.4 ms
 _SWEPT: Final = 4_096  # slots looked through with each row that comes
 _SWEPT_DEAD: Final = 16  # of them dropped at most
 _AT_ONCE: Final = 256  # rows added before others get their turn
@@ -206,10 +208,18 @@ class LocalIndex:
             raise TierError(f"not a vector of {rows.precision.dimensions} dimensions")
         given = vector.astype(np.float32, copy=False)
         asked = Asked(rows, space.number, given, count, self._wall(), rows.births)
-        job = partial(nearest, asked, space.scanned(), space.lists)
-        if space.lists is None and space.count * len(vector) <= _ON_LOOP:
-            found = job()
-        else:
+        scanned, lists = space.scanned(), space.lists
+        found, further = None, False
+        if lists is None and scanned.size * len(vector) <= _ON_LOOP:
+            found = nearest(asked, scanned, None)
+        elif (
+            lists is not None
+            and lists.glanced_at <= _GLANCE_ON_LOOP
+            and scanned.size * len(vector) <= _LOOSE_ON_LOOP
+        ):
+            found, further = glanced(asked, scanned, lists), True
+        if found is None:
+            job = partial(nearest, asked, scanned, lists, further=further)
             found = await self._searches.submit(job)
             if self._rows is not rows:
                 return []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Dtype = Literal["f32", "f16", "i8"]
 
 _TYPES: Final = {"f32": np.float32, "f16": np.float16, "i8": np.int8}
-_AT_ONCE: Final = 512  # rows brought together in one go: they stay in the processor's cache
+_AT_ONCE: Final = 2_048  # rows brought together in one go: as bytes they stay in the cache
 _HIGHEST: Final = 127
 _TINY: Final = 1e-30  # so that a vector of zeros is near to nothing, and no error
 _PARTS: Final = 254  # of what is lost to whole numbers, in a vector that is asked for

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from proxy.semantic.base import Vector
-    from proxy.semantic.index.lists import Lists, Slots
+    from proxy.semantic.index.lists import Lists
+    from proxy.semantic.index.look import Near
+    from proxy.semantic.index.pages import Slots
     from proxy.semantic.index.precision import Floats
 
 
@@ -45,12 +47,30 @@ class Found(NamedTuple):
     scores: Floats
 
 
-def nearest(asked: Asked, scanned: Slots, lists: Lists | None) -> Found:
-    """The nearest rows among those ``scanned``, and those in lists. It may run in any thread."""
-    if lists is None:
+def nearest(asked: Asked, scanned: Slots, lists: Lists | None, *, further: bool = False) -> Found:
+    """The nearest rows among those ``scanned``, and those in lists. It may run in any thread.
+
+    ``further``: a first look at the lists found nothing near.
+    """
+    near: Near | None = None
+    if lists is not None:
+        look = lists.look(asked.vector)
+        near = (look.further if further else look.best)(asked.count, asked.alive)
+        del look  # or lists would have to leave alone what it looked at
+    return _sorted(asked, scanned, near)
+
+
+def glanced(asked: Asked, scanned: Slots, lists: Lists) -> Found | None:
+    """The same by a first look at lists; None if that finds nothing near."""
+    near = lists.look(asked.vector).glance(asked.count, asked.alive)
+    return None if near is None else _sorted(asked, scanned, near)
+
+
+def _sorted(asked: Asked, scanned: Slots, near: Near | None) -> Found:
+    if near is None:
         slots, scores = _compared(asked, scanned)
     else:
-        slots, scores = lists.near(asked.vector, asked.count, asked.alive)
+        slots, scores = near
         if len(scanned):
             loose, cosines = _compared(asked, scanned)
             new = ~np.isin(slots, loose)  # a row on its way into a list is in both

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final
 
 from proxy.lane import Lane
-from proxy.semantic.index.lists import Lists, Shape
+from proxy.semantic.index.lists import Lists
+from proxy.semantic.index.look import Shape
 from proxy.semantic.index.rows import Rows, Space
 
 _MERGED_AT_ONCE: Final = 2_048  # rows; until they are in lists, searches compare all of them

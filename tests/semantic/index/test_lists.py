@@ -9,11 +9,13 @@ import pytest
 from support.index_contract import HERE, LATER, START, key
 
 from proxy.semantic.index.dividing import divided
-from proxy.semantic.index.lists import Lists, Shape
+from proxy.semantic.index.lists import Lists
+from proxy.semantic.index.look import Shape
+from proxy.semantic.index.pages import PAGE
 from proxy.semantic.index.precision import Dtype, Precision
 from proxy.semantic.index.rows import Rows
 from proxy.semantic.index.scan import Asked
-from proxy.semantic.index.sketches import Sketcher, apart, levelled, packed_bits, shrunk
+from proxy.semantic.index.sketches import Sketcher, apart, levelled, shrunk
 
 DIMENSIONS = 64
 TIGHT = Shape(rows=50, looked_at=1 / 16, looked_at_least=400, compared=64)
@@ -39,7 +41,7 @@ def filled(vectors: np.ndarray, dtype: Dtype = "i8") -> Rows:
 def found(rows: Rows, lists: Lists, vector: np.ndarray, count: int = 1) -> list[int]:
     """Slots, the nearest first."""
     asked = Asked(rows, rows.spaces[HERE].number, vector, count, START, rows.births)
-    slots, cosines = lists.near(vector, count, asked.alive)
+    slots, cosines = lists.look(vector).best(count, asked.alive)
     return list(slots[np.argsort(-cosines)][:count].tolist())
 
 
@@ -63,8 +65,10 @@ def check(rows: Rows, lists: Lists, there: set[int]) -> None:
     assert sorted(np.concatenate(slots).tolist()) == sorted(there)
     for number, each in enumerate(lists._lists):
         assert (lists._list_of[each.slots] == number).all()
-        assert (each.bits == lists._sketcher.sketch(rows.vectors[each.slots])).all()
-        assert (each.packed is None) == (len(each.slots) == 0)
+        assert (
+            lists._pages.sketches(each) == lists._sketcher.sketch(rows.vectors[each.slots])
+        ).all()
+        assert len(each.pages) == -(-len(each.slots) // PAGE)
     assert len(lists) == len(there)
 
 
@@ -156,13 +160,28 @@ def test_a_state_that_a_search_looks_at_does_not_change() -> None:
     rows = filled(vectors)
     lists = Lists(rows, TIGHT).grow(range(500))
     state = lists._state
-    assert state is not None
-    before = [each.slots.copy() for each in state.lists]
+    pages = np.concatenate(state.pages)
+    slots, bits = state.slots[pages], state.bits[:, pages]
     lists.doomed.extend(range(250))
-    lists.grow(range(500, 1_000))
+    for at in range(500, 1_000, 50):
+        lists.grow(range(at, at + 50))
     assert lists._state is not state
-    assert all((each.slots == old).all() for each, old in zip(state.lists, before, strict=True))
-    assert sum(map(len, before)) == state.rows == 500
+    assert (state.slots[pages] == slots).all()
+    assert (state.bits[:, pages] == bits).all()
+    assert state.rows == sum(state.sizes) == 500
+
+
+def test_pages_that_nobody_looks_at_are_used_again() -> None:
+    vectors = clustered(1_000)
+    rows = filled(vectors)
+    lists = Lists(rows, TIGHT).grow(range(1_000))
+    for at in range(100):
+        lists.doomed.extend(range(at, at + 1))
+        lists.grow(())
+        lists.grow(range(at, at + 1))
+    check(rows, lists, set(range(1_000)))
+    needed = sum(len(each.pages) for each in lists._lists)
+    assert lists._pages._used < 4 * needed
 
 
 def test_nothing_is_near_where_no_list_is() -> None:
@@ -186,10 +205,10 @@ def test_sketches_tell_angles(dimensions: int) -> None:
     sketcher = Sketcher(dimensions)
     vectors = clustered(60, dimensions=dimensions)
     bits = sketcher.sketch(vectors)
-    assert bits.shape == (60, sketcher.width)
+    assert bits.shape == (sketcher.words, 60)
     assert (Sketcher(dimensions).sketch(vectors) == bits).all()
-    parted = apart(bits[:1], [packed_bits(bits[:20]), packed_bits(bits[20:])])
-    assert parted.tolist() == np.bitwise_count(bits ^ bits[0]).sum(axis=1).tolist()
+    parted = apart(bits[:, :1], bits.copy())
+    assert parted.tolist() == np.bitwise_count(bits ^ bits[:, :1]).sum(axis=0).tolist()
     turns = np.arccos(np.clip(vectors @ vectors[0], -1, 1)) / np.pi
     assert np.abs(parted / max(dimensions, 256) - turns).max() < 0.2
 
@@ -203,3 +222,57 @@ def test_whole_numbers_point_where_their_vectors_do() -> None:
         assert cosines.min() > 0.999
     assert np.abs(np.linalg.norm(levelled(vectors).astype(np.float32), axis=1) - 127).max() < 3
     assert not levelled(np.zeros((1, 4), np.float32)).any()
+
+
+def test_who_finds_something_near_by_the_first_look_looks_no_further() -> None:
+    vectors = clustered(4_000)
+    rows = filled(vectors)
+    lists = Lists(rows, Shape(rows=50, looked_at_first=1 / 20, looked_at_least=400))
+    lists.grow(range(4_000))
+    asked = near(vectors)
+    nearest = [lists.look(each).glance(1, everything) for each in asked[:200]]
+    there = [each for each in nearest if each is not None]
+    assert len(there) > 100
+    assert all(each.cosines.max() >= 0.87 for each in there)
+    assert all(len(each.slots) < 400 for each in there)
+    far = np.random.default_rng(3).normal(size=(20, DIMENSIONS)).astype(np.float32)
+    far /= np.linalg.norm(far, axis=1, keepdims=True)
+    for each in far:
+        look = lists.look(each)
+        assert look.glance(1, everything) is None
+        assert len(look.best(1, everything).slots) >= 1
+
+
+def test_what_is_gone_hides_nothing_that_is_near() -> None:
+    vectors = clustered(2_000)
+    rows = filled(np.concatenate([vectors, near(vectors)]))
+    lists = Lists(rows, TIGHT).grow(range(4_000))
+    for number in range(0, 2_000, 50):
+        look = lists.look(vectors[number])
+        found = look.best(1, lambda slots: slots >= 2_000)
+        assert found.slots[found.cosines.argmax()] == 2_000 + number
+        assert found.slots.min() >= 2_000
+
+
+def test_what_is_near_but_gone_does_not_end_a_search() -> None:
+    vectors = clustered(2_000)
+    rows = filled(vectors)
+    lists = Lists(rows, TIGHT).grow(range(2_000))
+    gone = vectors @ vectors[7] > 0.6
+    look = lists.look(vectors[7])
+    assert look.glance(1, everything) is not None
+    assert look.glance(1, lambda slots: ~gone[slots]) is None
+    assert look.best(1, lambda slots: ~gone[slots]).cosines.max() < 0.6
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_vectors_with_no_bit_or_all_are_told_from_rows_that_are_not_there(sign: int) -> None:
+    vectors = sign * np.abs(clustered(300, dimensions=384))
+    rows = filled(vectors)
+    lists = Lists(rows, TIGHT).grow(range(300))
+    assert sorted(found(rows, lists, vectors[0], 300)) == list(range(300))
+    assert found(rows, lists, vectors[3]) == [3]
+
+
+def everything(slots: np.ndarray) -> np.ndarray:
+    return np.ones(len(slots), np.bool_)

@@ -30,8 +30,8 @@ from support.index_contract import (
 from proxy.model.entry import CacheKey
 from proxy.model.errors import ConfigError, TierError
 from proxy.semantic.base import Row
-from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
+from proxy.semantic.index.look import Shape
 
 SMALL = Shape(rows=8)  # of many lists; all are looked at
 
@@ -252,8 +252,10 @@ async def test_searches_while_rows_come_and_go_find_what_stays(exact_up_to: int)
 
 
 async def test_a_search_that_a_clearing_overtakes_finds_nothing() -> None:
-    async with opened(None, Clock(START), exact_up_to=10, merged_at=1) as index:
+    far = Shape(near=2.0)  # so nothing is near at a first look, and another thread looks further
+    async with opened(None, Clock(START), exact_up_to=10, merged_at=1, shape=far) as index:
         await index.add(many(scattered(500)))
+        await index.settled()
         searching = asyncio.ensure_future(  # noqa: TID251 # awaited below
             index.search(HERE, unit(1), 5)
         )

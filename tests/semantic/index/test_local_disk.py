@@ -29,8 +29,8 @@ from support.index_contract import (
 from support.index_processes import BOOT, child
 
 from proxy.model.errors import TierError
-from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
+from proxy.semantic.index.look import Shape
 from proxy.semantic.index.rows import Space
 
 VECTORS = scattered(400)

@@ -16,8 +16,8 @@ from support.index_contract import DIMENSIONS, FINGERPRINT, HERE, START, THERE, 
 
 from proxy.model.entry import CacheKey
 from proxy.semantic.base import Row
-from proxy.semantic.index.lists import Shape
 from proxy.semantic.index.local import LocalIndex
+from proxy.semantic.index.look import Shape
 
 VECTORS = scattered(64)
 NAMESPACES = st.sampled_from([HERE, THERE])
