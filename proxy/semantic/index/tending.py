@@ -7,6 +7,7 @@ to when that piece is done. Rows that wait for their list are compared one by on
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ from proxy.semantic.index.lists import Lists
 from proxy.semantic.index.look import Shape
 from proxy.semantic.index.rows import Rows, Space
 
+_TRIMMED_AFTER: Final = 20 * 2_048  # rows put into lists, which leaves pages behind
 _MERGED_AT_ONCE: Final = 2_048  # rows; until they are in lists, searches compare all of them
 
 
@@ -42,6 +44,7 @@ class Tending:
         self._merged_at = merged_at
         self._failed = failed
         self._building: dict[Space, asyncio.Future[Lists]] = {}
+        self._untrimmed = 0  # rows put into lists since memory was given back
 
     def start(self, lane: Lane) -> None:
         """Have lists made in ``lane`` from now on; whoever made it stops it."""
@@ -72,6 +75,10 @@ class Tending:
             job = partial(lists.grow, rows.move(space, _MERGED_AT_ONCE))
             building = self._building[space] = self._lane.submit(job)
             building.add_done_callback(partial(self._built, rows, space))
+            self._untrimmed += _MERGED_AT_ONCE
+        elif self._untrimmed >= _TRIMMED_AFTER:
+            self._untrimmed = 0
+            self._lane.submit(_trim)
 
     def tend_all(self, rows: Rows) -> None:
         """As ``tend``, for each space that has lists, or is to have them."""
@@ -91,6 +98,13 @@ class Tending:
         self._failed()  # whoever comes next tries again
         if space.lists is not None:
             _dissolve(rows, space, space.lists)
+
+
+def _trim() -> None:
+    """Give back to the system what making lists has used and needs no more, where that can be."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
 
 
 def _dissolve(rows: Rows, space: Space, lists: Lists) -> None:
