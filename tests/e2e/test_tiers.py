@@ -27,9 +27,12 @@ def disk(folder: Path) -> Json:
     return {"l2_disk": {"enabled": True, "directory": str(folder / "kept")}}
 
 
-def shared(port: int) -> Json:
+def shared(port: int, **more: float) -> Json:
     secret = {"scope": {"secret": "the same for all replicas"}}
-    return {"l2_redis": {"url": f"redis://127.0.0.1:{port}/0"}, "cache": secret}
+    return {"l2_redis": {"url": f"redis://127.0.0.1:{port}/0", **more}, "cache": secret}
+
+
+PATIENT = {"timeout_s": 5.0, "connect_timeout_s": 5.0}  # however busy this machine is
 
 
 async def test_answers_survive_a_restart(tmp_path: Path) -> None:
@@ -97,8 +100,8 @@ async def test_replicas_share_answers_through_redis() -> None:
     async with (
         server() as redis,
         OpenAIBackend() as backend,
-        proxied(backend.url, **shared(redis.port)) as one,
-        proxied(backend.url, **shared(redis.port)) as other,
+        proxied(backend.url, **shared(redis.port, **PATIENT)) as one,
+        proxied(backend.url, **shared(redis.port, **PATIENT)) as other,
         Caller(one) as here,
         Caller(other) as there,
     ):
