@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import orjson
 
 from proxy.dialects.json_body import JSON
-from proxy.key import CREDENTIALS, standby_of
+from proxy.key import CREDENTIALS, standby_of, without_credentials
 from proxy.model.decision import Why
 from proxy.model.errors import UpstreamError
 from proxy.model.message import Arrival, Head, Headers, Outbound, Upstream
@@ -90,7 +90,10 @@ class Standby:
         """What is asked of it in place of ``question``."""
         request, query = question.request, question.query
         if not self.credentials:
-            request = request._replace(headers=request.headers.without(_CREDENTIALS))
+            request = request._replace(
+                headers=request.headers.without(_CREDENTIALS),
+                query_string=without_credentials(request.query_string),
+            )
         if self.model:
             query = query._replace(forward=replaced(query.forward, {("model",): self.model}))
         return question._replace(

@@ -8,11 +8,12 @@ may be about one input) the client's own request is passed on as it came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from proxy.batching import LONG_BYTES, Company, Unsplit, is_everybodys
+from proxy.degrading import Failure
 from proxy.dialects.base import Dialect, Divisible
 from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
@@ -27,6 +28,9 @@ from proxy.reader import Asked, Reader
 from proxy.reply import Replies
 
 _LOOKS: Final = 16  # at a time, into tiers that let one wait
+
+Instead = Callable[[Question, Miss, Failure], Awaitable[Reply | None]]
+"""What callers get in place of the backend's failure; None: nothing."""
 
 
 class _Answer(NamedTuple):
@@ -64,6 +68,7 @@ class Dividing:
 
     Args:
         dialects: all; those of them that are divisible are known by that.
+        failing: the statuses of the backend that are failures.
     """
 
     def __init__(
@@ -73,12 +78,15 @@ class Dividing:
         flights: Flights,
         replies: Replies,
         passing: Passing,
+        *,
+        failing: frozenset[int] = FAILING,
     ) -> None:
         self._divisible = {each.name: each for each in dialects if isinstance(each, Divisible)}
         self._reader = reader
         self._flights = flights
         self._replies = replies
         self._passing = passing
+        self._failing = failing
 
     def parts(self, question: Question) -> tuple[Asked, ...]:
         """What ``question`` asks, input by input; none if it has but one."""
@@ -88,8 +96,13 @@ class Dividing:
         asked = Asked(question.query, question.terms, question.key)
         return self._reader.parts(question.request, asked, dialect, question.upstream.id)
 
-    async def answer(self, whole: Question, parts: Sequence[Asked]) -> Reply:
-        """The reply to ``whole``, whose ``parts`` these are."""
+    async def answer(self, whole: Question, parts: Sequence[Asked], instead: Instead) -> Reply:
+        """The reply to ``whole``, whose ``parts`` these are.
+
+        Args:
+            instead: what there is in place of the backend's failure.
+        """
+        whole = whole._replace(variant=0)  # of a part one answer is kept: it has but one
         asked = {
             part.key.digest: whole._replace(query=part.query, terms=part.terms, key=part.key)
             for part in parts
@@ -107,7 +120,7 @@ class Dividing:
             why = Why.INDIVISIBLE
             return await self._passing.on(request, upstream, forward, why, whole.began)
         except _Failed as failed:
-            return self._fail(whole, failed)
+            return await self._fail(whole, failed, instead)
 
     async def _complete(
         self,
@@ -229,7 +242,7 @@ class Dividing:
             return answer
         if not is_everybodys(answer.head):
             raise _Indivisible  # of which input it tells, only the whole request can say
-        if answer.head.status in FAILING and (stale := _stand_in(part, miss)) is not None:
+        if answer.head.status in self._failing and (stale := _stand_in(part, miss)) is not None:
             return stale
         raise _Failed(answer, missed, seat)
 
@@ -280,11 +293,18 @@ class Dividing:
     def _absent(self, whole: Question) -> Reply:
         return self._replies.absent(whole.failed(Why.ONLY_IF_CACHED), whole.began)
 
-    def _fail(self, whole: Question, failed: _Failed) -> Reply:
-        if isinstance(failed.answer, UpstreamError):
-            outcome = whole.failed(Why.UPSTREAM_ERROR)
-            return self._replies.fail(failed.answer, outcome, whole.began)
+    async def _fail(self, whole: Question, failed: _Failed, instead: Instead) -> Reply:
         why, seat = failed.missed.miss.why, failed.seat
+        miss = Miss(why)  # without what is stored of one part: that is no answer to the whole
+        if isinstance(failed.answer, UpstreamError):
+            failure = Failure(None, failed.answer)
+            outcome = whole.failed(Why.UPSTREAM_ERROR)
+            return await instead(whole, miss, failure) or self._replies.fail(
+                failed.answer, outcome, whole.began
+            )
+        status = failed.answer.head.status
+        if status in self._failing and (reply := await instead(whole, miss, Failure(status))):
+            return reply
         outcome = whole.missed(why, seat.why, joined=seat.joined)
         outcome = outcome._replace(stored=False, detail=Why.STATUS)
         head, body = failed.answer.head, failed.answer.body

@@ -308,6 +308,11 @@ def standby_of(key: CacheKey, backend: str) -> CacheKey:
     return CacheKey(key.scope, hashed.digest())
 
 
+def without_credentials(query_string: str) -> str:
+    """``query_string`` less the parameters that are credentials; the rest as it came."""
+    return "&".join(part for part in query_string.split("&") if not _credentials_in(part))
+
+
 def _fenced(index: dict[str, str], names: tuple[str, ...]) -> str:
     """The named headers that are there, each part behind its length."""
     return "".join(

@@ -19,7 +19,7 @@ from proxy.dividing import Dividing
 from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
-from proxy.model.message import Arrival, Request, Upstreams
+from proxy.model.message import Arrival, Head, Request, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
 from proxy.passing import Passing
 from proxy.policy import judge, renews
@@ -100,7 +100,7 @@ class Lifecycle:
             variant=asked.variant,
         )  # fmt: skip
         if self._dividing is not None and (parts := self._dividing.parts(question)):
-            return await self._dividing.answer(question, parts)
+            return await self._dividing.answer(question, parts, self._instead)
         found = await self._rooms.ladder.get(asked.key)
         now, controls = self._rooms.clock(), asked.query.controls
         match judge(found.entry, found.tier, controls, now):
@@ -194,6 +194,12 @@ class Lifecycle:
                 return reply
         return None
 
+    async def _instead_of(self, head: Head, question: Question, miss: Miss) -> Reply | None:
+        """What there is in place of a response with ``head``, if that is a failure."""
+        if head.status not in self._degrading.failing:
+            return None
+        return await self._instead(question, miss, Failure(head.status))
+
     def _stand_in(self, question: Question, miss: Miss, failed: int | None) -> Reply | None:
         """A stale answer, where one may be served."""
         if (entry := question.fallback(miss)) is None:
@@ -206,7 +212,9 @@ class Lifecycle:
             reply = await self._flown(question, miss)
         except UpstreamError:
             return None
-        if reply.head.status not in self._degrading.failing:
+        # What it refuses is no answer: it may know neither the caller nor the model.
+        status = reply.head.status
+        if status < HTTPStatus.BAD_REQUEST and status not in self._degrading.failing:
             return reply
         if isinstance(reply.body, Coming):
             await reply.body.aclose()
@@ -260,6 +268,9 @@ class Lifecycle:
                 reply = self._replay(question, verdict) if isinstance(verdict, Hit) else None
                 return reply, Why.FORM
             case Handed(arrival, why):
+                if (reply := await self._instead_of(arrival.head, question, miss)) is not None:
+                    seat.leave()
+                    return reply, why
                 outcome = question.missed(miss.why, seat.why, joined=False)
                 outcome = outcome._replace(stored=False, detail=why, upstream_s=waited_s)
                 body = Coming(arrival.chunks(), seat.leave)
@@ -274,11 +285,9 @@ class Lifecycle:
     ) -> Reply | None:
         """What is coming, in the form asked for; None if it will not take that form."""
         head, form, wanted = boarded.head, boarded.form, question.query.form
-        if head.status in self._degrading.failing:
-            failure = Failure(head.status)
-            if (reply := await self._instead(question, miss, failure)) is not None:
-                seat.leave()  # what is heard now does not come by this flight
-                return reply
+        if (reply := await self._instead_of(head, question, miss)) is not None:
+            seat.leave()  # what is heard now does not come by this flight
+            return reply
         how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
         if seat.why is Why.JOINED:
             head = question.shareable(head)
@@ -321,6 +330,13 @@ class Lifecycle:
         outcome = question.missed(miss.why, why, joined=False)
         outcome = outcome._replace(stored=False, collapsed=False, detail=why)
         arrival = await question.ask()
+        try:
+            if (reply := await self._instead_of(arrival.head, question, miss)) is not None:
+                arrival.close()
+                return reply
+        except BaseException:  # the client hung up
+            arrival.close()
+            raise
         return self._relay(question, arrival, Coming(arrival.chunks(), arrival.close), outcome)
 
     def _relay(

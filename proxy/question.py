@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.batching import Batcher, Company, Unsplit
+from proxy.batching import Batcher, Company, Unsplit, is_signed
 from proxy.compression.compressor import Compressor
 from proxy.dialects.base import Dialect, Divisible, Relay, Rendered, is_current, is_framed
 from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
@@ -121,8 +121,7 @@ class Question(NamedTuple):
 
     def outbound(self) -> Outbound:
         """The request as it is sent upstream."""
-        request = self.request
-        headers = self.rooms.outbound(request)
+        request, headers = self.request, self.rooms.outbound(self.request)
         return Outbound(
             request.method, request.path, request.query_string, headers, self.query.forward
         )
@@ -130,7 +129,9 @@ class Question(NamedTuple):
     async def _shortened(self) -> Outbound:
         """The same with a shorter prompt, where one is wanted."""
         outbound, compressor, body = self.outbound(), self.rooms.compressor, self.query.forward
-        if compressor is None:
+        # A vector is of the very text, and a signature of the very bytes.
+        kept = isinstance(self.dialect, Divisible) or is_signed(self.request.headers)
+        if compressor is None or kept:
             return outbound
         plan = compressor.plan(self.request.path, self.query.model, self.query.dialect)
         if plan is None:

@@ -137,8 +137,9 @@ def _steered(query: Query, controls: Controls) -> Query:
     controls = merge(controls, query.controls)
     if not controls.ignored:
         return query._replace(controls=controls)
-    # Who leaves something out meets only others who do: nobody else can write such a namespace.
-    namespace = "\x1f".join([controls.namespace, "without", *controls.ignored])
+    # Who leaves something out meets only others who do: nobody else can write such a namespace,
+    # nor make one of several, which another sign stands between.
+    namespace = "\x1e".join([controls.namespace, "without", *controls.ignored])
     canonical = query.canonical
     for name in controls.ignored:
         canonical = json_members.without(canonical, name)

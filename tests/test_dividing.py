@@ -520,3 +520,24 @@ async def test_what_was_shunned_is_tried_again_after_a_while() -> None:
         await proxy.answer()
         assert (await asked)[0].outcome.stored
         assert proxy.batcher.odd == 1
+
+
+async def test_one_answer_is_kept_of_an_input_however_many_are_wanted() -> None:
+    several = ("X-Cache-Variants", "3")
+    async with proxied() as proxy:
+        asked = await proxy.ask(["a", "bb"], several)
+        await proxy.answer()
+        told, _ = await asked
+        assert told.outcome.variant == 0
+        hit, _ = await (await proxy.ask(["bb", "a"], several))
+        assert (hit.outcome.verdict, hit.outcome.variant) == (Verdict.HIT, 0)
+
+
+async def test_what_is_stored_of_one_part_never_stands_in_for_all() -> None:
+    async with proxied(STALE) as proxy:
+        await proxy.stored("a")
+        proxy.clock.turn(120.0)
+        asked = await proxy.ask(["a", "bb"])
+        await proxy.answer(head=Head(503, "No", JSON.headers), body=b"{}")
+        told, body = await asked
+        assert (told.head.status, body) == (503, b"{}")

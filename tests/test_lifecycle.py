@@ -1345,3 +1345,16 @@ async def test_who_wants_nothing_but_what_is_stored_has_not_asked():
         asked = await p.ask()
         await p.answer_json()
         assert not (await asked.reply()).outcome.stored
+
+
+async def test_who_has_to_ask_for_himself_is_given_the_stale_answer_if_that_fails():
+    terms = Terms(jitter=0.0, ttl=10, stale_if_error=100)
+    async with proxy(terms, limits=FlightLimits(flights=1)) as p:
+        await p.stored()
+        p.clock.turn(20)
+        await p.ask("Another question?")
+        mine = await p.ask()
+        await p.answer_json(b"{}", Head(503, "No", JSON.headers))
+        reply = await mine.reply()
+        assert (reply.cache, reply.body) == (("STALE", "sie"), ANSWER)
+        assert p.call().closed

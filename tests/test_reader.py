@@ -150,6 +150,17 @@ def test_who_leaves_out_a_member_shares_with_those_only_who_leave_out_the_same()
     assert steered(leaving, body=named).query.forward == named
 
 
+def test_no_names_put_together_are_those_of_who_leaves_out_a_member() -> None:
+    ours, theirs = ("X-Cache-Namespace", "x"), ("Helicone-Cache-Ignore-Keys", "n")
+    left_out = steered(ours, theirs)
+    chosen = (
+        ("Helicone-Cache-Seed", "x"),
+        ("CF-AIG-Cache-Key", "without"),
+        ("X-Portkey-Cache-Namespace", "n"),
+    )
+    assert left_out.key != steered(*chosen).key
+
+
 def test_a_key_that_the_caller_chooses_makes_no_two_questions_one() -> None:
     chosen = ("cf-aig-cache-key", "mine")
     other = BODY.replace(b'"m"', b'"n"')

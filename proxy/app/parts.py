@@ -138,7 +138,7 @@ def lifecycle(
         degrading=degrading,
         others=others,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
-        dividing=Dividing(spoken, reader, flights, replies, passing),
+        dividing=Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing),
     )
 
 

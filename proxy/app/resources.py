@@ -70,6 +70,7 @@ class Others:
             passing=passing,
             told_hosts=settings.downstream.forwarded != "off"
             or any(each.preserve_host for each in settings.upstreams),
+            controls=parts.steering(settings).controls,
         )
 
     async def drain(self, limit_s: float) -> None:

@@ -17,6 +17,7 @@ Rules
 
 from proxy.batching.batcher import Batcher
 from proxy.batching.call import is_everybodys
+from proxy.batching.likeness import is_signed
 from proxy.batching.words import LONG_BYTES, Asker, Company, Limits, Slice, Unsplit
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "Slice",
     "Unsplit",
     "is_everybodys",
+    "is_signed",
 ]

@@ -69,17 +69,17 @@ def _ended(text: str) -> str:
 
 def _units(text: str) -> list[str]:
     """What is taken out as a whole: a line of prose, or all of a block and the line it is in."""
-    units: list[str] = []
+    units: list[list[str]] = []
     open_line = False  # the last unit has no end of line yet
     for piece in segments(text):
         parts = _LINES.findall(piece.text) if piece.prose else [piece.text]
         for part in parts:
             if open_line:
-                units[-1] += part
+                units[-1].append(part)
             else:
-                units.append(part)
+                units.append([part])
             open_line = not part.endswith("\n")
-    return units
+    return ["".join(unit) for unit in units]
 
 
 def _guard(units: list[str]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ negation and no name: the lists of filler are short on purpose.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -23,13 +23,15 @@ class Rule(StrEnum):
 
 
 _SPACES: Final = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
-_TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
+# What looks behind looks once at each blank: a run of them is not begun with again and again.
+_TRAILING: Final = re.compile(r"(?<![ \t])[ \t]+(?=\n)")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _PARAGRAPHS: Final = re.compile(r"(\n{2,})")
 _LEAST_REPEATED: Final = 80  # characters; a short line may well be said twice
 
 # What is quoted is somebody else's, or is what the question is about.
-_QUOTED: Final = re.compile(r"(\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|「[^」\n]*」|『[^』\n]*』)")
+_QUOTES: Final = {'"': '"', "“": "”", "«": "»", "「": "」", "『": "』"}
+_OPENS: Final = re.compile(f"[{''.join(_QUOTES)}]")
 # Only where a sentence begins: within one, "please" may be what it says, and a Chinese sign a part
 # of another word.
 _BEGINS: Final = r"(?:^|(?<=[.!?:\n])|(?<=[.!?:] ))"
@@ -107,9 +109,36 @@ def _unrepeat(pieces: list[Segment]) -> list[Segment]:
 
 
 def _unpad(text: str) -> str:
-    parts = _QUOTED.split(text)
-    parts[::2] = [_FILLER.sub("", part) for part in parts[::2]]
-    return "".join(parts)
+    pieces: list[str] = []
+    done = 0
+    for start, end in _quotations(text):
+        pieces += (_FILLER.sub("", text[done:start]), text[start:end])
+        done = end
+    return "".join([*pieces, _FILLER.sub("", text[done:])])
+
+
+def _quotations(text: str) -> Iterator[tuple[int, int]]:
+    """Where what is quoted on one line begins and ends; linear, whatever is left open."""
+    line_end = done = 0
+    closing: dict[str, int] = {}  # where each is next
+    for opening in _OPENS.finditer(text):
+        start = opening.start()
+        if start < done:
+            continue
+        if line_end <= start:
+            line_end = _found(text, "\n", start)
+        mark = _QUOTES[opening[0]]
+        if closing.get(mark, 0) <= start:
+            closing[mark] = _found(text, mark, start + 1)
+        if closing[mark] < line_end:
+            done = closing[mark] + 1
+            yield start, done
+
+
+def _found(text: str, mark: str, start: int) -> int:
+    """Where ``mark`` is next; past the end if nowhere."""
+    at = text.find(mark, start)
+    return len(text) + 1 if at < 0 else at
 
 
 _RULES: Final[Mapping[Rule, Callable[[list[Segment]], list[Segment]]]] = {

@@ -18,7 +18,12 @@ _START: Final = re.compile(
     r"|(?P<json>[\[{])",
     re.MULTILINE,
 )
-_DECODER: Final = json.JSONDecoder()
+# Numbers are left as they are spelled: nobody needs them, and those of many digits cost much.
+_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+# What fails is told with its line, for which the decoder counts all lines before it. So it is given
+# a piece only, and a longer one where that may have ended too early: by so many characters.
+_PIECE: Final = 1024
+_LONGEST_WORD: Final = 16
 # Where a brace opens no JSON, the reader finds out somewhere behind it. What looks like JSON again
 # and again must not make that quadratic: past so many times the text, the rest is left alone.
 _PATIENCE: Final = 4
@@ -34,15 +39,16 @@ class Segment(NamedTuple):
 def segments(text: str) -> list[Segment]:
     """``text`` in pieces, in order; none is empty."""
     found: list[Segment] = []
-    done = 0
+    begun = done = 0  # of what stays as it is
     for start, end in _fixed(text):
         if done < start:
+            if begun < done:
+                found.append(Segment(text[begun:done], prose=False))
             found.append(Segment(text[done:start], prose=True))
-        if found and not found[-1].prose and done == start:
-            found[-1] = Segment(found[-1].text + text[start:end], prose=False)
-        else:
-            found.append(Segment(text[start:end], prose=False))
+            begun = start
         done = end
+    if begun < done:
+        found.append(Segment(text[begun:done], prose=False))
     if done < len(text):
         found.append(Segment(text[done:], prose=True))
     return found
@@ -80,10 +86,22 @@ def _fence_end(text: str, opening: re.Match[str]) -> int:
 
 def _json_end(text: str, start: int) -> tuple[int, int]:
     """Where the JSON that begins at ``start`` ends, 0 if it is none; and how much was looked at."""
-    try:
-        _, end = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        return 0, max(1, error.pos - start)
-    except RecursionError:
-        return len(text), 0  # too deep to be prose
-    return end, 0
+    size, looked = _PIECE, 0
+    while True:
+        piece = text[start : start + size]
+        try:
+            _, end = _DECODER.raw_decode(piece)
+        except json.JSONDecodeError as error:
+            is_cut = start + size < len(text) and (
+                error.pos > size - _LONGEST_WORD or error.msg.startswith(_MAY_END_LATER)
+            )
+            if not is_cut:
+                return 0, looked + max(1, error.pos)
+            looked, size = looked + size, 16 * size
+        except RecursionError:
+            return len(text), 0  # too deep to be prose
+        else:
+            return start + end, 0
+
+
+_MAY_END_LATER: Final = ("Unterminated string", "Invalid \\")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -12,7 +12,7 @@ from proxy.key import KeyRules
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.entry import CacheKey
 from proxy.model.errors import UpstreamError
-from proxy.model.message import Arrival, Request, Upstream, Upstreams
+from proxy.model.message import Arrival, Headers, Request, Upstream, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
 from proxy.model.query import Controls
 from proxy.passing import Passing
@@ -43,6 +43,7 @@ class Resources:
 
     Args:
         told_hosts: whether a backend is told the client's Host, and may answer by it.
+        controls: what the fields of a request ask of the cache.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Resources:
         replies: Replies,
         passing: Passing,
         told_hosts: bool,
+        controls: Callable[[Headers], Controls] = controls_from_headers,
     ) -> None:
         self._rooms = rooms
         self._keys = keys
@@ -65,6 +67,7 @@ class Resources:
         self._replies = replies
         self._passing = passing
         self._told_hosts = told_hosts
+        self._controls = controls
 
     async def answer(self, request: Request, upstream: Upstream, began: float) -> Reply:
         """The reply to ``request``. Raises RequestError."""
@@ -73,7 +76,7 @@ class Resources:
             return await self._pass(request, upstream, began)
         if must_be_asked(headers) or not OVERRIDES.isdisjoint(headers.index()):
             return await self._passing.on(request, upstream, b"", Why.UNCACHEABLE, began)
-        controls = controls_from_headers(headers)
+        controls = self._controls(headers)
         terms = self._policy.terms(request.path, "", DIALECT)
         if controls.no_store or not terms.enabled:
             why = Why.NO_STORE if controls.no_store else Why.DISABLED
@@ -270,6 +273,10 @@ class Resources:
             arrival = await fetch.upstream.send(fetch.outbound(alone=True))
         except UpstreamError as error:
             return self._despite(error, fetch, began)
+        status = arrival.head.status
+        if status in FAILING and (reply := self._stand_in(fetch, began, status)):
+            arrival.close()
+            return reply
         return self._relay(arrival, Coming(arrival.chunks(), arrival.close), outcome, began)
 
     async def _ask_head(self, fetch: Fetch, miss: Miss, began: float) -> Reply:
@@ -324,7 +331,7 @@ class Resources:
 
     async def _forget(self, request: Request, targets: Iterable[tuple[str, str]]) -> None:
         """Forget what is at these paths and queries, with the namespace of ``request`` or none."""
-        namespaces = {"", controls_from_headers(request.headers).namespace}
+        namespaces = {"", self._controls(request.headers).namespace}
         for path, query in targets:
             there = self._upstreams.route(path)
             if there is None:

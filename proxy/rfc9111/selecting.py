@@ -6,18 +6,11 @@ import re
 from typing import Final, NamedTuple
 
 from proxy.model.message import Headers
+from proxy.wire.headers import ENDS_UPSTREAM, TRUSTED_ONLY
 
 # Written or taken away by this proxy before the backend sees them: what a client sends under these
 # names is not what was answered to.
-_OURS: Final = frozenset(
-    {
-        "via", "host", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-        "x-forwarded-port", "x-real-ip", "x-client-ip", "connection", "te", "expect",
-        "x-http-method-override", "x-method-override", "x-http-method", "x-original-url",
-        "x-rewrite-url",
-    }
-)  # fmt: skip
-_CREDENTIALS: Final = frozenset({"authorization"})
+_OURS: Final = ENDS_UPSTREAM | TRUSTED_ONLY | {"via"}
 # Lists whose members compare without case.
 _CASELESS: Final = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:;[ \t]*q=[0-9.]+)?")

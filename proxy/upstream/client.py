@@ -52,6 +52,11 @@ class HttpUpstream:
         """How many connections have a request, a response or a tunnel on them."""
         return len(self._exchanges)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many connections are in use as may be."""
+        return self.in_use >= self._spec.max_connections
+
     async def send(self, outbound: Outbound) -> Arrival:
         body = _settled(outbound.body)
         head = self._head(outbound, body)

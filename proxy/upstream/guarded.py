@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from proxy.breaker import Breaker
-from proxy.model.errors import Resting, UpstreamError
+from proxy.model.errors import ConnectTimeout, Resting, UpstreamError
 from proxy.model.message import Arrival, Duplex, Outbound
 from proxy.upstream.client import HttpUpstream
 from proxy.upstream.mount import Mount
@@ -67,20 +67,20 @@ class GuardedUpstream:
         try:
             arrival = await self.inner.send(outbound)
         except UpstreamError as error:
-            self._breaker.failed(error.token)
+            self._failed(error)
             raise
-        status = arrival.head.status
-        if status in self._statuses:
-            self._breaker.failed(f"status {status}")
-        elif probing:
-            self._breaker.recovered()
-        else:
-            self._breaker.succeeded()
+        self._answered(arrival.head.status, probing=probing)
         return arrival
 
     async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
-        self._let_through()
-        return await self.inner.tunnel(outbound)
+        probing = self._let_through()
+        try:
+            opened = await self.inner.tunnel(outbound)
+        except UpstreamError as error:
+            self._failed(error)
+            raise
+        self._answered(opened.head.status, probing=probing)
+        return opened
 
     async def close(self) -> None:
         """As that of ``inner``."""
@@ -94,6 +94,19 @@ class GuardedUpstream:
             return True
         self.refused += 1
         raise Resting("The backend cannot be reached; it is tried again in a moment.")
+
+    def _failed(self, error: UpstreamError) -> None:
+        # Who found no room among those being answered has learned nothing of the backend.
+        if not (isinstance(error, ConnectTimeout) and self.inner.is_full):
+            self._breaker.failed(error.token)
+
+    def _answered(self, status: int, *, probing: bool) -> None:
+        if status in self._statuses:
+            self._breaker.failed(f"status {status}")
+        elif probing:
+            self._breaker.recovered()
+        else:
+            self._breaker.succeeded()
 
     def _changed(self, closed: bool, why: str) -> None:  # noqa: FBT001 - as a breaker reports
         if closed:

@@ -46,7 +46,7 @@ _COMMON_OPTIONS: Final = frozenset({"keep-alive", "Keep-Alive", "close", "Close"
 _NOT_BY_NOMINATION: Final = HOP_BY_HOP | UNREMOVABLE | {"close", ""}
 
 # Ours to write, or ours to obey; never passed on as they came.
-_ENDS_UPSTREAM: Final = HOP_BY_HOP | {
+ENDS_UPSTREAM: Final = HOP_BY_HOP | {
     "host", "expect", "content-length", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
     "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback", "x-cache-variants",
 }  # fmt: skip
@@ -66,7 +66,7 @@ _ATTRIBUTION: Final = frozenset(
         "cf-connecting-ipv6", "cf-visitor",
     }
 )  # fmt: skip
-_TRUSTED_ONLY: Final = OVERRIDES | _ATTRIBUTION
+TRUSTED_ONLY: Final = OVERRIDES | _ATTRIBUTION
 _WRITTEN_ANEW: Final = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"})
 
 # Protocols a client may offer to switch to that this proxy does not speak on (RFC 9110, 7.8).
@@ -106,9 +106,9 @@ def outbound(
         lower = name.lower()
         # CGI, and so WSGI, reads "_" as "-": no way around what follows.
         plain = lower.replace("_", "-") if "_" in lower else lower
-        if plain in _ENDS_UPSTREAM or plain in drop or plain in named or plain == "via":
+        if plain in ENDS_UPSTREAM or plain in drop or plain in named or plain == "via":
             continue
-        if plain in _TRUSTED_ONLY and not trusted_peer:
+        if plain in TRUSTED_ONLY and not trusted_peer:
             continue
         if attribute and (plain in _WRITTEN_ANEW or (forwarded == "set" and plain in _ATTRIBUTION)):
             continue

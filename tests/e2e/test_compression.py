@@ -55,3 +55,17 @@ async def test_what_is_passed_on_is_not_touched(backend: OpenAIBackend) -> None:
         verdict, _ = await caller.ask({**chat("Why  so?"), "store": True})
         assert verdict == "BYPASS"
         assert backend.asked[-1].json["messages"][0]["content"] == "Why  so?"
+
+
+async def test_what_is_embedded_or_signed_is_not_touched(backend: OpenAIBackend) -> None:
+    away, gap = "http://127.0.0.1:9", "Why" + " " * 81 + "so?"
+    degradation = {"standby": [{"url": backend.url}]}
+    async with (
+        proxied(away, compression=[PLAN], degradation=degradation) as proxy,
+        Caller(proxy) as caller,
+    ):
+        await caller.sdk.embeddings.create(model="m", input=gap)
+        assert backend.asked[-1].json["input"] == gap
+        signed = {"Content-Digest": "sha-256=:AAAA:"}
+        await caller.ask(chat(gap, extra_headers=signed))
+        assert backend.asked[-1].json["messages"][0]["content"] == gap

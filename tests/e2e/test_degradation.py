@@ -205,3 +205,58 @@ async def test_a_backend_that_cannot_be_reached_is_left_alone_until_it_is_back()
                     except openai.InternalServerError:
                         await asyncio.sleep(0.02)
             assert verdict == "MISS"
+
+
+async def test_what_another_backend_refuses_is_not_heard(
+    backend: OpenAIBackend, second: OpenAIBackend
+) -> None:
+    for status in (400, 401, 404):
+        backend.faults.append(DOWN)
+        second.faults.append(Fault(status, "Who are you?"))
+        both = {"standby": [{"url": second.url}], "message": [SORRY]}
+        async with before(backend.url, both) as (_, caller):
+            headers, text = await told(caller, text=str(status))
+            assert (headers["x-cache-reason"], text) == ("message", SORRY["text"])
+
+
+async def test_a_credential_in_the_url_is_kept_from_another_backend(
+    second: OpenAIBackend,
+) -> None:
+    query = {"api-version": "1 2", "api-key": "sk-secret", "key": "sk-other", "keys": "x"}
+    for credentials, rest in ((False, "api-version=1+2&keys=x"), (True, None)):
+        step = {"url": second.url, "credentials": credentials}
+        async with before(AWAY, {"standby": [step]}) as (_, caller):
+            await caller.ask(chat(extra_query=query))
+        asked = second.asked[-1].query
+        assert asked == rest if rest else "sk-secret" in asked
+
+
+async def test_a_list_of_inputs_takes_the_same_steps_as_one(
+    backend: OpenAIBackend, second: OpenAIBackend
+) -> None:
+    steps = {"standby": [{"url": second.url}], "message": [{**SORRY, "status": 503}]}
+    for url in (AWAY, backend.url):
+        backend.faults.append(DOWN)
+        async with before(url, steps) as (proxy, caller):
+            raw = await caller.sdk.embeddings.with_raw_response.create(model="m", input=["a", "b"])
+            assert raw.headers["x-cache"] == "DEGRADED"
+            assert raw.headers["x-cache-reason"] == "standby"
+            assert len(raw.parse().data) == 2
+            assert proxy.flights.counts.stored == 0
+    async with before(AWAY, {"message": [{**SORRY, "status": 503}]}) as (_, caller):
+        with pytest.raises(openai.InternalServerError, match="Back in a few minutes"):
+            await caller.sdk.embeddings.create(model="m", input=["a", "b"])
+
+
+async def test_any_status_can_be_a_failure_and_is_one_for_all_who_wait(
+    backend: OpenAIBackend,
+) -> None:
+    steps = {"statuses": [402, 503], "message": [SORRY]}
+    async with before(backend.url, steps) as (_, caller):
+        backend.hold()
+        backend.faults += [Fault(402, "Pay.")] * 3
+        crowd = [asyncio.ensure_future(told(caller)) for _ in range(3)]  # noqa: TID251
+        await backend.was_asked(1)
+        backend.release()
+        for headers, text in await asyncio.gather(*crowd):
+            assert (headers["x-cache-reason"], text) == ("message", SORRY["text"])

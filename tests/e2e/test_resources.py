@@ -210,3 +210,14 @@ async def test_variants_and_validators_outlive_a_restart(tmp_path: Path) -> None
                 await proxy.store.disk.flush()
                 client.close()
         assert ("If-None-Match", '"v1"') in up.history[-1].headers
+
+
+async def test_the_words_of_other_gateways_are_obeyed_where_they_are_ours() -> None:
+    skip, named = ("cf-aig-skip-cache", "true"), ("x-portkey-cache-namespace", "mine")
+    async with scene(**ON, cache={"compatibility": ["cloudflare", "portkey"]}) as s:
+        s.up.answer_with(saying(FRESH))
+        assert (await get(s)).get("X-Cache") == "MISS"
+        assert (await get(s, "/doc", skip)).get("X-Cache-Reason") == "no-store"
+        assert (await get(s, "/doc", named)).get("X-Cache") == "MISS"
+        assert (await get(s, "/doc", named)).get("X-Cache") == "HIT"
+        assert (await get(s)).get("X-Cache") == "HIT"

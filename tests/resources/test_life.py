@@ -8,6 +8,7 @@ import pytest
 from support.cranked import CrankedTier
 from support.resources import Answer, World
 
+from proxy.flight import Limits
 from proxy.model.errors import NoReply
 from proxy.model.purge import Kind, Purge
 from proxy.policy import Rule
@@ -266,3 +267,17 @@ async def test_what_was_asked_for_before_the_change_is_not_stored_after_it() -> 
     assert (await asking).body == b"old"
     world.says(FRESH, body=b"new")
     assert (await world.get()).body == b"new"
+
+
+async def test_who_has_to_ask_for_himself_is_given_what_is_stale_if_that_fails() -> None:
+    world = World(limits=Limits(flights=1))
+    world.says(("Cache-Control", "max-age=60, stale-if-error=600"))
+    await world.get()
+    world.clock.turn(100.0)
+    world.origin.waits = asyncio.Event()
+    first = await world.asking(path="/other")
+    world.says(status=503)
+    world.origin.waits = None
+    told = await world.get()
+    assert (told.cache, told.status) == ("STALE sie", 200)
+    first.cancel()

@@ -22,6 +22,9 @@ from proxy.rfc9111.selecting import selected, selecting
         (["Foo, *"], None),
         (["X-Forwarded-For"], None),  # what the backend saw is not what the client said
         (["Via, Foo"], None),
+        (["CF-Visitor"], None),
+        (["X-Forwarded-Scheme"], None),
+        (["X-Forwarded-Prefix, Accept"], None),
     ],
 )
 def test_vary_names_the_fields_that_select(

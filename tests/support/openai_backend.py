@@ -41,6 +41,7 @@ class Asked:
     path: str
     headers: dict[str, str]  # lower-case names
     body: bytes  # of a form: the file in it
+    query: str = ""
 
     @property
     def json(self) -> Json:
@@ -205,7 +206,8 @@ class OpenAIBackend:
 
     async def _note(self, request: web.Request, body: bytes | None = None) -> Asked:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Asked(request.path, headers, await request.read() if body is None else body)
+        content = await request.read() if body is None else body
+        asked = Asked(request.path, headers, content, request.rel_url.raw_query_string)
         self.asked.append(asked)
         await self._tell()
         return asked
