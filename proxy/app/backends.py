@@ -14,7 +14,7 @@ from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream
 from proxy.degrading import Degrading, Message, Retrieval, Stale, Standby, Step, Where
 from proxy.reply import Replies
-from proxy.upstream import GuardedUpstream, HttpUpstream, Routes
+from proxy.upstream import GuardedUpstream, HttpUpstream, Routes, Silence
 from proxy.wire.json_pointer import Pointer
 
 Backend = HttpUpstream | GuardedUpstream
@@ -88,6 +88,7 @@ def _backend(upstream: Upstream) -> Backend:
         inner,
         failures=breaker.failures,
         probe_s=breaker.probe_s,
+        counted=frozenset(map(Silence, breaker.counts)),
         statuses=frozenset(breaker.statuses),
         clock=seconds,
         dice=random.random,

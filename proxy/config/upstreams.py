@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -70,13 +70,18 @@ class UpstreamBreaker(Section):
     enabled: bool = Field(default=True, description="Whether it is left alone then.")
     failures: SomeCount = Field(
         default=5,
-        description="How many requests in a row must find no connection or get no response. Half "
-        "of at least 20 in 10 seconds are enough, too.",
+        description="How many requests in a row must fail. Half of at least 20 in 10 seconds are "
+        "enough, too.",
+    )
+    counts: tuple[Literal["timeout", "refused", "no-reply"], ...] = Field(
+        default=("timeout",),
+        description="What counts as a failure: no connection in time, no connection at all, or no "
+        "response. The last two are told at once or may be about one request, so that they do not "
+        "by default.",
     )
     statuses: tuple[Annotated[int, Field(ge=500, le=599)], ...] = Field(
         default=(),
-        description="The statuses that count as no response. One may be about one model or one "
-        "caller only, so none is by default.",
+        description="The statuses that count, too. One may be about one model or one caller only.",
     )
     probe_s: SomeSeconds = Field(
         default=1.0,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import StrEnum
 
 from proxy.breaker import Breaker
-from proxy.model.errors import ConnectTimeout, Resting, UpstreamError
+from proxy.model.errors import ConnectFailed, ConnectTimeout, Resting, UpstreamError
 from proxy.model.message import Arrival, Duplex, Outbound
 from proxy.upstream.client import HttpUpstream
 from proxy.upstream.mount import Mount
@@ -14,14 +15,29 @@ from proxy.upstream.mount import Mount
 log = logging.getLogger("sidecache.upstream")
 
 
+class Silence(StrEnum):
+    """How a backend can begin no response."""
+
+    TIMEOUT = "timeout"  # no connection in time
+    REFUSED = "refused"  # no connection at all, at once
+    NO_REPLY = "no-reply"  # a connection, and then nothing, or nothing in time
+
+
+def _silence(error: UpstreamError) -> Silence:
+    if isinstance(error, ConnectTimeout):
+        return Silence.TIMEOUT
+    return Silence.REFUSED if isinstance(error, ConnectFailed) else Silence.NO_REPLY
+
+
 class GuardedUpstream:
     """``inner`` behind a breaker. Implements ``Upstream``.
 
     While it is open, requests are refused at once, but for one in a while that finds out whether
-    the backend is back. What counts as a failure is that no response begins; a status only where
-    ``statuses`` has it, as it may be about one model or one caller.
+    the backend is back. What is not ``counted`` says nothing, for or against it.
 
     Args:
+        counted: which ways to begin no response are failures.
+        statuses: which statuses are; one may be about one model or one caller only.
         failures: how many in a row open the breaker.
         probe_s: seconds between the requests that find out, on average.
         clock: seconds, monotonic.
@@ -34,11 +50,13 @@ class GuardedUpstream:
         *,
         failures: int,
         probe_s: float,
+        counted: frozenset[Silence] = frozenset(Silence),
         statuses: frozenset[int],
         clock: Callable[[], float],
         dice: Callable[[], float],
     ) -> None:
         self.inner = inner
+        self._counted = counted
         self._statuses = statuses
         self._breaker = Breaker(
             clock=clock, dice=dice, report=self._changed, consecutive=failures, probe_s=probe_s
@@ -97,7 +115,9 @@ class GuardedUpstream:
 
     def _failed(self, error: UpstreamError) -> None:
         # Who found no room among those being answered has learned nothing of the backend.
-        if not (isinstance(error, ConnectTimeout) and self.inner.is_full):
+        if isinstance(error, ConnectTimeout) and self.inner.is_full:
+            return
+        if _silence(error) in self._counted:
             self._breaker.failed(error.token)
 
     def _answered(self, status: int, *, probing: bool) -> None:

@@ -187,7 +187,7 @@ async def test_who_wants_only_what_is_stored_is_told_that_nothing_is() -> None:
 async def test_a_backend_that_cannot_be_reached_is_left_alone_until_it_is_back() -> None:
     async with OpenAIBackend() as backend:
         where = backend.url  # from here on nobody listens there
-    breaker = {"failures": 2, "probe_s": 0.05}
+    breaker = {"failures": 2, "probe_s": 0.05, "counts": ["refused"]}
     async with proxied({"url": where, "breaker": breaker}) as proxy, Caller(proxy) as caller:
         codes = []
         for number in range(4):
