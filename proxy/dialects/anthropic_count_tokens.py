@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import orjson
 
-from proxy.dialects.anthropic_messages import SCHEMAS
+from proxy.dialects.anthropic_messages.blocks import ordered_in
 from proxy.dialects.anthropic_messages.state import kept_at_backend
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JsonBody, is_json, is_plain
@@ -82,7 +82,7 @@ class AnthropicCountTokens:
             dialect=self.name,
             model=model,
             form=Form(),
-            canonical=canonical(asked, ordered=SCHEMAS),
+            canonical=canonical(asked, ordered=ordered_in(asked), normal=False),
             forward=forward,
             controls=controls,
         )

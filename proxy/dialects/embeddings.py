@@ -70,7 +70,7 @@ class Embeddings:
         self._speech = speech
         self._inert = speech.inert | wishes.inert
         self._codes = wishes.negative.codes
-        self._bodies = JsonBody(self._query)
+        self._bodies = JsonBody(self._query, steered=wishes.steered)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith(self._speech.routes)
@@ -124,7 +124,7 @@ class Embeddings:
             dialect=self.name,
             model=model or "",
             form=Form(),
-            canonical=canonical(asked),
+            canonical=_spelled(asked),
             forward=forward,
             controls=controls,
         )
@@ -168,12 +168,12 @@ class DivisibleEmbeddings(Embeddings):
         for one, raw in zip(inputs, elements(value), strict=True):
             told[self._speech.inputs] = [one]
             forward = b"%b[%b]%b" % (before, raw, after)
-            found.append(query._replace(canonical=canonical(told), forward=forward))
+            found.append(query._replace(canonical=_spelled(told), forward=forward))
         return tuple(found)
 
     def rest(self, query: Query) -> bytes:
         before, _, after = around(query.forward, self._speech.inputs)
-        return canonical(orjson.loads(b"%bnull%b" % (before, after)))
+        return _spelled(orjson.loads(b"%bnull%b" % (before, after)))
 
     def batch(self, queries: Sequence[Query]) -> bytes:
         before, _, after = around(queries[0].forward, self._speech.inputs)
@@ -208,6 +208,11 @@ class DivisibleEmbeddings(Embeddings):
         first, *others = elements(value)
         # A list of numbers is itself the input, even if it is of one token only.
         return value if others or first[:1] not in {b'"', b"["} else first
+
+
+def _spelled(asked: object) -> bytes:
+    """The canonical form of ``asked``; an accent that stands apart makes another vector."""
+    return canonical(asked, normal=False)
 
 
 def _misshapen(body: bytes) -> Refusal:

@@ -52,7 +52,7 @@ def told(body: bytes, ends: frozenset[str]) -> list[Told] | Refusal:
             return event
         events.append(event)
         if event.type in ends:
-            after = b"".join([*filter(_means_something, found[at + 1 :]), rest])
+            after = b"".join([*filter(means_something, found[at + 1 :]), rest])
             if frame.endswith(_BLANK) and frames.silent(after):
                 return events
             return Refusal(Why.INCOMPLETE, f"{event.type} was not the end")
@@ -64,6 +64,12 @@ def written(events: Iterable[Json]) -> bytes:
     return b"".join(
         frames.frame(orjson.dumps(event), str(event["type"]).encode()) for event in events
     )
+
+
+def means_something(frame: bytes) -> bool:
+    """Whether ``frame`` may not stand behind the end: all but the ``[DONE]`` of a gateway."""
+    heard = frames.parse(frame)
+    return heard is None or heard.data != _DONE
 
 
 def _read(heard: frames.Event) -> Told | Refusal:
@@ -80,8 +86,3 @@ def _read(heard: frames.Event) -> Told | Refusal:
     if not (isinstance(kind, str) and kind and name in ("", kind)):
         return Refusal(Why.NOT_UNDERSTOOD, "an event of no type, or of two")
     return Told(kind, says, heard.data)
-
-
-def _means_something(frame: bytes) -> bool:
-    heard = frames.parse(frame)
-    return heard is None or heard.data != _DONE

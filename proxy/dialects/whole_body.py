@@ -108,7 +108,7 @@ class WholeBody:
             dialect=self.name,
             model=model,
             form=Form(),
-            canonical=canonical(asked, ordered=self._kind.ordered),
+            canonical=canonical(asked, ordered=self._kind.ordered, normal=False),
             forward=forward,
             controls=controls,
             temperature=0.0,  # nothing is drawn

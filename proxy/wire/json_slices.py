@@ -18,6 +18,7 @@ _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[-+.0-9A-Za-z]++")
 _MARK: Final = re.compile(rb'["\[\]{}]')
+_DEEPEST: Final = 1024  # containers within containers; what nests deeper orjson does not read
 _QUOTE, _LIST, _OBJECT, _COLON, _COMMA = b'"[{:,'
 
 
@@ -141,6 +142,8 @@ def _end(raw: bytes, at: int) -> int:
             at += 1
         if depth == 0:
             return at
+        if depth > _DEEPEST:
+            raise ValueError("containers nest too deep")
 
 
 def _text_end(raw: bytes, at: int) -> int:

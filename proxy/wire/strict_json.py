@@ -64,13 +64,16 @@ def loads(raw: bytes) -> object:
     return value
 
 
-def canonical(value: object, *, ordered: frozenset[str] = frozenset()) -> bytes:
+def canonical(
+    value: object, *, ordered: frozenset[str] = frozenset(), normal: bool = True
+) -> bytes:
     """The one spelling of ``value``: members sorted, no spaces, text in Unicode NFC.
 
     ``value`` must come from ``loads``. Equal values give equal bytes; ``1`` and ``1.0`` differ.
 
     Args:
         ordered: members of an object at the top within which the order of members counts.
+        normal: false where text stays as it is, for it is not read but measured.
 
     Raises:
         NotStrict: two member names are the same text once normalised.
@@ -78,7 +81,7 @@ def canonical(value: object, *, ordered: frozenset[str] = frozenset()) -> bytes:
     out = _sorted(value, ordered)
     # Every string is fenced by quotation marks, with which nothing composes, so the text as a whole
     # is normalised exactly when each string in it is.
-    if out.isascii() or unicodedata.is_normalized("NFC", out.decode()):
+    if not normal or out.isascii() or unicodedata.is_normalized("NFC", out.decode()):
         return out
     return _sorted(_normalised(value), ordered)
 

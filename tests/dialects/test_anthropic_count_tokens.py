@@ -121,3 +121,11 @@ def test_it_has_one_form_and_no_other_words() -> None:
     assert DIALECT.arriving(head("text/event-stream"), Form()) is None
     assert DIALECT.relay(Form(), Form()) is Relay.VERBATIM
     assert DIALECT.sieve(Form())(b"1") == b"1"
+
+
+def test_a_text_in_another_spelling_is_counted_anew() -> None:
+    composed, apart = "\u00e9", "e\u0301"  # equal in Unicode NFC, and other tokens
+    one, other = (ask({**ASKED, "system": text}) for text in (composed, apart))
+    assert isinstance(one, Query)
+    assert isinstance(other, Query)
+    assert one.canonical != other.canonical

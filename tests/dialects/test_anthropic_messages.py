@@ -15,6 +15,7 @@ from support.chat_answers import same
 from support.cranked import posted
 from support.properties import unhurried
 
+from proxy.dialects.anthropic_count_tokens import AnthropicCountTokens
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.base import Dialect, Relay
 from proxy.dialects.negative import Negative
@@ -205,6 +206,24 @@ def test_the_order_of_properties_in_a_schema_counts_as_models_write_in_it(member
 
 
 @pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        {"type": "mcp_tool_listing", "mcp_server_name": "s", "tools": {}},
+        {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {}}},
+    ],
+)
+def test_the_order_counts_in_what_messages_bring_of_calls_and_tools(block: Json) -> None:
+    def given(*names: str) -> Json:
+        brought = {**block, "x": dict.fromkeys(names, 1)}
+        return {**ASKED, "messages": [*MESSAGES, {"role": "assistant", "content": [brought]}]}
+
+    assert asked(given("a", "b")).canonical != asked(given("b", "a")).canonical
+    count = AnthropicCountTokens()
+    assert asked(given("a", "b"), dialect=count) != asked(given("b", "a"), dialect=count)
+
+
+@pytest.mark.parametrize(
     ("body", "why"),
     [
         (b"", Why.UNKEYABLE),
@@ -252,6 +271,20 @@ def test_a_call_that_does_more_than_answer_is_left_alone(more: Json, detail: str
     body = dump({**ASKED, **more})
     tools = "tools" in more or "mcp_servers" in more
     assert ask(body) == Refusal(Why.HOSTED_TOOLS if tools else Why.STATEFUL, detail, body)
+
+
+def test_a_tool_that_comes_in_a_message_is_judged_as_one_that_came_before() -> None:
+    def given(tool: Json) -> bytes:
+        block = {"type": "tool_addition", "tool": tool}
+        return dump({**ASKED, "messages": [{"role": "system", "content": [block]}, *MESSAGES]})
+
+    search = {"type": "web_search_20260318", "name": "web_search"}
+    body = given({"type": "tool_definition", "definition": search})
+    assert ask(body) == Refusal(Why.HOSTED_TOOLS, "web_search_20260318", body)
+    body = given({"type": "tool_definition", "definition": "x"})
+    assert isinstance(ask(body), Query)
+    assert asked(given({"type": "tool_definition", "definition": {"name": "f"}}))
+    assert asked(given({"type": "tool_reference", "name": "f"}))
 
 
 @pytest.mark.parametrize(

@@ -297,3 +297,15 @@ def test_what_readers_may_read_differently_keeps_its_form(more: bytes) -> None:
         document_of(written(of_block(SAYS)).replace(b'"Hi"', b'"Hi",' + more))
     with pytest.raises(NoOtherForm):
         stream_of(b"[]")
+
+
+def test_what_a_stream_leaves_out_of_its_message_is_not_guessed() -> None:
+    events = of_block(SAYS)
+    del events[0]["message"]["type"]
+    with pytest.raises(NoOtherForm):
+        document_of(written(events))
+
+
+def test_the_end_of_a_gateways_streams_adds_nothing() -> None:
+    told = written(of_block(SAYS))
+    assert document_of(told + b"data: [DONE]\n\n") == document_of(told)

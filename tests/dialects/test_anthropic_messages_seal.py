@@ -184,6 +184,19 @@ def test_a_stream_that_is_not_a_whole_answer_is_not_kept(body: bytes, reason: Wh
     assert why(body) is (reason or Why.NOT_UNDERSTOOD)
 
 
+def test_a_stream_as_vllm_tells_it_is_kept() -> None:
+    # What is so by default is left out, and [DONE] stands at the end as in its other streams.
+    begin = start()
+    del begin["message"]["type"], begin["message"]["role"]
+    body = stream(begin, *HELLO[1:], end(), STOP) + b"data: [DONE]\n\n"
+    assert sealed(body).body == body
+    missing = body.removesuffix(b"data: [DONE]\n\n")
+    assert all(why(missing[:at]) is not None for at in range(len(missing)))
+    assert why(body[:-1]) is Why.INCOMPLETE
+    assert why(body + b"data: x\n\n") is Why.INCOMPLETE
+    assert why(stream(*HELLO, end()) + b"data: [DONE]\n\n") is not None
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -68,6 +68,13 @@ def test_it_follows_what_was_said_before_and_may_act_where_there_are_tools() -> 
     assert asked.acts
 
 
+def test_it_may_act_where_tools_came_in_a_message() -> None:
+    added = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "f"}}
+    asked = asking(messages=[{"role": "system", "content": [added]}, USER])
+    assert asked is not None
+    assert asked.acts
+
+
 @pytest.mark.parametrize(
     "last",
     [

@@ -446,3 +446,24 @@ def test_what_tells_of_one_call_may_differ() -> None:
     assert joined is not None
     assert json.loads(joined)["id"] == "b"
     assert json.loads(joined)["usage"] == {"prompt_tokens": 2}
+
+
+def test_orders_to_the_cache_in_a_body_are_obeyed_only_where_they_are_known() -> None:
+    body = {"model": "m", "input": "a", "cache": {"no-store": True}}
+    obeyed = asked(openai_embeddings(Wishes(steered=True)), body)
+    assert obeyed.controls.no_store
+    assert "cache" not in json.loads(obeyed.forward)
+    passed = asked(openai_embeddings(Wishes(steered=False)), body)
+    assert not passed.controls.no_store
+    assert json.loads(passed.forward) == body
+    assert json.loads(passed.canonical)["cache"] == body["cache"]
+
+
+@pytest.mark.parametrize("protocol", ["openai", "ollama", "cohere"])
+def test_texts_in_another_spelling_have_other_vectors(protocol: str) -> None:
+    dialect, path, _, _ = ROUTES[protocol]
+    composed, apart = "\u00e9", "e\u0301"  # equal in Unicode NFC, and other tokens
+    one, other = (asked(dialect, body_of(protocol, [text]), path) for text in (composed, apart))
+    assert one.canonical != other.canonical
+    parts = dialect.parts(asked(dialect, body_of(protocol, [composed, apart]), path))
+    assert [part.canonical for part in parts] == [one.canonical, other.canonical]

@@ -199,6 +199,21 @@ def test_the_order_of_properties_counts_for_tools_that_come_with_the_input() -> 
     assert asked(given("why", "answer")).canonical != asked(given("answer", "why")).canonical
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "configuration_update", "text": {"format": {"type": "json_schema"}}},
+        {"type": "tool_search_call", "arguments": {"goal": "x"}},
+    ],
+)
+def test_the_order_of_properties_counts_in_other_items_that_bring_json(item: Json) -> None:
+    def given(*names: str) -> Json:
+        brought = {**item, "x": {name: {} for name in names}}
+        return {"input": [brought, {"role": "user", "content": "Why?"}]}
+
+    assert asked(given("why", "answer")).canonical != asked(given("answer", "why")).canonical
+
+
 def test_members_known_to_be_inert_are_not() -> None:
     api = OpenAIResponses(Wishes(inert=frozenset({"user", "store", "temperature"})))
     body = dump({"input": "Why?", "user": "u1", "store": True, "temperature": 0.5})
@@ -262,6 +277,9 @@ def test_wishes_are_taken_out_of_the_body_whether_it_is_cached_or_not() -> None:
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"input": [{"role": "user", "content": "Why?"}, {"id": "msg_1"}]},
         {"input": [{"type": None, "id": "msg_1"}]},
+        {"generate": False},
+        {"prompt_cache_options": {"prewarm": True}},
+        {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
     ],
 )
 def test_what_builds_on_the_backends_memory_or_adds_to_it_is_not_cached(members: Json) -> None:
@@ -279,6 +297,8 @@ def test_what_builds_on_the_backends_memory_or_adds_to_it_is_not_cached(members:
         {"input": [{"type": None, "role": "user", "content": "Why?"}]},
         {"input": [{"type": "message", "id": "msg_1", "role": "assistant", "content": []}]},
         {"input": ["odd"]},
+        {"prompt_cache_options": {"mode": "explicit", "prewarm": False}, "generate": True},
+        {"prompt_cache_options": "odd"},
         {"context_management": [{"type": "compaction", "compact_threshold": 9000}]},
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from openai.types.responses import Response
 from support.cranked import entry, posted
 from support.responses_answers import Json
 from support.responses_told import as_stream, told
@@ -198,3 +199,9 @@ def test_what_is_not_one_text_has_no_words(items: tuple[object, ...]) -> None:
 def test_a_body_of_another_shape_has_no_words(body: bytes) -> None:
     assert DIALECT.answer(entry(body=body, form=Form())) is None
     assert DIALECT.answer(entry(body=body, form=Form(stream=True))) is None
+
+
+def test_what_the_proxy_says_itself_is_a_response_with_all_that_clients_require() -> None:
+    said = DIALECT.speak("Sorry.", read(input="Why?"), 1_700_000_000)
+    response = Response.model_validate_json(said)
+    assert (response.model, response.output_text, response.status) == ("m", "Sorry.", "completed")

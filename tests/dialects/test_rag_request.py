@@ -188,6 +188,7 @@ def test_members_that_are_inert_everywhere_are_inert_here() -> None:
         ([1], "", "POST", Why.NOT_UNDERSTOOD),
         (None, "q=1;k=2", "GET", Why.UNKEYABLE),
         (None, "q=ö", "POST", Why.UNKEYABLE),
+        (BODY, "session_id=s", "POST", Why.STATEFUL),
     ],
 )
 def test_what_is_not_a_question_of_its_own_is_passed_on(

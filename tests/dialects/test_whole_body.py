@@ -334,3 +334,9 @@ def test_whatever_comes_no_error_is_of_our_making(kind: Kind, value: object) -> 
         assert isinstance(dialect.seal(OK, body, Form()), Sealed | Refusal)
         assert isinstance(ask(dialect, body), Query | Refusal)
         assert isinstance(ask(dialect, {**RANKS, "documents": value}), Query | Refusal)
+
+
+def test_a_text_in_another_spelling_is_measured_anew() -> None:
+    composed, apart = "\u00e9", "e\u0301"  # equal in Unicode NFC, and other tokens
+    one, other = (asked(RERANKING, {**RANKS, "query": text}) for text in (composed, apart))
+    assert one.canonical != other.canonical

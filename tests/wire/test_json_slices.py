@@ -105,3 +105,10 @@ def test_what_is_no_list_is_refused(raw: bytes) -> None:
 def test_a_member_that_is_not_there_is_not_found() -> None:
     with pytest.raises(KeyError):
         around(b'{"a":1}', "b")
+
+
+@pytest.mark.parametrize("begin", [b"[", b'{"a":'])
+def test_what_nests_deeper_than_can_be_read_is_refused_at_once(begin: bytes) -> None:
+    # A search for the end from each beginning would take minutes.
+    with pytest.raises(ValueError, match="too deep"):
+        elements(b"[" + begin * 500_000 + b"]")

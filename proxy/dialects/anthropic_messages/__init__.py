@@ -13,15 +13,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from proxy.dialects.anthropic_messages.blocks import ordered_in
 from proxy.dialects.anthropic_messages.forms import document_of, stream_of
 from proxy.dialects.anthropic_messages.seal import seal
 from proxy.dialects.anthropic_messages.state import more_than_asked
-from proxy.dialects.anthropic_messages.words import answer_of, question_of, spoken
+from proxy.dialects.anthropic_messages.words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
 from proxy.dialects.negative import seal_error
 from proxy.dialects.openai_chat.forms import NoOtherForm
-from proxy.dialects.openai_chat.words import asking_of
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -30,8 +30,6 @@ from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
 from proxy.wire.strict_json import canonical
 
 _EVENTS: Final = "text/event-stream"
-# Members with JSON schemas: in which order they name properties decides in which a model writes.
-SCHEMAS: Final = frozenset({"tools", "output_config", "output_format"})
 
 
 class AnthropicMessages:
@@ -114,7 +112,7 @@ class AnthropicMessages:
             dialect=self.name,
             model=model,
             form=Form(stream=bool(stream)),
-            canonical=canonical(asked, ordered=SCHEMAS),
+            canonical=canonical(asked, ordered=ordered_in(asked)),
             forward=forward,
             controls=controls,
             temperature=temperature,

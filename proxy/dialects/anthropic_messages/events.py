@@ -2,7 +2,8 @@
 
 Each event says what it is twice: as the name of the event and as the ``type`` of its data. Clients
 go by one or the other, so they must agree where both are given. ``ping`` says nothing and may stand
-anywhere. ``message_stop`` is the end: only comments and empty lines may follow it.
+anywhere. ``message_stop`` is the end: only comments and empty lines may follow it, and the
+``[DONE]`` that vLLM puts at the end of every stream.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from proxy.dialects.typed_sse import means_something
 from proxy.model.decision import Why
 from proxy.wire import frames
 
@@ -50,7 +52,8 @@ def events_of(stream: bytes, read: Callable[[bytes], object]) -> Iterator[Json]:
             continue
         yield event
         if event.get("type") == END:
-            if frame.endswith(_BLANK) and frames.silent(b"".join([*found[at + 1 :], rest])):
+            after = b"".join([*filter(means_something, found[at + 1 :]), rest])
+            if frame.endswith(_BLANK) and frames.silent(after):
                 return
             raise Broken(Why.INCOMPLETE, f"{END} was not the end")
     raise Broken(Why.INCOMPLETE, f"no {END}")

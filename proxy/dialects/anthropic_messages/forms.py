@@ -130,6 +130,8 @@ class _Message:
     def _begin(self, message: Json) -> None:
         if self._message is not None or message.get("content") != []:
             raise NoOtherForm("not one message from its beginning")
+        if "type" not in message:  # a document has that, and perhaps more that is left out here
+            raise NoOtherForm("a message that leaves out what goes without saying")
         self._message = message
         if message.get("usage") is not None:
             self._usage = _object(message["usage"])

@@ -21,6 +21,7 @@ from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 
+_MESSAGE: Final = "message"
 _FINISHED: Final = frozenset({"end_turn", "stop_sequence", "tool_use"})
 _CUT: Final = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 # All of these were read, at one price or another; OpenAI's ``prompt_tokens`` has them all, too.
@@ -85,6 +86,8 @@ class _Answer:
 
     def read(self, message: Json) -> None:
         """Take in a whole message. Raises Broken."""
+        if message.get("type") != _MESSAGE:
+            raise Broken(Why.NOT_UNDERSTOOD, "not a message")
         self._begin(message)
         for block in _list(message.get("content")):
             self._block(block)
@@ -126,7 +129,8 @@ class _Answer:
                 pass
 
     def _begin(self, message: Json) -> None:
-        if self._begun or message.get("type") != "message":
+        # vLLM leaves out of streams what its messages say by default: that they are some.
+        if self._begun or message.get("type", _MESSAGE) != _MESSAGE:
             raise Broken(Why.NOT_UNDERSTOOD, "not one message")
         self._begun = True
         self._count(message.get("usage"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from proxy.dialects.anthropic_messages.blocks import added_tools, listed
 from proxy.model.decision import Why
 from proxy.model.query import Refusal
 
@@ -41,7 +42,7 @@ def more_than_asked(
         return refusal
     if asked.get("max_tokens") == 0:  # asks for no answer but to have the prompt cached there
         return Refusal(Why.STATEFUL, "max_tokens", forward)
-    tool = _tool_at_backend(asked.get("tools"))
+    tool = _tool_at_backend([*listed(asked.get("tools")), *added_tools(asked)])
     return Refusal(Why.HOSTED_TOOLS, tool, forward) if tool else None
 
 
@@ -56,9 +57,9 @@ def kept_at_backend(
     return None
 
 
-def _tool_at_backend(tools: object) -> str:
+def _tool_at_backend(tools: list[object]) -> str:
     """The first of ``tools`` that the backend runs itself, by its type; "" if it runs none."""
-    for tool in tools if isinstance(tools, list) else ():
+    for tool in tools:
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind is None or kind == "custom":
             continue

@@ -1,7 +1,7 @@
 """What a message is about: the words of the question, and those of the answer.
 
-A question is taken apart as a chat is (``openai_chat.words.asking_of``): the system prompt stands
-apart from the messages here, and is part of the rest.
+A question is taken apart as a chat is: the system prompt stands apart from the messages here, and
+is part of the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +12,21 @@ import orjson
 
 from proxy.dialects.anthropic_messages.forms import document_of
 from proxy.dialects.openai_chat.forms import NoOtherForm
+from proxy.dialects.openai_chat.words import asking_of as chat_asking_of
 from proxy.dialects.openai_chat.words import ends, text_in
 from proxy.model.entry import Entry
-from proxy.model.query import Query
+from proxy.model.query import Asking, Query
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
+_MORE_TOOLS: Final = b'"tool_addition"'  # where a message brings some
+
+
+def asking_of(canonical: bytes) -> Asking | None:
+    """The message whose canonical body this is, taken apart; None as for a chat."""
+    asking = chat_asking_of(canonical)
+    if asking is None or _MORE_TOOLS not in asking.rest:
+        return asking
+    return asking._replace(acts=True)
 
 
 def question_of(asked: dict[str, object]) -> str:

@@ -17,6 +17,8 @@ Json = dict[str, object]
 # Members by which a request leaves something behind, or builds on what another one left. That
 # ``store`` is true where it is left out does not count: see docs/decisions/0016-responses.md.
 STATE: Final = ("store", "background", "previous_response_id", "conversation")
+# Options about this very call: it only prepares the backend's own cache, or tells how it met that.
+_OF_THIS_CALL: Final = ("prewarm", "comparison_response_id")
 # Tools that the caller runs. Whatever is not known to be one may be run by the backend.
 _CALLERS_TOOLS: Final = frozenset(
     {"function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview"}
@@ -34,6 +36,13 @@ def refuse(asked: Json, state: tuple[str, ...]) -> Refusal | None:
     for name in state:
         if asked.get(name):
             return Refusal(Why.STATEFUL, name)
+    if asked.get("generate") is False:
+        return Refusal(Why.STATEFUL, "a prompt is prepared, nothing is asked")
+    options = asked.get("prompt_cache_options")
+    if isinstance(options, dict) and (
+        told := [name for name in _OF_THIS_CALL if options.get(name)]
+    ):
+        return Refusal(Why.STATEFUL, told[0])
     prompt = asked.get("prompt")
     if isinstance(prompt, dict) and not prompt.get("version"):
         return Refusal(Why.STATEFUL, "a prompt of which the latest version counts")
@@ -61,10 +70,16 @@ def refuse_answer(answer: Json, state: tuple[str, ...]) -> Refusal | None:
 
 
 def brings_schemas(asked: Json) -> bool:
-    """Whether there are tools, and so schemas, in the input."""
+    """Whether there are schemas in the input, or JSON in which a model wrote.
+
+    Tools come in the input, and formats of the answers from there on; a search for tools was called
+    with an object rather than a text.
+    """
     items = asked.get("input")
     return isinstance(items, list) and any(
-        isinstance(item, dict) and item.get("tools") for item in items
+        isinstance(item, dict)
+        and (item.get("tools") or item.get("text") or isinstance(item.get("arguments"), dict))
+        for item in items
     )
 
 

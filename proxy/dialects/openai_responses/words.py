@@ -112,7 +112,7 @@ def spoken(text: str, query: Query, created: int) -> bytes:
             "tools": [],
             "usage": {
                 "input_tokens": 0,
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens": 0,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": 0,

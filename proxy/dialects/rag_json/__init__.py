@@ -75,6 +75,8 @@ class RagJson:
             query, query_string = self._request.of_parameters(parameters), ""
         else:
             query = self._bodies.read(request.headers, body)
+            if isinstance(query, Query) and self._request.is_stateful(parameters):
+                query = Refusal(Why.STATEFUL, forward=query.forward)
             query_string = "&".join(each.raw for each in parameters)
         if isinstance(query, Refusal):
             return query

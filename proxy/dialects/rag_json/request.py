@@ -51,6 +51,10 @@ class RagRequest:
             else [each for each in found if each.name not in self._inert_parameters]
         )
 
+    def is_stateful(self, found: list[Parameter]) -> bool:
+        """Whether parameters tie a request to something that the backend remembers."""
+        return bool(found) and self._remembers(document_of(found))
+
     def of_body(
         self, asked: dict[str, object], forward: bytes, controls: Controls
     ) -> Query | Refusal:
@@ -79,9 +83,8 @@ class RagRequest:
         self, document: dict[str, object], forward: bytes, controls: Controls
     ) -> Query | Refusal:
         """What ``document`` asks, but for its canonical form."""
-        for pointer in self._stateful:
-            if _is_there(pointer.find(document)):
-                return Refusal(Why.STATEFUL, forward=forward)
+        if self._remembers(document):
+            return Refusal(Why.STATEFUL, forward=forward)
         model, question = _found(self._model, document), _found(self._question, document)
         return Query(
             dialect=self._name,
@@ -94,6 +97,9 @@ class RagRequest:
             seeded=document.get("seed") is not None,
             question=_ends(question) if isinstance(question, str) else "",
         )
+
+    def _remembers(self, document: object) -> bool:
+        return any(_is_there(pointer.find(document)) for pointer in self._stateful)
 
     def asking(self, canonical: bytes, suffix: bytes) -> Asking | None:
         """The question whose canonical form this is, taken apart; ``suffix`` is more of the rest.
