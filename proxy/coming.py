@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Final
 
 from proxy.dialects.base import Sieve
 from proxy.wire import frames, lines
-
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")  # what ends an event
 
 
 class Coming:
@@ -56,6 +53,6 @@ async def sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[by
     async for piece in pieces:
         if passed := sieve(piece):
             yield passed
-    if not piece.endswith(_BLANK):
+    if not frames.ended(piece):
         # Some backends leave the last event without its empty line; the sieve waits for that.
         yield sieve(b"\n\n")

@@ -251,16 +251,22 @@ def hasten(terms: Terms) -> Terms | Bypass:
             )
 
 
-def judge(entry: Entry | None, tier: str, controls: Controls, now: float) -> Hit | Miss:
+def judge(
+    entry: Entry | None, tier: str, controls: Controls, now: float, *, keep: float | None = None
+) -> Hit | Miss:
     """Whether ``entry`` may be served at ``now``, and why (RFC 9111, sections 4 and 5.2.1).
 
     A limit the caller sets holds whatever fails: it is given nothing older or staler in place of
     an error.
+
+    Args:
+        keep: up to which age, in seconds, a stale entry is for whoever asks for one; None: as its
+            lifetime says.
     """
     if entry is None:
         return Miss(Why.UNSEEN)
     if controls.no_cache:
-        return Miss(Why.NO_CACHE)
+        return Miss(Why.NO_CACHE, tier=tier)
     age = entry.age(now)
     left = entry.lifetime.ttl - age
     if controls.max_age is not None and age > controls.max_age:
@@ -271,7 +277,7 @@ def judge(entry: Entry | None, tier: str, controls: Controls, now: float) -> Hit
         return Hit(entry, Why.FRESH, tier)
     if controls.max_stale is not None:
         # Past its keep it is of no use to anybody: the backend may have forbidden stale answers.
-        if -left <= controls.max_stale and age < entry.lifetime.keep:
+        if -left <= controls.max_stale and age < (entry.lifetime.keep if keep is None else keep):
             return Hit(entry, Why.MAX_STALE, tier)
         return Miss(Why.EXPIRED, tier=tier)
     if controls.max_age is not None or controls.min_fresh is not None:

@@ -81,7 +81,7 @@ class Retrieval(Elsewhere):
 class Degradation(Section):
     """What callers get when the backend cannot be reached, is too slow, or fails."""
 
-    statuses: tuple[Status, ...] = Field(
+    statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(
         default=(429, 500, 502, 503, 504, 529),
         description="The statuses of the backend that are failures.",
     )

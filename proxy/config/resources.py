@@ -13,7 +13,7 @@ from proxy.config.units import Fraction, Seconds
 class HttpResource(Section):
     """GET and HEAD of anything that is in no dialect, cached as RFC 9111 says."""
 
-    enabled: bool = Field(default=False, description="Whether they are.")
+    enabled: bool = Field(default=False, description="Whether they are cached.")
     heuristic_fraction: Fraction = Field(
         default=0.0,
         description="Where a response does not say how long it is fresh: the share of the time "

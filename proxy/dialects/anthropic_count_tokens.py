@@ -12,18 +12,17 @@ import orjson
 
 from proxy.dialects.anthropic_messages.blocks import ordered_in
 from proxy.dialects.anthropic_messages.state import kept_at_backend
-from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JsonBody, is_json, is_plain
+from proxy.dialects.json_body import JsonBody
 from proxy.dialects.negative import seal_error
+from proxy.dialects.one_form import OneForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
-from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
-from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
+from proxy.model.query import Controls, Form, Query, Refusal, Sealed
 from proxy.wire.strict_json import canonical
 
 
-class AnthropicCountTokens:
+class AnthropicCountTokens(OneForm):
     """The dialect of ``/messages/count_tokens``, wherever it is mounted. It has but one form."""
 
     name = "anthropic_count_tokens"
@@ -38,15 +37,6 @@ class AnthropicCountTokens:
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         return self._bodies.read(request.headers, body)
 
-    def asking(self, query: Query) -> Asking | None:
-        return None  # in other words it would be another number
-
-    def answer(self, entry: Entry) -> str | None:
-        return None
-
-    def arriving(self, head: Head, asked: Form) -> Form | None:
-        return Form() if is_plain(head) and is_json(head.media_type) else None
-
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
             return seal_error(body, self._wishes.negative.codes, self._wishes.inert)
@@ -57,15 +47,6 @@ class AnthropicCountTokens:
         if not isinstance(told, dict) or type(told.get("input_tokens")) is not int:
             return Refusal(Why.NOT_UNDERSTOOD, "no count")
         return Sealed(Form(), body)
-
-    def relay(self, offered: Form, wanted: Form) -> Relay:
-        return Relay.VERBATIM
-
-    def sieve(self, wanted: Form) -> Sieve:
-        return bytes  # nothing is ever filtered
-
-    def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
-        return Rendered(entry.body)
 
     def _query(
         self, asked: dict[str, object], forward: bytes, controls: Controls

@@ -14,15 +14,14 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JsonBody, is_json, is_plain
+from proxy.dialects.json_body import JsonBody
 from proxy.dialects.negative import seal_error
+from proxy.dialects.one_form import OneForm
 from proxy.dialects.vectors import Layout, Odd, Vectors, alone, apart, check, joined, shared
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
-from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
-from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed, Usage
+from proxy.model.query import Controls, Form, Query, Refusal, Sealed, Usage
 from proxy.wire.json_slices import around, elements
 from proxy.wire.strict_json import canonical
 
@@ -62,7 +61,7 @@ class Speech:
     foreign: frozenset[str] = frozenset()
 
 
-class Embeddings:
+class Embeddings(OneForm):
     """A dialect whose every request has one input. See ``DivisibleEmbeddings`` for others."""
 
     def __init__(self, speech: Speech, wishes: Wishes = NO_WISHES) -> None:
@@ -78,15 +77,6 @@ class Embeddings:
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         return self._bodies.read(request.headers, body)
 
-    def asking(self, query: Query) -> Asking | None:
-        return None
-
-    def answer(self, entry: Entry) -> str | None:
-        return None
-
-    def arriving(self, head: Head, asked: Form) -> Form | None:
-        return asked if is_plain(head) and is_json(head.media_type) else None
-
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
             return seal_error(body, self._codes, self._inert)
@@ -94,15 +84,6 @@ class Embeddings:
         if isinstance(vectors, Refusal):
             return vectors
         return Sealed(form, body, _counted(vectors.usage))
-
-    def relay(self, offered: Form, wanted: Form) -> Relay:
-        return Relay.VERBATIM if offered == wanted else Relay.NEVER
-
-    def sieve(self, wanted: Form) -> Sieve:
-        return bytes
-
-    def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
-        return Rendered(entry.body) if entry.form == wanted else None
 
     def _query(
         self, asked: dict[str, object], forward: bytes, controls: Controls

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from proxy.model.decision import Why
 from proxy.model.message import Head, Headers
-from proxy.model.query import Controls, Query, Refusal
+from proxy.model.query import Controls, Form, Query, Refusal
 from proxy.wire import json_members
 from proxy.wire.cache_control import UNASKED, controls_from_object
 from proxy.wire.recent import Recent
@@ -77,6 +77,21 @@ def is_plain(head: Head) -> bool:
     return head.headers.get("content-encoding", "identity").lower() == "identity"
 
 
+def form_of(head: Head, streams: Collection[str] = ()) -> Form | None:
+    """The form of a body by its head: JSON, or a stream of one of these media types; else None."""
+    if not is_plain(head):
+        return None
+    if head.media_type in streams:
+        return Form(stream=True)
+    return Form() if is_json(head.media_type) else None
+
+
 def number(value: object) -> float | None:
     """The number that ``value`` is; None if it is none."""
     return float(value) if type(value) is int or type(value) is float else None
+
+
+def confidence(value: object) -> float | None:
+    """How sure an answer is of itself: ``value``, if that is a number from 0 to 1; else None."""
+    sure = number(value)
+    return sure if sure is not None and 0 <= sure <= 1 else None

@@ -17,11 +17,8 @@ from proxy.model.decision import Why
 from proxy.model.query import Refusal
 from proxy.wire import frames
 
-EVENTS: Final = "text/event-stream"
 ERROR: Final = "error"  # the type of an event that ends a stream before its time
 _DONE: Final = b"[DONE]"
-# An empty line of which nothing is missing; a CR is half a CRLF unless the line before ends so too.
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 Json = dict[str, object]
 
@@ -53,7 +50,7 @@ def told(body: bytes, ends: frozenset[str]) -> list[Told] | Refusal:
         events.append(event)
         if event.type in ends:
             after = b"".join([*filter(means_something, found[at + 1 :]), rest])
-            if frame.endswith(_BLANK) and frames.silent(after):
+            if frames.is_last(frame, after):
                 return events
             return Refusal(Why.INCOMPLETE, f"{event.type} was not the end")
     return Refusal(Why.INCOMPLETE, f"no {' or '.join(sorted(ends))}")
@@ -73,15 +70,17 @@ def means_something(frame: bytes) -> bool:
 
 
 def _read(heard: frames.Event) -> Told | Refusal:
+    name = heard.name.decode(errors="replace")
+    if name == ERROR:
+        return Refusal(Why.ERROR_IN_BODY)
     try:
         says = orjson.loads(heard.data)
     except ValueError:
         return Refusal(Why.INCOMPLETE, "an event that is not valid JSON")
     if not isinstance(says, dict):
         return Refusal(Why.NOT_UNDERSTOOD, "an event that is no object")
-    name = heard.name.decode(errors="replace")
     kind = says.get("type", name)
-    if ERROR in (name, kind) or says.get("error"):
+    if kind == ERROR or says.get("error"):
         return Refusal(Why.ERROR_IN_BODY)
     if not (isinstance(kind, str) and kind and name in ("", kind)):
         return Refusal(Why.NOT_UNDERSTOOD, "an event of no type, or of two")

@@ -14,14 +14,13 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JsonBody, is_json, is_plain
+from proxy.dialects.json_body import JsonBody
 from proxy.dialects.negative import seal_error
+from proxy.dialects.one_form import OneForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
-from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
-from proxy.model.query import Asking, Controls, Form, Query, Refusal, Results, Sealed, Usage
+from proxy.model.query import Controls, Form, Query, Refusal, Results, Sealed, Usage
 from proxy.wire.strict_json import canonical
 
 Json = dict[str, object]
@@ -47,7 +46,7 @@ class Kind:
     ordered: frozenset[str] = frozenset()
 
 
-class WholeBody:
+class WholeBody(OneForm):
     """The dialect of one kind."""
 
     def __init__(self, kind: Kind, wishes: Wishes = NO_WISHES) -> None:
@@ -61,15 +60,6 @@ class WholeBody:
 
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         return self._bodies.read(request.headers, body)
-
-    def asking(self, query: Query) -> Asking | None:
-        return None  # its words are what is measured: in others the answer is another
-
-    def answer(self, entry: Entry) -> str | None:
-        return None
-
-    def arriving(self, head: Head, asked: Form) -> Form | None:
-        return Form() if is_plain(head) and is_json(head.media_type) else None
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -86,15 +76,6 @@ class WholeBody:
         if not about and not self._wishes.negative.empty:
             return Refusal(Why.EMPTY)
         return Sealed(Form(), body, _usage(document), negative=not about, about=about)
-
-    def relay(self, offered: Form, wanted: Form) -> Relay:
-        return Relay.VERBATIM  # there is but one form
-
-    def sieve(self, wanted: Form) -> Sieve:
-        return bytes
-
-    def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
-        return Rendered(entry.body)
 
     def _query(self, asked: Json, forward: bytes, controls: Controls) -> Query | Refusal:
         """What ``asked`` asks; leaves in it what decides the answer. Raises NotStrict."""

@@ -12,10 +12,10 @@ from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
 from proxy.model.query import Controls, Form, Refusal
 from proxy.policy import Terms
+from proxy.resources.reuse import reuse
 from proxy.resources.shelf import DIALECT, Note, Resource, Shelf
 from proxy.rfc9111.freshening import describes, freshened
 from proxy.rfc9111.freshness import Heuristic, age_at_arrival, lifetime_of
-from proxy.rfc9111.reuse import reuse
 from proxy.rfc9111.selecting import EVERYBODY, Selection, selected, selecting
 from proxy.rfc9111.storing import (
     Circumstances,
@@ -127,7 +127,8 @@ class Fetch:
         """Whether ``entry`` has come since, and spares the asking."""
         if self.stored is not None and entry.stored_at - self.stored.stored_at <= _SAME_S:
             return False
-        return reuse(entry, "", self.controls, self.rooms.clock()).why is Why.FRESH
+        now, surrogate = self.rooms.clock(), self.rooms.rules.surrogate
+        return reuse(entry, "", self.controls, now, surrogate).why is Why.FRESH
 
     # -- what comes ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from proxy.coming import Coming
 from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
 from proxy.key import KeyRules
 from proxy.model.decision import Hit, Miss, Why
-from proxy.model.entry import CacheKey
+from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import UpstreamError
 from proxy.model.message import Arrival, Headers, Request, Upstream, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
@@ -19,10 +19,10 @@ from proxy.passing import Passing
 from proxy.policy import Policy
 from proxy.reply import Replies
 from proxy.resources.fetch import FAILING, Fetch, Rooms
+from proxy.resources.reuse import reuse
 from proxy.resources.shelf import DIALECT, Place, Resource
 from proxy.resources.showing import shown, unmodified
 from proxy.rfc9111.invalidation import invalidated
-from proxy.rfc9111.reuse import reuse
 from proxy.rfc9111.validators import is_unmodified, must_be_asked
 from proxy.wire.cache_control import controls_from_headers
 from proxy.wire.headers import OVERRIDES
@@ -123,9 +123,10 @@ class Resources:
     def _judge(self, place: Place, controls: Controls) -> Hit | Miss:
         if place.entry is None:
             return Miss(Why.VARY_MISS if place.seen else Why.UNSEEN)
-        rooms = self._rooms
-        now, surrogate = rooms.clock(), rooms.rules.surrogate
-        return reuse(place.entry, place.tier, controls, now, surrogate)
+        return self._reuse(place.entry, place.tier, controls)
+
+    def _reuse(self, entry: Entry, tier: str, controls: Controls) -> Hit | Miss:
+        return reuse(entry, tier, controls, self._rooms.clock(), self._rooms.rules.surrogate)
 
     # -- from the cache -----------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Resources:
         entry = fetch.fallback and self._rooms.shelf.unpurged(fetch.fallback)
         if entry is None:
             return None
-        judged = reuse(entry, "", fetch.controls, self._rooms.clock())
+        judged = self._reuse(entry, "", fetch.controls)
         if not isinstance(judged, Miss) or judged.fallback is None:
             return None
         return self._show(
@@ -197,7 +198,7 @@ class Resources:
             case Released(why):
                 return why
             case Found(entry):  # it landed between our look and the flight's own
-                hit = reuse(entry, "", fetch.controls, self._rooms.clock())
+                hit = self._reuse(entry, "", fetch.controls)
                 if not isinstance(hit, Hit) or not _flown(seat).is_alike(
                     fetch.resource, entry.head
                 ):

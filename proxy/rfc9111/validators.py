@@ -41,11 +41,6 @@ def conditions(stored: Headers) -> tuple[tuple[str, str], ...]:
     return tuple(asked)
 
 
-def is_conditional(headers: Headers) -> bool:
-    """Whether a request has conditions at all."""
-    return not CONDITIONS.isdisjoint(headers.index())
-
-
 def must_be_asked(headers: Headers) -> bool:
     """Whether a request has conditions that only the origin may judge.
 

@@ -75,11 +75,6 @@ class GuardedUpstream:
     def in_use(self) -> int:
         return self.inner.in_use
 
-    @property
-    def is_resting(self) -> bool:
-        """Whether requests are refused."""
-        return not self._breaker.closed
-
     async def send(self, outbound: Outbound) -> Arrival:
         probing = self._let_through()
         try:

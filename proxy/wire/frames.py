@@ -15,9 +15,12 @@ import re
 from typing import Final, NamedTuple
 
 _MARK: Final = b"\xef\xbb\xbf"  # a byte order mark; may open a stream, means nothing
+MEDIA_TYPE: Final = "text/event-stream"
 _LIMIT: Final = 1 << 20  # bytes; an audio delta, the largest in common use, has some 100 KB
 # An end of line and an empty line. The groups are atomic: CRLF must not pass for CR and then LF.
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+# An empty line of which nothing is missing; a CR is half a CRLF unless the line before ends so too.
+_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Event(NamedTuple):
@@ -103,6 +106,16 @@ def parse(frame: bytes) -> Event | None:
 def silent(raw: bytes) -> bool:
     """Whether ``raw`` holds nothing but comments and empty lines; the last may lack its end."""
     return all(not line or line.startswith(b":") for line in raw.splitlines())
+
+
+def ended(frame: bytes) -> bool:
+    """Whether the empty line that ends ``frame`` is all there."""
+    return frame.endswith(_BLANK)
+
+
+def is_last(frame: bytes, after: bytes) -> bool:
+    """Whether ``frame`` has come to its end, and what comes ``after`` it says nothing."""
+    return ended(frame) and silent(after)
 
 
 def frame(data: bytes, name: bytes = b"") -> bytes:

@@ -14,6 +14,7 @@ from support.anthropic_answers import names as free
 from support.chat_answers import same
 from support.cranked import posted
 from support.properties import unhurried
+from support.speech import dump, head, sealed_by
 
 from proxy.dialects.anthropic_count_tokens import AnthropicCountTokens
 from proxy.dialects.anthropic_messages import AnthropicMessages
@@ -22,7 +23,6 @@ from proxy.dialects.negative import Negative
 from proxy.dialects.wishes import Wishes
 from proxy.key import KeyRules
 from proxy.model.decision import Why
-from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Query, Refusal, Sealed
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("anthropic/*.sse"))
@@ -31,10 +31,6 @@ JSON, STREAM = Form(), Form(stream=True)
 MESSAGES = [{"role": "user", "content": "Why?"}]
 ASKED: Json = {"model": "m", "max_tokens": 9, "messages": MESSAGES}
 PATH = "/v1/messages"
-
-
-def dump(members: object) -> bytes:
-    return json.dumps(members).encode()
 
 
 def ask(members: object, *headers: tuple[str, str], dialect: Dialect = DIALECT) -> Query | Refusal:
@@ -48,14 +44,8 @@ def asked(members: object, *headers: tuple[str, str], dialect: Dialect = DIALECT
     return query
 
 
-def head(content_type: str = "", *more: tuple[str, str], status: int = 200) -> Head:
-    return Head(status, "", Headers([("Content-Type", content_type), *more]))
-
-
 def sealed(body: bytes, form: Form) -> Sealed:
-    answer = DIALECT.seal(head(), body, form)
-    assert isinstance(answer, Sealed)
-    return answer
+    return sealed_by(DIALECT, body, form)
 
 
 # Which requests.

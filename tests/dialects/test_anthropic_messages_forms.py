@@ -15,7 +15,7 @@ from support.chat_answers import same
 from support.properties import unhurried
 
 from proxy.dialects.anthropic_messages.forms import document_of, stream_of
-from proxy.dialects.openai_chat.forms import NoOtherForm
+from proxy.dialects.shapes import NoOtherForm
 from proxy.wire import frames
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("anthropic/*.sse"))

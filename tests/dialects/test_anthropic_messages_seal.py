@@ -245,6 +245,7 @@ def test_what_means_nothing_takes_nothing_from_an_answer() -> None:
     body = b": hello\n\n" + stream(*events, end(), PING, STOP) + b": bye\n\n"
     assert why(body) is None
     assert why(body + b": unend") is None
+    assert why(body + b"data: [DONE]\n\n") is None  # which some gateways put behind all streams
     unnamed = b"".join(line + b"\n" for line in body.split(b"\n") if not line.startswith(b"event"))
     assert why(unnamed) is None
     assert why(b" \n" + dump(message(text(), error=None)) + b"\n", JSON) is None

@@ -14,12 +14,12 @@ from support.chat_answers import Json, documents, same, says_something, streams,
 from support.cranked import posted
 from support.golden import CHATS
 from support.properties import unhurried
+from support.speech import dump, head, sealed_by
 
 from proxy.dialects.base import Dialect, Relay
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
-from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query, Refusal, Sealed
 from proxy.wire import frames
 from proxy.wire.json_pointer import Pointer
@@ -42,18 +42,8 @@ def asked(members: object, *headers: tuple[str, str], chat: Dialect = CHAT) -> Q
     return query
 
 
-def dump(members: object) -> bytes:
-    return json.dumps(members).encode()
-
-
-def head(content_type: str, *more: tuple[str, str]) -> Head:
-    return Head(200, "OK", Headers([("Content-Type", content_type), *more]))
-
-
 def sealed(body: bytes, form: Form, chat: Dialect = CHAT) -> Sealed:
-    answer = chat.seal(head(""), body, form)
-    assert isinstance(answer, Sealed)
-    return answer
+    return sealed_by(chat, body, form)
 
 
 def written(chunks: Iterable[object]) -> bytes:

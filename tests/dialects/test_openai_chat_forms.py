@@ -16,12 +16,12 @@ from support.properties import unhurried
 
 from proxy.dialects.openai_chat.forms import (
     DONE,
-    NoOtherForm,
     assemble,
     disassemble,
     document_of,
     stream_of,
 )
+from proxy.dialects.shapes import NoOtherForm
 from proxy.wire import frames
 
 

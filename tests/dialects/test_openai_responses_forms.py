@@ -18,7 +18,8 @@ from support.properties import unhurried
 from support.responses_answers import Json, documents, streams
 from support.responses_told import as_stream, told
 
-from proxy.dialects.openai_responses.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.openai_responses.forms import document_of, stream_of
+from proxy.dialects.shapes import NoOtherForm
 from proxy.wire import frames
 
 OWN_WAYS = {"responses_retrieval"}  # those with items that cannot be told as they came

@@ -45,7 +45,10 @@ PAGES = [
     "CHANGELOG.md",
     *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
 ]
-WRITTEN = [README, HEADERS, MAP, PURGING, REDIS, CLIENTS, RAG]  # by hand, and for users
+WRITTEN = [  # by hand, and for users
+    README, HEADERS, MAP, PURGING, REDIS, CLIENTS, RAG, "docs/meaning.md", "docs/embeddings.md",
+    "docs/http-resources.md", "docs/compression.md", "docs/degradation.md",
+]  # fmt: skip
 AT = "http://localhost:8080"  # where the examples expect the proxy
 
 

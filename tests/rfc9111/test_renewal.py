@@ -1,20 +1,13 @@
-"""What 304s, HEAD and unsafe requests change, and what may be reused."""
+"""What 304s, HEAD and unsafe requests change."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import inf
-
 import pytest
-from support.cranked import Given, entry
+from support.cranked import Given
 
-from proxy.model.decision import Hit, Miss, Why
-from proxy.model.entry import Lifetime
 from proxy.model.message import Head, Headers, Request
-from proxy.model.query import Controls
 from proxy.rfc9111.freshening import describes, freshened
 from proxy.rfc9111.invalidation import invalidated
-from proxy.rfc9111.reuse import reuse
 
 
 def h(*pairs: tuple[str, str]) -> Headers:
@@ -85,33 +78,3 @@ def test_so_it_does_what_it_points_to_on_the_same_host(
     name: str, location: str, also: set[tuple[str, str]]
 ) -> None:
     assert written("POST", 201, (name, location)) == {("/a/b", "q=1")} | also
-
-
-STORED = replace(entry(), lifetime=Lifetime(60.0, 10.0, 20.0, 3600.0), stored_at=0.0)
-STRICT = replace(STORED, head=Head(200, "OK", h(("Cache-Control", "max-age=60, must-revalidate"))))
-
-
-@pytest.mark.parametrize(
-    ("now", "controls", "expected"),
-    [
-        (59.0, Controls(), Hit(STORED, Why.FRESH, "t")),
-        (60.0, Controls(), Hit(STORED, Why.SWR, "t")),
-        (70.0, Controls(), Miss(Why.EXPIRED, STORED, "t")),
-        (80.0, Controls(), Miss(Why.EXPIRED, None, "t")),
-        (1.0, Controls(no_cache=True), Miss(Why.NO_CACHE, None, "t")),
-        (11.0, Controls(max_age=10.0), Miss(Why.MAX_AGE, None, "t")),
-        (9.0, Controls(max_age=10.0), Hit(STORED, Why.FRESH, "t")),
-        (51.0, Controls(min_fresh=10.0), Miss(Why.MIN_FRESH, None, "t")),
-        (65.0, Controls(max_age=100.0), Miss(Why.EXPIRED, None, "t")),
-        (1000.0, Controls(max_stale=inf), Hit(STORED, Why.MAX_STALE, "t")),
-        (100.0, Controls(max_stale=10.0), Miss(Why.EXPIRED, None, "t")),
-    ],
-)
-def test_what_is_stored_is_reused_as_sections_4_and_5_2_1_allow(
-    now: float, controls: Controls, expected: Hit | Miss
-) -> None:
-    assert reuse(STORED, "t", controls, now) == expected
-
-
-def test_who_takes_what_is_stale_is_not_given_what_forbids_it() -> None:
-    assert reuse(STRICT, "t", Controls(max_stale=inf), 61.0) == Miss(Why.EXPIRED, None, "t")

@@ -10,7 +10,6 @@ from proxy.model.message import Head, Headers
 from proxy.rfc9111.validators import (
     allows_range,
     conditions,
-    is_conditional,
     is_unmodified,
     is_validated,
     must_be_asked,
@@ -82,8 +81,6 @@ def test_what_is_about_the_origins_state_is_for_the_origin() -> None:
     assert must_be_asked(h(If_Match='"a"'))
     assert must_be_asked(h(If_Unmodified_Since=NEW))
     assert not must_be_asked(h(If_None_Match='"a"'))
-    assert is_conditional(h(If_Range='"a"'))
-    assert not is_conditional(h(Range="bytes=0-1"))
 
 
 def test_a_304_has_no_word_of_the_body() -> None:

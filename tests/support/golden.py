@@ -1,4 +1,4 @@
-"""Recorded streams, each with the document that its backend would have sent instead."""
+"""Streams, each with the document that its backend would have sent instead."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.properties import unhurried
 
-from proxy.wire.frames import Event, Splitter, frame, parse, silent, split
+from proxy.wire.frames import Event, Splitter, frame, is_last, parse, silent, split
 
 MARK = b"\xef\xbb\xbf"
 LINE_ENDS = [b"\n", b"\r", b"\r\n"]
@@ -119,3 +119,20 @@ def test_only_comments_and_empty_lines_are_silent(raw: bytes, quiet: bool) -> No
 def test_an_event_written_is_the_event_read() -> None:
     assert parse(frame(b"{}")) == Event(b"", b"{}")
     assert parse(frame(b"{}", b"message_stop")) == Event(b"message_stop", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("ending", "after", "last"),
+    [
+        (b"data: a\n\n", b"", True),
+        (b"data: a\r\n\r\n", b": bye\n\n: by", True),
+        (b"data: a\r\r", b"\n", True),
+        (b"data: a\r\n\r", b"", False),  # half of an empty line
+        (b"data: a\n", b"", False),
+        (b"data: a\n\n", b"data: b\n\n", False),
+    ],
+)
+def test_a_frame_is_the_last_if_its_end_is_there_and_nothing_is_said_after_it(
+    ending: bytes, after: bytes, last: bool
+) -> None:
+    assert is_last(ending, after) is last

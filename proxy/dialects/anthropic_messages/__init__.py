@@ -2,7 +2,7 @@
 
 Spoken by Anthropic, and besides other protocols by vLLM, Ollama, LiteLLM, DeepSeek and others. The
 backend's own bytes are what is kept and replayed; the other form of an answer is made from them
-when somebody asks for it (``anthropic_messages_forms``).
+when somebody asks for it (``forms``).
 
 ``anthropic-version`` and ``anthropic-beta`` are in the key as every header is that is not known to
 be inert, and ``x-api-key`` is a credential like ``authorization``.
@@ -11,7 +11,6 @@ be inert, and ``x-api-key`` is a credential like ``authorization``.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
 
 from proxy.dialects.anthropic_messages.blocks import ordered_in
 from proxy.dialects.anthropic_messages.forms import document_of, stream_of
@@ -19,17 +18,16 @@ from proxy.dialects.anthropic_messages.seal import seal
 from proxy.dialects.anthropic_messages.state import more_than_asked
 from proxy.dialects.anthropic_messages.words import answer_of, asking_of, question_of, spoken
 from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
+from proxy.dialects.json_body import JSON, JsonBody, form_of, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_chat.forms import NoOtherForm
+from proxy.dialects.shapes import NoOtherForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
 from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
+from proxy.wire.frames import MEDIA_TYPE
 from proxy.wire.strict_json import canonical
-
-_EVENTS: Final = "text/event-stream"
 
 
 class AnthropicMessages:
@@ -58,11 +56,7 @@ class AnthropicMessages:
         return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
-        if not is_plain(head):
-            return None
-        if head.media_type == _EVENTS:
-            return Form(stream=True)
-        return Form() if is_json(head.media_type) else None
+        return form_of(head, {MEDIA_TYPE})
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -80,7 +74,7 @@ class AnthropicMessages:
             return Rendered(entry.body)
         try:
             if wanted.stream:
-                return Rendered(stream_of(entry.body), f"{_EVENTS}; charset=utf-8")
+                return Rendered(stream_of(entry.body), f"{MEDIA_TYPE}; charset=utf-8")
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None

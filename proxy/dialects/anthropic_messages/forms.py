@@ -18,10 +18,9 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.anthropic_messages.events import END, Broken, Json, events_of
-from proxy.dialects.openai_chat.forms import NoOtherForm
-from proxy.wire import frames
-from proxy.wire.strict_json import NotStrict, loads
+from proxy.dialects.anthropic_messages.events import END, Broken, events_of
+from proxy.dialects.shapes import Json, NoOtherForm, as_list, as_object, as_text, read_object
+from proxy.dialects.typed_sse import written
 
 _CALLS: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 _WHOLE: Final = frozenset(
@@ -64,22 +63,16 @@ def document_of(stream: bytes) -> bytes:
     """The document that a whole ``stream`` adds up to. Raises NoOtherForm."""
     message = _Message()
     try:
-        for event in events_of(stream, loads):
-            message.hear(event)
-    except Broken as error:  # as which NotStrict is told, too
+        for event in events_of(stream):
+            message.hear(read_object(event.data, "an event"))
+    except Broken as error:
         raise NoOtherForm(str(error)) from error
     return orjson.dumps(message.whole())
 
 
 def stream_of(document: bytes) -> bytes:
     """A stream that adds up to ``document``. Raises NoOtherForm."""
-    try:
-        message = _object(loads(document))
-    except NotStrict as error:
-        raise NoOtherForm("a document that readers may read differently") from error
-    return b"".join(
-        frames.frame(orjson.dumps(event), str(event["type"]).encode()) for event in _events(message)
-    )
+    return written(_events(read_object(document, "a document")))
 
 
 # From events to the whole.
@@ -100,13 +93,13 @@ class _Message:
             raise NoOtherForm(f"{kind} with members of no known place")
         match kind:
             case "message_start":
-                self._begin(_object(event.get("message")))
+                self._begin(as_object(event.get("message")))
             case "content_block_start":
                 if event.get("index") != len(self._blocks):
                     raise NoOtherForm("blocks out of order")
-                self._blocks.append(_Block(_object(event.get("content_block"))))
+                self._blocks.append(_Block(as_object(event.get("content_block"))))
             case "content_block_delta":
-                self._at(event).add(_object(event.get("delta")))
+                self._at(event).add(as_object(event.get("delta")))
             case "content_block_stop":
                 self._at(event).stop()
             case "message_delta":
@@ -134,7 +127,7 @@ class _Message:
             raise NoOtherForm("a message that leaves out what goes without saying")
         self._message = message
         if message.get("usage") is not None:
-            self._usage = _object(message["usage"])
+            self._usage = as_object(message["usage"])
 
     def _at(self, event: Json) -> _Block:
         index = event.get("index")
@@ -143,7 +136,7 @@ class _Message:
         return self._blocks[index]
 
     def _end(self, event: Json) -> None:
-        message, delta = self._told(), _object(event.get("delta"))
+        message, delta = self._told(), as_object(event.get("delta"))
         if not delta.keys() <= _ENDING:
             raise NoOtherForm("an end with members of no known place")
         for name in _STOP:
@@ -157,7 +150,7 @@ class _Message:
                 message[name] = value
         if (counts := event.get("usage")) is not None:
             usage = self._usage = self._usage or {}
-            for name, value in _object(counts).items():
+            for name, value in as_object(counts).items():
                 if value is not None or name not in usage:
                     usage[name] = value
 
@@ -217,7 +210,7 @@ class _Block:
             self._block[self._kind] = opening + said
         if self._citations:
             opened = self._block.get("citations") or []
-            self._block["citations"] = [*_list(opened), *self._citations]
+            self._block["citations"] = [*as_list(opened), *self._citations]
 
     def whole(self) -> Json:
         """The block, once it has stopped."""
@@ -228,24 +221,21 @@ class _Block:
     def _input(self, said: str) -> Json:
         if self._block.get("input"):
             raise NoOtherForm("an input told twice")
-        try:
-            return _object(loads(said.encode()))
-        except NotStrict as error:
-            raise NoOtherForm("an input that readers may read differently") from error
+        return read_object(said.encode(), "an input")
 
 
 # From the whole to events.
 
 
 def _events(message: Json) -> Iterator[Json]:
-    usage = _object(message.get("usage"))
+    usage = as_object(message.get("usage"))
     if message.get("type") != "message" or type(usage.get("output_tokens")) is not int:
         raise NoOtherForm("not a message with its token counts")
     ending: Json = {name: message[name] for name in _STOP if name in message}
     opening: Json = {**message, "content": [], **dict.fromkeys(ending)}
     opening["usage"] = {**usage, "output_tokens": 0}  # as none has been written yet
     yield {"type": "message_start", "message": opening}
-    for index, block in enumerate(map(_object, _list(message.get("content")))):
+    for index, block in enumerate(map(as_object, as_list(message.get("content")))):
         start, deltas = _taken_apart(block)
         yield {"type": "content_block_start", "index": index, "content_block": start}
         for delta in deltas:
@@ -260,48 +250,27 @@ def _taken_apart(block: Json) -> tuple[Json, list[Json]]:
     """How ``block`` opens, and what is told of it after that."""
     kind = str(block.get("type"))
     if kind == "text":
-        text, citations = _text(block.get("text")), block.get("citations")
+        text, citations = as_text(block.get("text")), block.get("citations")
         start: Json = {**block, "text": ""}
         deltas: list[Json] = [{"type": "text_delta", "text": text}] if text else []
         if citations:
             start["citations"] = []
-            told = [_object(citation) for citation in _list(citations)]
+            told = [as_object(citation) for citation in as_list(citations)]
             deltas += [{"type": "citations_delta", "citation": each} for each in told]
         return start, deltas
     if kind == "thinking":
-        thinking, signature = _text(block.get("thinking")), block.get("signature")
+        thinking, signature = as_text(block.get("thinking")), block.get("signature")
         start = {**block, "thinking": ""}
         deltas = [{"type": "thinking_delta", "thinking": thinking}] if thinking else []
         if signature:
             start["signature"] = ""
-            deltas.append({"type": "signature_delta", "signature": _text(signature)})
+            deltas.append({"type": "signature_delta", "signature": as_text(signature)})
         return start, deltas
     if kind in _CALLS:
-        given = _object(block.get("input"))
+        given = as_object(block.get("input"))
         # Backends tell an empty input as a delta that is empty: clients wait for one.
         piece = orjson.dumps(given).decode() if given else ""
         return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": piece}]
     if kind in _WHOLE:
         return block, []
     raise NoOtherForm(f"a block of kind {kind}")
-
-
-# The shapes all this relies on.
-
-
-def _object(value: object) -> Json:
-    if not isinstance(value, dict):
-        raise NoOtherForm("not an object where one belongs")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise NoOtherForm("not a list where one belongs")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise NoOtherForm("not a text where one belongs")
-    return value

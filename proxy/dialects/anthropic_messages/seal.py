@@ -16,7 +16,9 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.anthropic_messages.events import Broken, Json, events_of
+from proxy.dialects.anthropic_messages.events import Broken, events_of
+from proxy.dialects.json_body import confidence
+from proxy.dialects.shapes import Json
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
@@ -33,8 +35,8 @@ def seal(body: bytes, form: Form, wishes: Wishes) -> Sealed | Refusal:
     answer = _Answer(wishes)
     try:
         if form.stream:
-            for event in events_of(body, orjson.loads):
-                answer.hear(event)
+            for event in events_of(body):
+                answer.hear(event.says)
         else:
             answer.read(_document(body))
         answer.judge()
@@ -208,10 +210,7 @@ class _Answer:
 
     def confidence(self) -> float | None:
         """How sure the answer is of itself, if that is a number from 0 to 1."""
-        sure = self._sure
-        if isinstance(sure, int | float) and not isinstance(sure, bool) and 0 <= sure <= 1:
-            return float(sure)
-        return None
+        return confidence(self._sure)
 
 
 def _object(value: object) -> Json:

@@ -11,19 +11,20 @@ from typing import Final
 import orjson
 
 from proxy.dialects.anthropic_messages.forms import document_of
-from proxy.dialects.openai_chat.forms import NoOtherForm
-from proxy.dialects.openai_chat.words import asking_of as chat_asking_of
-from proxy.dialects.openai_chat.words import ends, text_in
+from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.words import asking_of as taken_apart
+from proxy.dialects.words import said_in
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 
+_ACTS: Final = ("tools", "tool_choice", "mcp_servers")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 _MORE_TOOLS: Final = b'"tool_addition"'  # where a message brings some
 
 
 def asking_of(canonical: bytes) -> Asking | None:
     """The message whose canonical body this is, taken apart; None as for a chat."""
-    asking = chat_asking_of(canonical)
+    asking = taken_apart(canonical, _ACTS)
     if asking is None or _MORE_TOOLS not in asking.rest:
         return asking
     return asking._replace(acts=True)
@@ -39,11 +40,9 @@ def question_of(asked: dict[str, object]) -> str:
         if not isinstance(message, dict) or message.get("role") != "user":
             continue
         content = message.get("content")
-        if not isinstance(content, list):
-            return ends(content) if isinstance(content, str) else ""
-        said = "\n".join(filter(None, map(text_in, content)))
-        if said or not any(_is_result(block) for block in content):
-            return ends(said)
+        said = said_in(content)
+        if said or not (isinstance(content, list) and any(map(_is_result, content))):
+            return said
     return ""
 
 

@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Final
 
 from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JsonBody, is_json, is_plain, number
+from proxy.dialects.json_body import JsonBody, form_of, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.ollama.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.ollama.forms import document_of, stream_of
 from proxy.dialects.ollama.seal import seal
-from proxy.dialects.ollama.words import answer_of, asking_of, spoken
-from proxy.dialects.openai_chat.words import question_of
+from proxy.dialects.ollama.words import answer_of, asking_of, question_of, spoken
+from proxy.dialects.shapes import NoOtherForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -60,11 +60,7 @@ class Ollama:
         return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
-        if not is_plain(head):
-            return None
-        if head.media_type in lines.MEDIA_TYPES:
-            return Form(stream=True)
-        return Form() if is_json(head.media_type) else None
+        return form_of(head, lines.MEDIA_TYPES)
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -115,7 +111,7 @@ class Ollama:
         # For how long the model stays loaded afterwards: a duration as a text or in seconds.
         if isinstance(asked.get("keep_alive"), str | int | float | None):
             asked.pop("keep_alive", None)
-        temperature, question = number(options.get("temperature")), question_of({subject: said})
+        temperature, question = number(options.get("temperature")), question_of(said)
         calls = isinstance(said, list) and any(
             isinstance(message, dict) and message.get("tool_calls") for message in said
         )

@@ -17,10 +17,8 @@ from typing import Final
 
 import orjson
 
+from proxy.dialects.shapes import Json, NoOtherForm, as_list, as_object, as_text, read_object
 from proxy.wire import lines
-from proxy.wire.strict_json import NotStrict, loads
-
-Json = dict[str, object]
 
 _SPOKEN: Final = frozenset({"response", "thinking", "logprobs"})  # fragments in a line
 _SAID: Final = frozenset({"content", "thinking", "tool_calls"})  # and in its message
@@ -36,26 +34,16 @@ _ON_EACH_LINE: Final = frozenset({"model", "remote_model", "remote_host", "creat
 _NOBODY: Final = object()
 
 
-class NoOtherForm(ValueError):
-    """The answer cannot be had in the other form without loss or guesswork."""
-
-
 def document_of(stream: bytes) -> bytes:
     """The document that a whole ``stream`` adds up to. Raises NoOtherForm."""
     found, rest = lines.split(stream)
-    try:
-        told = [_object(loads(each)) for each in (*found, rest) if not lines.silent(each)]
-    except NotStrict as error:
-        raise NoOtherForm("a line that readers may read differently") from error
+    told = [read_object(each, "a line") for each in (*found, rest) if not lines.silent(each)]
     return orjson.dumps(assemble(told))
 
 
 def stream_of(document: bytes) -> bytes:
     """A stream that adds up to ``document``. Raises NoOtherForm."""
-    try:
-        told = disassemble(_object(loads(document)))
-    except NotStrict as error:
-        raise NoOtherForm("a document that readers may read differently") from error
+    told = disassemble(read_object(document, "a document"))
     return b"".join(lines.line(orjson.dumps(each)) for each in told)
 
 
@@ -64,7 +52,7 @@ def assemble(told: Sequence[Json]) -> Json:
     if not told:
         raise NoOtherForm("no line")
     whole = _summed([_without(each, "message") for each in told], _SPOKEN)
-    messages = [_object(each["message"]) for each in told if "message" in each]
+    messages = [as_object(each["message"]) for each in told if "message" in each]
     if messages:
         whole["message"] = _summed(messages, _SAID)
     return {name: whole[name] for name in (*told[-1], *whole)}  # the last line's order is theirs
@@ -76,7 +64,7 @@ def disassemble(document: Json) -> Iterator[Json]:
         raise NoOtherForm("neither a chat nor a completion")
     common = {name: value for name, value in document.items() if name in _ON_EACH_LINE}
     if "message" in document:
-        message = _object(document["message"])
+        message = as_object(document["message"])
         said, silent = _divided(message, ("thinking", "content", "tool_calls"), main="content")
         role = {"role": message["role"]} if "role" in message else {}
         parts: list[Json] = [{"message": role | part} for part in said]
@@ -115,8 +103,8 @@ def _joined(name: str, said: Sequence[object]) -> object:
     if not fragments:
         return None
     if name in _LISTS:
-        return list(chain.from_iterable(map(_list, fragments)))
-    return "".join(map(_text, fragments))
+        return list(chain.from_iterable(map(as_list, fragments)))
+    return "".join(map(as_text, fragments))
 
 
 def _same(one: object, other: object) -> bool:
@@ -136,7 +124,7 @@ def _divided(whole: Json, names: Sequence[str], *, main: str) -> tuple[list[Json
     """
     said = {name: whole[name] for name in names if whole.get(name)}
     for name, value in said.items():
-        _list(value) if name in _LISTS else _text(value)
+        as_list(value) if name in _LISTS else as_text(value)
     rest = {name: value for name, value in whole.items() if name not in said or name == main}
     if main in said:
         rest[main] = ""
@@ -144,26 +132,5 @@ def _divided(whole: Json, names: Sequence[str], *, main: str) -> tuple[list[Json
     return [{**silence, name: value} for name, value in said.items()], rest
 
 
-# The shapes all this relies on.
-
-
 def _without(whole: Json, name: str) -> Json:
     return {each: value for each, value in whole.items() if each != name}
-
-
-def _object(value: object) -> Json:
-    if not isinstance(value, dict):
-        raise NoOtherForm("not an object where one belongs")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise NoOtherForm("not a list where one belongs")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise NoOtherForm("not a text where one belongs")
-    return value

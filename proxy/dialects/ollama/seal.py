@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from proxy.dialects.json_body import confidence
 from proxy.dialects.wishes import Wishes
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
@@ -119,7 +120,4 @@ class _Answer:
 
     def confidence(self) -> float | None:
         """How sure the answer is of itself, if that is a number from 0 to 1."""
-        sure = self._sure
-        if isinstance(sure, int | float) and not isinstance(sure, bool) and 0 <= sure <= 1:
-            return float(sure)
-        return None
+        return confidence(self._sure)

@@ -7,14 +7,20 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.ollama.forms import NoOtherForm, document_of
+from proxy.dialects.ollama.forms import document_of
+from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.words import ends, said_last, take_last_word
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 
-_SET_UP: Final = frozenset({"system", "developer"})  # who speaks before anybody has said anything
 # With these a prompt is no question, but a text to go on with, to fill in, or about a picture.
 _NO_QUESTION: Final = ("raw", "suffix", "images")
 _NO_TEXT: Final = ("tool_calls", "images", "image")
+
+
+def question_of(said: str | list[object]) -> str:
+    """What a prompt, or the last of messages that is a user's, says, as far as it is looked at."""
+    return ends(said) if isinstance(said, str) else said_last(said)
 
 
 def asking_of(canonical: bytes) -> Asking | None:
@@ -28,19 +34,15 @@ def asking_of(canonical: bytes) -> Asking | None:
     if "messages" in asked and "prompt" in asked:
         return None  # which of them is heard, the path decides
     if "prompt" in asked:
-        if any(asked.get(name) for name in _NO_QUESTION):
+        text, follows = asked["prompt"], bool(asked.get("context"))
+        if not isinstance(text, str) or any(asked.get(name) for name in _NO_QUESTION):
             return None
-        holder, name, follows = asked, "prompt", bool(asked.get("context"))
+        asked["prompt"] = None  # as ``take_last_word`` leaves it
     else:
-        last = messages[-1] if isinstance(messages, list) and messages else None
-        if not isinstance(last, dict) or last.get("role") != "user" or last.get("images"):
+        last = take_last_word(messages)
+        if last is None or messages[-1].get("images"):
             return None
-        before = (each.get("role") if isinstance(each, dict) else "" for each in messages[:-1])
-        holder, name, follows = last, "content", any(role not in _SET_UP for role in before)
-    text = holder.get(name)
-    if not isinstance(text, str):
-        return None
-    holder[name] = None  # where it stood is part of the rest
+        text, follows = last
     return Asking(text, orjson.dumps(asked), follows=follows, acts=bool(asked.get("tools")))
 
 

@@ -14,20 +14,22 @@ from typing import Final
 import orjson
 
 from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
+from proxy.dialects.json_body import JSON, JsonBody, form_of, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_chat.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.openai_chat.forms import document_of, stream_of
 from proxy.dialects.openai_chat.seal import FINISHED, Keep, seal
-from proxy.dialects.openai_chat.words import answer_of, asking_of, question_of, spoken
+from proxy.dialects.openai_chat.words import ACTS, answer_of, question_of, spoken
+from proxy.dialects.shapes import NoOtherForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
+from proxy.dialects.words import asking_of
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
 from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
 from proxy.wire import frames, json_members
+from proxy.wire.frames import MEDIA_TYPE
 from proxy.wire.strict_json import canonical
 
-_EVENTS: Final = "text/event-stream"
 # Members with JSON schemas. A model fills in an object in the order its schema names properties, so
 # with reasoning named before the answer it thinks first, and after it, it does not.
 _SCHEMAS: Final = frozenset(
@@ -71,17 +73,15 @@ class OpenAIChat:
         return self._bodies.read(request.headers, body)
 
     def asking(self, query: Query) -> Asking | None:
-        return asking_of(query.canonical)
+        return asking_of(query.canonical, ACTS)
 
     def answer(self, entry: Entry) -> str | None:
         return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
-        if not is_plain(head):
-            return None
-        if head.media_type == _EVENTS:
-            return Form(stream=True, usage=asked.stream and asked.usage)
-        return Form() if is_json(head.media_type) else None
+        form = form_of(head, {MEDIA_TYPE})
+        counts = asked.stream and asked.usage  # of tokens come in streams where they are asked for
+        return form._replace(usage=counts) if form is not None and form.stream else form
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -118,7 +118,7 @@ class OpenAIChat:
         try:
             if wanted.stream:
                 stream = stream_of(entry.body, usage=wanted.usage)
-                return Rendered(stream, f"{_EVENTS}; charset=utf-8")
+                return Rendered(stream, f"{MEDIA_TYPE}; charset=utf-8")
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None

@@ -20,12 +20,11 @@ from typing import Final
 
 import orjson
 
+from proxy.dialects.shapes import Json, NoOtherForm, as_list, as_object, as_objects, read_object
 from proxy.wire import frames
-from proxy.wire.strict_json import NotStrict, loads
 
 DONE: Final = b"[DONE]"  # the data of the event that ends every stream
 
-Json = dict[str, object]
 _Heard = dict[str, list[object]]  # a member's name, and all that was said under it, in order
 
 _CHUNK: Final = "chat.completion.chunk"
@@ -36,17 +35,10 @@ _ONCE: Final = frozenset({"role", "id", "type", "name"})
 _LASTING: Final = frozenset({"id", "object", "created", "model", "finish_reason"})
 
 
-class NoOtherForm(ValueError):
-    """The answer cannot be had in the other form without loss or guesswork."""
-
-
 def document_of(stream: bytes) -> bytes:
     """The document that a whole ``stream`` adds up to. Raises NoOtherForm."""
     events = filter(None, map(frames.parse, frames.split(stream)[0]))
-    try:
-        chunks = [_object(loads(event.data)) for event in events if event.data != DONE]
-    except NotStrict as error:
-        raise NoOtherForm("a chunk that readers may read differently") from error
+    chunks = [read_object(event.data, "a chunk") for event in events if event.data != DONE]
     return orjson.dumps(assemble(chunks))
 
 
@@ -56,10 +48,7 @@ def stream_of(document: bytes, *, usage: bool) -> bytes:
     Raises:
         NoOtherForm: no stream does, or there are no token counts to include.
     """
-    try:
-        chunks = disassemble(_object(loads(document)), usage=usage)
-    except NotStrict as error:
-        raise NoOtherForm("a document that readers may read differently") from error
+    chunks = disassemble(read_object(document, "a document"), usage=usage)
     return b"".join([*(frames.frame(orjson.dumps(chunk)) for chunk in chunks), frames.frame(DONE)])
 
 
@@ -69,7 +58,7 @@ def assemble(chunks: Iterable[Json]) -> Json:
     choices: dict[int, _Heard] = {}
     for chunk in chunks:
         _hear(chunk, said)
-        for choice in _objects(chunk.get("choices") or []):
+        for choice in as_objects(chunk.get("choices") or []):
             _hear(choice, choices.setdefault(_index(choice.get("index", 0)), {}))
     for name in ("choices", "obfuscation"):
         said.pop(name, None)
@@ -93,7 +82,7 @@ def disassemble(document: Json, *, usage: bool) -> Iterator[Json]:
         common["object"] = _CHUNK
     pending: Json = {"usage": None} if usage else {}
     last = -1
-    for position, choice in enumerate(_objects(document.get("choices"))):
+    for position, choice in enumerate(as_objects(document.get("choices"))):
         index = _index(choice.get("index", position))
         if index <= last:
             raise NoOtherForm("choices out of order")
@@ -131,7 +120,7 @@ def _message(deltas: list[object]) -> Json:
 def _merged(parts: Iterable[object]) -> Json:
     heard: _Heard = {}
     for part in parts:
-        _hear(_object(part), heard)
+        _hear(as_object(part), heard)
     return {name: _joined(name, values) for name, values in heard.items()}
 
 
@@ -154,7 +143,7 @@ def _joined(name: str, values: list[object]) -> object:
     if kinds == {dict}:
         return _merged(said)
     if kinds == {list}:
-        return list(chain.from_iterable(map(_list, said)))
+        return list(chain.from_iterable(map(as_list, said)))
     if kinds <= {int, float, bool}:
         return said[-1]
     raise NoOtherForm(f"fragments of {name} that differ in kind")
@@ -162,7 +151,7 @@ def _joined(name: str, values: list[object]) -> object:
 
 def _tool_calls(said: list[object]) -> list[Json]:
     calls: dict[int, list[Json]] = {}
-    for fragment in chain.from_iterable(map(_objects, said)):
+    for fragment in chain.from_iterable(map(as_objects, said)):
         index = _index(fragment.get("index"))
         calls.setdefault(index, []).append(_without(fragment, "index"))
     return [_merged(fragments) for _, fragments in sorted(calls.items())]
@@ -177,7 +166,7 @@ def _once(name: str, said: list[object]) -> object:
 
 def _audio(said: list[object]) -> Json:
     """As other objects, but pieces of base64 that are padded cannot simply be joined."""
-    data = [str(part["data"]) for part in map(_object, said) if part.get("data")]
+    data = [str(part["data"]) for part in map(as_object, said) if part.get("data")]
     audio = _merged(said)
     if any(piece.endswith("=") for piece in data[:-1]):
         try:
@@ -201,9 +190,9 @@ def _latest(name: str, values: list[object]) -> object:
     if isinstance(last, dict):
         heard: _Heard = {}
         for value in said:
-            _hear(_object(value), heard)
+            _hear(as_object(value), heard)
         return {key: _latest(key, told) for key, told in heard.items()}
-    if any(last[: len(_list(value))] != value for value in said):
+    if any(last[: len(as_list(value))] != value for value in said):
         raise NoOtherForm(f"lists of {name} that contradict each other")
     return last
 
@@ -218,7 +207,7 @@ def _parts(choice: Json) -> Iterator[Json]:
         return
     if "delta" in choice:
         raise NoOtherForm("a delta inside a document")
-    opening, deltas = _deltas(_object(choice["message"]))
+    opening, deltas = _deltas(as_object(choice["message"]))
     finish = _without(choice, "message", "logprobs", "finish_reason")
     logprobs: Json = {"logprobs": None} if "logprobs" in choice else {}
     spoken = next((name for name in ("content", "refusal") if name in deltas), None)
@@ -242,7 +231,7 @@ def _deltas(message: Json) -> tuple[Json, dict[str, Json]]:
         if not value:
             opening[name] = value
         elif name == "tool_calls":
-            deltas[name] = {name: _numbered(_objects(value))}
+            deltas[name] = {name: _numbered(as_objects(value))}
         else:
             deltas[name] = {name: value}
     return opening, deltas
@@ -264,22 +253,6 @@ def _hear(part: Json, heard: _Heard) -> None:
 
 def _without(whole: Json, *names: str) -> Json:
     return {name: value for name, value in whole.items() if name not in names}
-
-
-def _object(value: object) -> Json:
-    if not isinstance(value, dict):
-        raise NoOtherForm("not an object where one belongs")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise NoOtherForm("not a list where one belongs")
-    return value
-
-
-def _objects(value: object) -> list[Json]:
-    return [_object(item) for item in _list(value)]
 
 
 def _index(value: object) -> int:

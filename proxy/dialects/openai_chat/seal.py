@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from proxy.dialects.json_body import confidence
 from proxy.dialects.openai_chat.forms import DONE
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
@@ -29,8 +30,6 @@ _SPEECH: Final = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "reasoning_details", "audio", "images"}
 )
 _CALLS: Final = frozenset({"tool_calls", "function_call"})
-# An empty line of which nothing is missing; a CR is half a CRLF unless the line before ends so too.
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,12 @@ class Keep:
     empty: bool = False  # those that say nothing, for a moment
 
 
-def seal(
-    body: bytes, form: Form, keep: Keep, confidence: Pointer | None = None
-) -> Sealed | Refusal:
+def seal(body: bytes, form: Form, keep: Keep, pointer: Pointer | None = None) -> Sealed | Refusal:
     """``body``, which has come in ``form``, if it is whole and to be kept; else why not.
 
-    ``confidence`` leads to where a document or a chunk says how sure the answer is.
+    ``pointer`` leads to where a document or a chunk says how sure the answer is.
     """
-    answer = _Answer(confidence)
+    answer = _Answer(pointer)
     refusal = _hear_stream(answer, body) if form.stream else _hear_document(answer, body)
     refusal = refusal or answer.refuse(keep)
     if refusal:
@@ -82,7 +79,7 @@ def _hear_stream(answer: _Answer, body: bytes) -> Refusal | None:
             continue
         if event.data == DONE:
             after = b"".join([*found[at + 1 :], rest])
-            if frame.endswith(_BLANK) and frames.silent(after):
+            if frames.is_last(frame, after):
                 return None
             return Refusal(Why.INCOMPLETE, "[DONE] was not the end")
         if event.name == b"error":
@@ -112,10 +109,10 @@ class _Answer:
 
     __slots__ = ("_choices", "_pointer", "_sure", "_usage")
 
-    def __init__(self, confidence: Pointer | None) -> None:
+    def __init__(self, pointer: Pointer | None) -> None:
         self._choices: dict[int, _Choice] = {}
         self._usage: dict[str, object] = {}
-        self._pointer = confidence
+        self._pointer = pointer
         self._sure: object = None  # what stood there
 
     def hear(self, part: object, member: str) -> Refusal | None:
@@ -194,7 +191,4 @@ class _Answer:
 
     def confidence(self) -> float | None:
         """How sure the answer is of itself, if that is a number from 0 to 1."""
-        sure = self._sure
-        if isinstance(sure, int | float) and not isinstance(sure, bool) and 0 <= sure <= 1:
-            return float(sure)
-        return None
+        return confidence(self._sure)

@@ -2,8 +2,7 @@
 
 Spoken by OpenAI, Azure, vLLM, OpenRouter, LiteLLM and others. The backend's own bytes are what is
 kept and replayed; the other form of an answer is made from them when somebody asks for it
-(``openai_responses_forms``). What only the backend can answer is passed on
-(``openai_responses_state``).
+(``forms``). What only the backend can answer is passed on (``state``).
 """
 
 from __future__ import annotations
@@ -12,18 +11,19 @@ from http import HTTPStatus
 from typing import Final
 
 from proxy.dialects.base import Relay, Rendered, Sieve
-from proxy.dialects.json_body import JSON, JsonBody, is_json, is_plain, number
+from proxy.dialects.json_body import JSON, JsonBody, form_of, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.openai_responses.forms import NoOtherForm, document_of, stream_of
+from proxy.dialects.openai_responses.forms import document_of, stream_of
 from proxy.dialects.openai_responses.seal import Keep, seal
 from proxy.dialects.openai_responses.state import STATE, brings_schemas, refuse
 from proxy.dialects.openai_responses.words import answer_of, asking_of, question_of, spoken
-from proxy.dialects.typed_sse import EVENTS
+from proxy.dialects.shapes import NoOtherForm
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
 from proxy.model.query import Asking, Controls, Form, Query, Refusal, Sealed
+from proxy.wire.frames import MEDIA_TYPE
 from proxy.wire.strict_json import canonical
 
 # Members with JSON schemas. A model fills in an object in the order its schema names properties, so
@@ -66,11 +66,7 @@ class OpenAIResponses:
         return answer_of(entry)
 
     def arriving(self, head: Head, asked: Form) -> Form | None:
-        if not is_plain(head):
-            return None
-        if head.media_type == EVENTS:
-            return Form(stream=True)  # its last event has the token counts, asked for or not
-        return Form() if is_json(head.media_type) else None
+        return form_of(head, {MEDIA_TYPE})  # the last event of a stream counts tokens, unasked
 
     def seal(self, head: Head, body: bytes, form: Form) -> Sealed | Refusal:
         if head.status != HTTPStatus.OK:
@@ -95,7 +91,7 @@ class OpenAIResponses:
             return None
         try:
             if wanted.stream:
-                return Rendered(stream_of(entry.body), f"{EVENTS}; charset=utf-8")
+                return Rendered(stream_of(entry.body), f"{MEDIA_TYPE}; charset=utf-8")
             return Rendered(document_of(entry.body), JSON)
         except NoOtherForm:
             return None

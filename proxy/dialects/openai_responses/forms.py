@@ -16,11 +16,9 @@ from typing import Final
 import orjson
 
 from proxy.dialects.openai_responses.seal import ENDS, LAST
+from proxy.dialects.shapes import Json, NoOtherForm, as_object, as_objects, as_text, read_object
 from proxy.dialects.typed_sse import told, written
 from proxy.model.query import Refusal
-from proxy.wire.strict_json import NotStrict, loads
-
-Json = dict[str, object]
 
 # What an item may be called at the end and otherwise before; it says the same.
 _NAMES: Final = frozenset({"id", "status", "encrypted_content"})
@@ -46,20 +44,13 @@ _THOUGHT: Final = (
 )
 
 
-class NoOtherForm(ValueError):
-    """The answer cannot be had in the other form without loss or guesswork."""
-
-
 def document_of(stream: bytes) -> bytes:
     """The document that a whole ``stream`` ends with. Raises NoOtherForm."""
     events = told(stream, LAST)
     if isinstance(events, Refusal):
         raise NoOtherForm(events.detail)
     last = events[-1]
-    try:
-        response = _object(_object(loads(last.data)).get("response"))
-    except NotStrict as error:
-        raise NoOtherForm("an end that readers may read differently") from error
+    response = as_object(read_object(last.data, "an end").get("response"))
     if response.get("object") != "response" or response.get("status") != ENDS[last.type]:
         raise NoOtherForm("an end that is no document")
     done = {
@@ -75,11 +66,7 @@ def document_of(stream: bytes) -> bytes:
 
 def stream_of(document: bytes) -> bytes:
     """A stream that ends with ``document``. Raises NoOtherForm."""
-    try:
-        response = _object(loads(document))
-    except NotStrict as error:
-        raise NoOtherForm("a document that readers may read differently") from error
-    return written(_numbered(_events(response)))
+    return written(_numbered(_events(read_object(document, "a document"))))
 
 
 def _numbered(events: Iterable[Json]) -> Iterator[Json]:
@@ -96,8 +83,8 @@ def _events(response: Json) -> Iterator[Json]:
     begun.update((name, None) for name in _LATER if name in response)
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    items = _objects(response.get("output"))
-    names = [_text(item.get("id")) for item in items]
+    items = as_objects(response.get("output"))
+    names = [as_text(item.get("id")) for item in items]
     if len(set(names)) < len(names):
         raise NoOtherForm("two items of one name, which clients could not tell apart")
     for index, (item, name) in enumerate(zip(items, names, strict=True)):
@@ -115,17 +102,17 @@ def _told(item: Json, place: Json) -> tuple[Json, Iterator[Json]]:
     """``item`` before anything of it was told, and the events that tell it."""
     kind = item.get("type")
     if kind == "message":
-        return {**item, "content": []}, _message(_objects(item.get("content")), place)
+        return {**item, "content": []}, _message(as_objects(item.get("content")), place)
     if kind == "reasoning":
         thoughts = item.get("content")
-        summary = _objects(item.get("summary"))
+        summary = as_objects(item.get("summary"))
         opening: Json = {**item, "summary": []}
         if thoughts is not None:
             opening["content"] = []
-        return opening, _reasoning(summary, _objects(thoughts or []), place)
+        return opening, _reasoning(summary, as_objects(thoughts or []), place)
     if isinstance(kind, str) and kind in _CALLS:
         member, name = _CALLS[kind]
-        return {**item, member: ""}, _delta(name, member, _text(item.get(member)), place)
+        return {**item, member: ""}, _delta(name, member, as_text(item.get(member)), place)
     raise NoOtherForm("an item whose events are not known")
 
 
@@ -138,7 +125,7 @@ def _message(parts: list[Json], place: Json) -> Iterator[Json]:
                 empty: Json = {name: [] for name in ("annotations", "logprobs") if part.get(name)}
                 opening = {**part, "text": "", **empty}
             case "refusal":
-                text = _text(part.get("refusal"))
+                text = as_text(part.get("refusal"))
                 telling = _delta("response.refusal", "refusal", text, where)
                 opening = {**part, "refusal": ""}
             case _:
@@ -149,11 +136,11 @@ def _message(parts: list[Json], place: Json) -> Iterator[Json]:
 
 
 def _output_text(part: Json, where: Json) -> Iterator[Json]:
-    text = _text(part.get("text"))
-    logprobs = {"logprobs": _objects(part.get("logprobs") or [])}
+    text = as_text(part.get("text"))
+    logprobs = {"logprobs": as_objects(part.get("logprobs") or [])}
     if text or logprobs["logprobs"]:
         yield {"type": "response.output_text.delta", **where, "delta": text, **logprobs}
-    for index, annotation in enumerate(_objects(part.get("annotations") or [])):
+    for index, annotation in enumerate(as_objects(part.get("annotations") or [])):
         told = {"annotation_index": index, "annotation": annotation}
         yield {"type": "response.output_text.annotation.added", **where, **told}
     yield {"type": "response.output_text.done", **where, "text": text, **logprobs}
@@ -166,7 +153,7 @@ def _reasoning(summary: list[Json], thoughts: list[Json], place: Json) -> Iterat
                 raise NoOtherForm("a thought whose events are not known")
             where = {**place, numbered: index}
             yield {"type": f"{around}.added", **where, "part": {**part, "text": ""}}
-            yield from _delta(about, "text", _text(part.get("text")), where)
+            yield from _delta(about, "text", as_text(part.get("text")), where)
             yield {"type": f"{around}.done", **where, "part": part}
 
 
@@ -184,27 +171,6 @@ def _gist(value: object) -> object:
     if isinstance(value, dict):
         said = {name: _gist(member) for name, member in value.items() if name not in _NAMES}
         return {name: member for name, member in said.items() if member not in (None, "", [], {})}
-    return value
-
-
-# The shapes all this relies on.
-
-
-def _object(value: object) -> Json:
-    if not isinstance(value, dict):
-        raise NoOtherForm("not an object where one belongs")
-    return value
-
-
-def _objects(value: object) -> list[Json]:
-    if not isinstance(value, list):
-        raise NoOtherForm("not a list where one belongs")
-    return [_object(item) for item in value]
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise NoOtherForm("not a text where one belongs")
     return value
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from proxy.dialects.json_body import confidence
 from proxy.dialects.openai_responses.state import STATE, refuse_answer
 from proxy.dialects.typed_sse import Told, told
 from proxy.model.decision import Why
@@ -50,12 +51,10 @@ class _Heard(NamedTuple):
     items: list[object]
 
 
-def seal(
-    body: bytes, form: Form, keep: Keep, confidence: Pointer | None = None
-) -> Sealed | Refusal:
+def seal(body: bytes, form: Form, keep: Keep, pointer: Pointer | None = None) -> Sealed | Refusal:
     """``body``, which has come in ``form``, if it is whole and to be kept; else why not.
 
-    ``confidence`` leads to where a document says how sure the answer is.
+    ``pointer`` leads to where a document says how sure the answer is.
     """
     heard = _hear_stream(body) if form.stream else _hear_document(body)
     if isinstance(heard, Refusal):
@@ -70,7 +69,7 @@ def seal(
         Form(form.stream, usage=isinstance(usage, dict) or not form.stream),
         body,
         _counts(usage),
-        confidence=_sure(None if confidence is None else confidence.find(heard.response)),
+        confidence=confidence(None if pointer is None else pointer.find(heard.response)),
         negative=silent,
     )
 
@@ -180,10 +179,3 @@ def _counts(usage: object) -> Usage | None:
             return Usage(prompt, completion)
         case _:
             return None
-
-
-def _sure(value: object) -> float | None:
-    """How sure the answer is of itself, if that is a number from 0 to 1."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
-        return float(value)
-    return None

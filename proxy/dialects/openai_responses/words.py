@@ -6,14 +6,12 @@ from typing import Final
 
 import orjson
 
-from proxy.dialects.openai_chat.words import ends
-from proxy.dialects.openai_responses.forms import NoOtherForm, document_of
+from proxy.dialects.openai_responses.forms import document_of
+from proxy.dialects.shapes import Json, NoOtherForm
+from proxy.dialects.words import ends, said_last, take_last_word
 from proxy.model.entry import Entry
 from proxy.model.query import Asking, Query
 
-Json = dict[str, object]
-
-_SET_UP: Final = frozenset({"system", "developer"})  # who speaks before anybody has said anything
 _ACTS: Final = ("tools", "tool_choice")
 _THOUGHT: Final = "reasoning"  # the type of what is thought, not said
 
@@ -21,21 +19,7 @@ _THOUGHT: Final = "reasoning"  # the type of what is thought, not said
 def question_of(asked: Json) -> str:
     """What the user said last, in text, as far as it is looked at; "" if there is none."""
     items = asked.get("input")
-    if isinstance(items, str):
-        return ends(items)
-    for item in reversed(items) if isinstance(items, list) else ():
-        if isinstance(item, dict) and item.get("role") == "user":
-            content = item.get("content")
-            if isinstance(content, list):
-                content = "\n".join(filter(None, map(_text, content)))
-            return ends(content) if isinstance(content, str) else ""
-    return ""
-
-
-def _text(part: object) -> str:
-    """What a part of a message says in text; "" if it says it otherwise."""
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else ""
+    return ends(items) if isinstance(items, str) else said_last(items)
 
 
 def asking_of(canonical: bytes) -> Asking | None:
@@ -49,23 +33,8 @@ def asking_of(canonical: bytes) -> Asking | None:
     if isinstance(items, str):
         asked["input"] = None  # where it stood is part of the rest
         return _asking(items, asked, follows=False)
-    last = items[-1] if isinstance(items, list) and items else None
-    if not isinstance(last, dict) or last.get("role") != "user":
-        return None
-    content = last.get("content")
-    holder, name = last, "content"
-    if isinstance(content, list):
-        if len(content) != 1 or not isinstance(content[0], dict):
-            return None
-        if content[0].get("type") != "input_text":
-            return None
-        holder, name = content[0], "text"
-    text = holder.get(name)
-    if not isinstance(text, str):
-        return None
-    holder[name] = None
-    before = (item.get("role") if isinstance(item, dict) else "" for item in items[:-1])
-    return _asking(text, asked, follows=any(role not in _SET_UP for role in before))
+    last = take_last_word(items, part="input_text")
+    return None if last is None else _asking(last.text, asked, follows=last.follows)
 
 
 def _asking(text: str, rest: Json, *, follows: bool) -> Asking:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from proxy.dialects.json_body import confidence
 from proxy.dialects.rag_json.route import Done, Empty, Route, Streaming
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed
@@ -26,8 +27,6 @@ from proxy.wire.tags import LONGEST
 TAG: Final = "doc:"
 _FAILED: Final = ("type", "status", "object", "event")  # members in which "error" means just that
 _STOPS: Final = ".!\u3002\uff01"  # at the end of a sentence, Chinese ones included
-# An empty line of which nothing is missing; a CR is half a CRLF unless the line before ends so too.
-_BLANK: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 def tag_of(source_id: object) -> str | None:
@@ -227,9 +226,8 @@ class RagAnswer:
                     return Refusal(Why.TAGS, "a source without an id")
                 heard.tags.append(tag)
         if self._confidence is not None:
-            sure = self._confidence.find(part)
-            if isinstance(sure, int | float) and not isinstance(sure, bool) and 0 <= sure <= 1:
-                heard.confidence = float(sure)
+            sure = confidence(self._confidence.find(part))
+            heard.confidence = heard.confidence if sure is None else sure
         return None
 
 
@@ -268,7 +266,7 @@ def _events(body: bytes) -> Iterator[_Part | None]:
     for frame in found:
         end += len(frame)
         if (event := frames.parse(frame)) is not None:
-            yield _Part(event.name, event.data, end) if frame.endswith(_BLANK) else None
+            yield _Part(event.name, event.data, end) if frames.ended(frame) else None
     if not frames.silent(rest):
         yield None
 

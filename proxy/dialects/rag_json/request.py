@@ -8,6 +8,7 @@ import orjson
 
 from proxy.dialects.json_body import number
 from proxy.dialects.rag_json.route import Route
+from proxy.dialects.words import ends
 from proxy.model.decision import Why
 from proxy.model.query import Asking, Controls, Form, Query, Refusal
 from proxy.wire.json_pointer import Pointer
@@ -19,7 +20,6 @@ _SCHEMAS: Final = frozenset(
     {"response_format", "tools", "functions", "schema", "json_schema", "format"}
 )
 _ACTS: Final = ("tools", "functions")
-_LOOKED_AT: Final = 4096  # characters of a question, where no more than a look is needed
 
 
 class RagRequest:
@@ -95,7 +95,7 @@ class RagRequest:
             controls=controls,
             temperature=number(document.get("temperature")),
             seeded=document.get("seed") is not None,
-            question=_ends(question) if isinstance(question, str) else "",
+            question=ends(question) if isinstance(question, str) else "",
         )
 
     def _remembers(self, document: object) -> bool:
@@ -143,11 +143,3 @@ def _found(pointer: Pointer | None, document: object) -> object:
 def _is_there(value: object) -> bool:
     """Whether ``value`` says anything; a 0 may be the id of something."""
     return bool(value) or (value == 0 and value is not False)
-
-
-def _ends(text: str) -> str:
-    """``text``, if it is long only its beginning and its end."""
-    if len(text) <= _LOOKED_AT:
-        return text
-    half = _LOOKED_AT // 2
-    return f"{text[:half]}\n{text[-half:]}"

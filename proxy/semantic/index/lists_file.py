@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = "sidecache lists 1"
 _SUM_BYTES: Final = 32
-_NUMBER_BYTES: Final = 4
 _MARK_BYTES: Final = 8
 
 

@@ -45,6 +45,7 @@ class Tending:
         self._failed = failed
         self._building: dict[Space, asyncio.Future[Lists]] = {}
         self._untrimmed = 0  # rows put into lists since memory was given back
+        self._trimming: asyncio.Future[None] | None = None  # nobody waits for it
 
     def start(self, lane: Lane) -> None:
         """Have lists made in ``lane`` from now on; whoever made it stops it."""
@@ -78,7 +79,7 @@ class Tending:
             self._untrimmed += _MERGED_AT_ONCE
         elif self._untrimmed >= _TRIMMED_AFTER:
             self._untrimmed = 0
-            self._lane.submit(_trim)
+            self._trimming = self._lane.submit(_trim)
 
     def tend_all(self, rows: Rows) -> None:
         """As ``tend``, for each space that has lists, or is to have them."""
