@@ -31,7 +31,7 @@ async def opened(upstream: GuardedUpstream) -> None:
     for _ in range(2):
         with pytest.raises(ConnectFailed):
             await upstream.send(outbound())
-    assert upstream.is_resting
+    assert not upstream._breaker.closed
 
 
 async def test_a_backend_that_is_busy_is_not_left_alone(up, reach, start) -> None:
@@ -41,7 +41,7 @@ async def test_a_backend_that_is_busy_is_not_left_alone(up, reach, start) -> Non
     for _ in range(5):
         with pytest.raises(ConnectTimeout):
             await upstream.send(outbound())
-    assert not upstream.is_resting
+    assert upstream._breaker.closed
     answering.cancel()
 
 
@@ -56,7 +56,7 @@ async def test_a_tunnel_that_opens_finds_out_that_the_backend_is_back(up, reach,
     call = await up.next_call()
     await call.switch("WebSocket", [ACCEPT], b"")
     tunnel = await asking
-    assert not upstream.is_resting
+    assert upstream._breaker.closed
     tunnel.close()
 
 
@@ -83,13 +83,13 @@ async def test_who_goes_while_finding_out_leaves_it_to_the_next(up, reach, start
         await upstream.send(outbound())
     probe.cancel()
     await asyncio.wait([probe])
-    assert upstream.is_resting
+    assert not upstream._breaker.closed
     clock.turn(1.0)
     again = start(upstream.send(outbound()))
     call = await up.next_call()
     await call.reply(200, body=b"back")
     (await again).close()
-    assert not upstream.is_resting
+    assert upstream._breaker.closed
 
 
 async def test_a_status_counts_where_it_is_named(up, reach) -> None:
@@ -97,8 +97,8 @@ async def test_a_status_counts_where_it_is_named(up, reach) -> None:
     upstream = guarded(reach(up.url), Clock(), frozenset({503}))
     for _ in range(2):
         (await upstream.send(outbound())).close()
-    assert upstream.is_resting
+    assert not upstream._breaker.closed
     other = guarded(reach(up.url), Clock())
     for _ in range(9):
         (await other.send(outbound())).close()
-    assert not other.is_resting
+    assert other._breaker.closed
