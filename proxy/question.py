@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.batching import Batcher, Company, Unsplit, is_signed
 from proxy.compression.compressor import Compressor
-from proxy.dialects.base import Dialect, Divisible, Relay, Rendered, is_current, is_framed
+from proxy.dialects.base import Dialect, Relay, Rendered, divides, is_current, is_framed
 from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
@@ -130,8 +130,7 @@ class Question(NamedTuple):
         """The same with a shorter prompt, where one is wanted."""
         outbound, compressor, body = self.outbound(), self.rooms.compressor, self.query.forward
         # A vector is of the very text, and a signature of the very bytes.
-        kept = isinstance(self.dialect, Divisible) or is_signed(self.request.headers)
-        if compressor is None or kept:
+        if compressor is None or divides(self.dialect) or is_signed(self.request.headers):
             return outbound
         plan = compressor.plan(self.request.path, self.query.model, self.query.dialect)
         if plan is None:
@@ -284,7 +283,7 @@ class Question(NamedTuple):
 
     async def ask(self) -> Arrival:
         batcher, dialect = self.rooms.batcher, self.dialect
-        if batcher is not None and isinstance(dialect, Divisible) and not self.standby:
+        if batcher is not None and divides(dialect) and not self.standby:
             return await batcher.ask(self, dialect)
         return await self.upstream.send(await self._shortened())
 

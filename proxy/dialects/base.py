@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
@@ -127,14 +128,43 @@ class Versioned(Protocol):
         ...
 
 
+def divides(dialect: Dialect) -> TypeGuard[Divisible]:
+    """Whether ``dialect`` is ``Divisible``, too."""
+    return _divides(type(dialect))
+
+
 def is_framed(dialect: Dialect, form: Form | None) -> bool:
     """Whether an answer in ``form`` is whole only if HTTP says where it ends."""
-    return form is not None and isinstance(dialect, Framed) and dialect.framed(form)
+    return form is not None and _tells_framing(dialect) and dialect.framed(form)
 
 
 def is_current(dialect: Dialect, query: Query) -> bool:
     """Whether ``query`` would still be the same if it were read now."""
-    return not isinstance(dialect, Versioned) or dialect.current(query)
+    return not _tells_version(dialect) or dialect.current(query)
+
+
+def _tells_framing(dialect: Dialect) -> TypeGuard[Framed]:
+    return _frames(type(dialect))
+
+
+def _tells_version(dialect: Dialect) -> TypeGuard[Versioned]:
+    return _has_versions(type(dialect))
+
+
+# To ask an object whether it has all that a protocol names takes 25 us each time.
+@lru_cache(maxsize=64)
+def _divides(kind: type[object]) -> bool:
+    return issubclass(kind, Divisible)
+
+
+@lru_cache(maxsize=64)
+def _frames(kind: type[object]) -> bool:
+    return issubclass(kind, Framed)
+
+
+@lru_cache(maxsize=64)
+def _has_versions(kind: type[object]) -> bool:
+    return issubclass(kind, Versioned)
 
 
 class Rendered:
