@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from proxy.dialects.base import Rendered
 from proxy.wire.strict_json import NotStrict, loads
 
 Json = dict[str, object]
@@ -9,6 +12,14 @@ Json = dict[str, object]
 
 class NoOtherForm(ValueError):
     """The answer cannot be had in the other form without loss or guesswork."""
+
+
+def other_form(make: Callable[[bytes], bytes], body: bytes, content_type: str) -> Rendered | None:
+    """The other form that ``make`` gives ``body``; None where it raises NoOtherForm."""
+    try:
+        return Rendered(make(body), content_type)
+    except NoOtherForm:
+        return None
 
 
 def read_object(raw: bytes, what: str) -> Json:

@@ -20,7 +20,7 @@ from proxy.dialects.anthropic_messages.words import answer_of, asking_of, questi
 from proxy.dialects.base import Relay, Rendered, Sieve
 from proxy.dialects.json_body import JSON, JsonBody, form_of, number
 from proxy.dialects.negative import seal_error
-from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.shapes import other_form
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -72,12 +72,9 @@ class AnthropicMessages:
     def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
         if entry.form.stream == wanted.stream:
             return Rendered(entry.body)
-        try:
-            if wanted.stream:
-                return Rendered(stream_of(entry.body), f"{MEDIA_TYPE}; charset=utf-8")
-            return Rendered(document_of(entry.body), JSON)
-        except NoOtherForm:
-            return None
+        if wanted.stream:
+            return other_form(stream_of, entry.body, f"{MEDIA_TYPE}; charset=utf-8")
+        return other_form(document_of, entry.body, JSON)
 
     def speak(self, text: str, query: Query, created: int) -> bytes:
         return spoken(text, query)

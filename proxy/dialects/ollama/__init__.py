@@ -16,7 +16,7 @@ from proxy.dialects.negative import seal_error
 from proxy.dialects.ollama.forms import document_of, stream_of
 from proxy.dialects.ollama.seal import seal
 from proxy.dialects.ollama.words import answer_of, asking_of, question_of, spoken
-from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.shapes import other_form
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -76,12 +76,9 @@ class Ollama:
     def render(self, entry: Entry | Sealed, wanted: Form) -> Rendered | None:
         if entry.form.stream is wanted.stream:
             return Rendered(entry.body)
-        try:
-            if wanted.stream:
-                return Rendered(stream_of(entry.body), _LINES)
-            return Rendered(document_of(entry.body), _DOCUMENT)
-        except NoOtherForm:
-            return None
+        if wanted.stream:
+            return other_form(stream_of, entry.body, _LINES)
+        return other_form(document_of, entry.body, _DOCUMENT)
 
     def speak(self, text: str, query: Query, created: int) -> bytes:
         return spoken(text, query, created)

@@ -8,6 +8,7 @@ from them when somebody asks for it (``forms``).
 from __future__ import annotations
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -19,7 +20,7 @@ from proxy.dialects.negative import seal_error
 from proxy.dialects.openai_chat.forms import document_of, stream_of
 from proxy.dialects.openai_chat.seal import FINISHED, Keep, seal
 from proxy.dialects.openai_chat.words import ACTS, answer_of, question_of, spoken
-from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.shapes import other_form
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.dialects.words import asking_of
 from proxy.model.decision import Why
@@ -115,13 +116,11 @@ class OpenAIChat:
         if relay is Relay.FILTERED:
             found, rest = frames.split(entry.body)
             return Rendered(b"".join([*map(_uncounted, found), rest]))
-        try:
-            if wanted.stream:
-                stream = stream_of(entry.body, usage=wanted.usage)
-                return Rendered(stream, f"{MEDIA_TYPE}; charset=utf-8")
-            return Rendered(document_of(entry.body), JSON)
-        except NoOtherForm:
-            return None
+        if wanted.stream:
+            return other_form(
+                partial(stream_of, usage=wanted.usage), entry.body, f"{MEDIA_TYPE}; charset=utf-8"
+            )
+        return other_form(document_of, entry.body, JSON)
 
     def speak(self, text: str, query: Query, created: int) -> bytes:
         return spoken(text, query, created)

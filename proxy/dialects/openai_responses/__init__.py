@@ -17,7 +17,7 @@ from proxy.dialects.openai_responses.forms import document_of, stream_of
 from proxy.dialects.openai_responses.seal import Keep, seal
 from proxy.dialects.openai_responses.state import STATE, brings_schemas, refuse
 from proxy.dialects.openai_responses.words import answer_of, asking_of, question_of, spoken
-from proxy.dialects.shapes import NoOtherForm
+from proxy.dialects.shapes import other_form
 from proxy.dialects.wishes import NO_WISHES, Wishes
 from proxy.model.decision import Why
 from proxy.model.entry import Entry
@@ -89,12 +89,9 @@ class OpenAIResponses:
             return Rendered(entry.body)
         if relay is Relay.NEVER:
             return None
-        try:
-            if wanted.stream:
-                return Rendered(stream_of(entry.body), f"{MEDIA_TYPE}; charset=utf-8")
-            return Rendered(document_of(entry.body), JSON)
-        except NoOtherForm:
-            return None
+        if wanted.stream:
+            return other_form(stream_of, entry.body, f"{MEDIA_TYPE}; charset=utf-8")
+        return other_form(document_of, entry.body, JSON)
 
     def speak(self, text: str, query: Query, created: int) -> bytes:
         return spoken(text, query, created)
