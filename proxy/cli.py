@@ -12,8 +12,9 @@ from typing import Final, Protocol, TypedDict, Unpack
 
 import click
 
-from proxy.cli_calibrate import calibrate
-from proxy.cli_model import model
+from proxy.commands.calibrate import calibrate
+from proxy.commands.model import model
+from proxy.commands.refused import Refused
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
 from proxy.config.faults import Given
@@ -62,12 +63,6 @@ def _tour() -> int:
     from proxy.demo import guide  # noqa: PLC0415 - as above
 
     return guide.tour()
-
-
-class _Refused(click.ClickException):
-    """The operator's mistake: told in one message, without a traceback."""
-
-    exit_code = 2
 
 
 class _Flags(TypedDict):
@@ -122,7 +117,7 @@ def _load(flags: _Flags) -> Loaded:
         chosen = [flag for flag in given if flag.value is not None]
         loaded = load(flags["config"], os.environ, chosen)
     except ConfigError as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
     return loaded
@@ -145,12 +140,12 @@ def serve(context: click.Context, *, demo: bool, **flags: Unpack[_Flags]) -> Non
     """Serve, until told to stop."""
     settings = _load(flags).settings
     if not settings.upstreams and not demo:
-        raise _Refused(_NO_UPSTREAM)
+        raise Refused(_NO_UPSTREAM)
     rooms: Rooms = context.obj
     try:
         status = rooms.serve(settings, demo=demo)
     except ConfigError as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     context.exit(status)
 
 

@@ -1,35 +1,55 @@
-"""The operator's own listener: whether the proxy lives, and whether it is ready for more.
+"""The operator's own listener: whether the proxy lives and is ready, and all that endpoints bring.
 
 Health is about this process alone. A backend or a shared store that is down must not flip it: the
 orchestrator would take away the application too, which the proxy stands beside.
 
-Who may ask: /healthz and /readyz are open to all; everything else needs the token, where there is
-one. A request that calls this listener by a name it does not have is refused (421): a web page
-whose own name was made to resolve to 127.0.0.1 must not read what the operator's browser can reach.
+Who may ask, ``Gate`` says; what can be asked, each ``Endpoint``, and /openapi.json for all of them.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 from aiohttp import hdrs, web
 
+from proxy.admin.endpoint import (
+    MOST_BYTES,
+    Call,
+    Endpoint,
+    Nothing,
+    Refused,
+    Shown,
+    Told,
+    plain,
+    refusal,
+)
+from proxy.admin.gate import Gate
+from proxy.admin.openapi import document
 from proxy.model.errors import ConfigError
 
 _KEEPALIVE_S: Final = 75.0  # aiohttp's own default for a runner is an hour
 _CLOSING_S: Final = 1.0  # seconds for what is under way; aiohttp may wait twice as long
-_OPEN: Final = frozenset({"/healthz", "/readyz"})
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Server": "sidecache",
 }
 
-Ask = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Asked = Call[Nothing, Nothing]
+
+
+class Health(Shown):
+    """Whether the process can answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Shown):
+    """Whether it takes requests."""
+
+    status: Literal["ready", "not ready"]
 
 
 class Admin:
@@ -38,28 +58,41 @@ class Admin:
     Args:
         ready: whether the proxy takes requests; false while it starts and while it drains. Must
             not wait, and look at this process only.
-        token: what callers must send as ``Authorization: Bearer``; None: nothing, which is only
-            safe on a loopback address.
-        allowed_hosts: further names this listener may be called by.
-        routes: what can be asked besides health.
+        gate: who may ask.
+        endpoints: what can be asked besides health.
+        pages: what is no endpoint: static files, which tell nothing of this proxy. Open to all who
+            call the listener by its name.
+        version: of the proxy.
+        token: whether the gate asks for one, as the document tells.
     """
 
     def __init__(
         self,
         ready: Callable[[], bool],
+        gate: Gate,
         *,
-        token: str | None = None,
-        allowed_hosts: Iterable[str] = (),
-        routes: Iterable[web.AbstractRouteDef] = (),
+        endpoints: Iterable[Endpoint] = (),
+        pages: Iterable[web.AbstractRouteDef] = (),
+        version: str = "0",
+        token: bool = False,
     ) -> None:
         self._ready = ready
-        self._authorization = None if token is None else f"Bearer {token}".encode()
-        self._names = {"localhost", *(name.lower() for name in allowed_hosts)}
-        self._routes = (
-            web.get("/healthz", self._healthz),
-            web.get("/readyz", self._readyz),
-            *routes,
+        self.gate = gate
+        self._pages = tuple(pages)
+        own = (
+            plain("/healthz", self._healthz, "Whether it lives", {200: Health}, is_open=True),
+            plain(
+                "/readyz",
+                self._readyz,
+                "Whether it takes requests",
+                {200: Ready, 503: Ready},
+                is_open=True,
+            ),
+            plain("/openapi.json", self._openapi, "This document", {200: "application/json"}),
         )
+        self.endpoints = (*own, *endpoints)
+        self._document = orjson.dumps(document(self.endpoints, version=version, token=token))
+        self._open: set[web.AbstractResource] = set()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -68,12 +101,12 @@ class Admin:
         Raises:
             ConfigError: nobody can listen there.
         """
-        self._names.add(host.lower())
-        app = web.Application(middlewares=[self._answer])
-        app.on_response_prepare.append(_finish)
-        app.add_routes(self._routes)
+        self.gate.add_name(host)
         runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=_CLOSING_S
+            self._application(),
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            shutdown_timeout=_CLOSING_S,
         )
         await runner.setup()
         try:
@@ -91,73 +124,45 @@ class Admin:
         if runner is not None:
             await runner.cleanup()
 
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[self._answer], client_max_size=MOST_BYTES)
+        app.on_response_prepare.append(_finish)
+        opened = list(app.add_routes(self._pages))
+        for each in self.endpoints:
+            routes = app.add_routes([web.route(each.method, each.path, each.ask)])
+            if each.is_open:
+                opened += routes
+        self._open = {route.resource for route in opened if route.resource is not None}
+        return app
+
     @web.middleware
-    async def _answer(self, request: web.Request, handler: Ask) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         """The answer of ``handler`` to those who may have it; errors as JSON."""
         try:
-            response = self._refuse(request) or await handler(request)
+            # By what it was routed to: a path has many spellings.
+            self.gate.check(request, is_open=request.match_info.route.resource in self._open)
+            return await handler(request)
+        except Refused as refused:
+            return refusal(refused)
         except web.HTTPException as error:
-            response = _json(error.status, {"error": error.reason.lower()})
+            response = refusal(Refused(error.status, error.reason.lower()))
             if hdrs.ALLOW in error.headers:
                 response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
-        return response
+            return response
 
-    def _refuse(self, request: web.Request) -> web.Response | None:
-        # By what it was routed to: a path has many spellings.
-        resource = request.match_info.route.resource
-        is_open = resource is not None and resource.canonical in _OPEN
-        if not self._is_called(request, by_any_address=is_open):
-            return _json(421, {"error": "this is not the host you asked for"})
-        if is_open or self._authorization is None:
-            return None
-        given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-        if hmac.compare_digest(given, self._authorization):
-            return None
-        refusal = _json(401, {"error": "send the admin token as Authorization: Bearer"})
-        refusal.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="sidecache"'
-        return refusal
+    async def _healthz(self, _asked: Asked) -> Told:
+        return Told(Health())
 
-    def _is_called(self, request: web.Request, *, by_any_address: bool) -> bool:
-        """Whether the Host is ours. Browsers always send one; probes in HTTP/1.0 need not."""
-        host = request.headers.get(hdrs.HOST)
-        if host is None:
-            return True
-        name = _without_port(host)
-        if name in self._names:
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        # No web page can have made up an address: rebinding needs a name.
-        return by_any_address or address.is_loopback or name == _own_address(request)
+    async def _readyz(self, _asked: Asked) -> Told:
+        return (
+            Told(Ready(status="ready")) if self._ready() else Told(Ready(status="not ready"), 503)
+        )
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
-        return _json(200, {"status": "ok"})
-
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        if self._ready():
-            return _json(200, {"status": "ready"})
-        return _json(503, {"status": "not ready"})
+    async def _openapi(self, _asked: Asked) -> web.Response:
+        return web.Response(body=self._document, content_type="application/json")
 
 
 async def _finish(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
-
-
-def _json(status: int, answer: dict[str, object]) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(answer), content_type="application/json")
-
-
-def _without_port(host: str) -> str:
-    """The name or address in a Host header, in lower case and without brackets."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].rstrip(".")
-
-
-def _own_address(request: web.Request) -> str:
-    """The address of ours that the client is connected to."""
-    name = request.transport.get_extra_info("sockname") if request.transport else None
-    return str(name[0]) if name else ""

@@ -1,19 +1,15 @@
-"""``POST /purge``: what is to be served no more.
-
-The body is a JSON object: ``kind`` (all, key, tag, model, dialect, scope or path), ``value`` or
-``values`` (all has none), and ``soft``, true to let entries turn stale rather than go. The answer
-is 200 once every replica obeys, and 202 if some have not said so, or could not be told yet.
-"""
+"""``POST /purge``: what is to be served no more."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol, Self
 
-import orjson
-from aiohttp import web
+from pydantic import Field, model_validator
 
+from proxy.admin.endpoint import Call, Endpoint, Nothing, Problem, Refused, Said, Shown, Told
+from proxy.admin.endpoint import endpoint as describe
 from proxy.model.errors import TierError
 from proxy.model.purge import Kind, Purge
 from proxy.purges.purging import Receipt
@@ -21,7 +17,8 @@ from proxy.purges.purging import Receipt
 _MOST_VALUES: Final = 1000
 _LONGEST: Final = 2048  # characters of a value
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_KINDS: Final = ", ".join(kind.value for kind in Kind)
+
+Value = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
 
 
 class CarryOut(Protocol):
@@ -30,7 +27,56 @@ class CarryOut(Protocol):
     def __call__(self, *purges: Purge) -> Awaitable[Receipt]: ...
 
 
-class PurgeRoute:
+class Wanted(Said):
+    """What is to be purged."""
+
+    kind: Kind = Field(description="By what; `all` has no value.")
+    value: Value | None = Field(default=None, description="One value: a key, a tag, a model ...")
+    values: list[Value] | None = Field(
+        default=None, min_length=1, max_length=_MOST_VALUES, description="Several, in its place."
+    )
+    soft: bool = Field(
+        default=False, strict=True, description="Let entries turn stale rather than go."
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        given = (self.value is not None) + (self.values is not None)
+        if self.kind is Kind.ALL:
+            if given:
+                raise ValueError("a purge of all has no value")
+        elif given != 1:
+            raise ValueError(f"a purge by {self.kind} needs either value or values")
+        for value in self.values or [self.value or ""]:
+            if self.kind is Kind.KEY and not _DIGEST.fullmatch(value):
+                raise ValueError("a key is 64 hexadecimal digits in lower case")
+            if self.kind is Kind.PATH and not value.startswith("/"):
+                raise ValueError("a path begins with a slash")
+        return self
+
+    @property
+    def purges(self) -> list[Purge]:
+        """Each by itself."""
+        return [Purge(self.kind, value, self.soft) for value in self.values or [self.value or ""]]
+
+
+class Absent(Shown):
+    """A replica that has not said that it obeys."""
+
+    replica: str
+    silent_s: float
+
+
+class Purged(Shown):
+    """How far it has come."""
+
+    complete: bool = Field(description="Whether every replica obeys.")
+    generation: int = Field(description="Of all purges so far.")
+    absent: list[Absent] = Field(description="Those who have not said so yet.")
+    trouble: str = Field(description="Why others could not be told, if so.")
+
+
+class Purges:
     """Answers ``POST /purge``.
 
     Args:
@@ -40,70 +86,31 @@ class PurgeRoute:
     def __init__(self, purge: CarryOut) -> None:
         self._purge = purge
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """200, 202, or a refusal that says what to send."""
-        # Which no web page can send to another's listener unasked.
-        if request.content_type != "application/json":
-            return _refused(415, "send the purge as application/json")
-        purges = _read(await request.read())
-        if isinstance(purges, str):
-            return _refused(400, purges)
+    @property
+    def endpoint(self) -> Endpoint:
+        """200 once every replica obeys; 202 if some have not said so, or could not be told yet."""
+        return describe(
+            "POST",
+            "/purge",
+            self._answer,
+            query=Nothing,
+            body=Wanted,
+            summary="Let entries be served no more",
+            answers={200: Purged, 202: Purged, 503: Problem},
+        )
+
+    async def _answer(self, asked: Call[Nothing, Wanted]) -> Told:
         try:
-            receipt = await self._purge(*purges)
+            receipt = await self._purge(*asked.body.purges)
         except TierError as error:
-            return _refused(503, str(error))
-        answer = {
-            "complete": receipt.complete,
-            "generation": receipt.number,
-            "absent": [
-                {"replica": each.replica, "silent_s": round(each.silent_s, 1)}
+            raise Refused(503, str(error)) from error
+        told = Purged(
+            complete=receipt.complete,
+            generation=receipt.number,
+            absent=[
+                Absent(replica=each.replica, silent_s=round(each.silent_s, 1))
                 for each in receipt.absent
             ],
-            "trouble": receipt.trouble,
-        }
-        return web.json_response(status=200 if receipt.complete else 202, body=orjson.dumps(answer))
-
-
-def _read(body: bytes) -> list[Purge] | str:
-    """The purges that ``body`` asks for, or what is wrong with it."""
-    try:
-        said = orjson.loads(body)
-    except ValueError:
-        return "the body is no JSON"
-    if not isinstance(said, dict):
-        return 'the body is no object, as {"kind": "tag", "value": "doc:1"}'
-    if unknown := said.keys() - {"kind", "value", "values", "soft"}:
-        return f"unknown: {', '.join(sorted(unknown))}; there are kind, value, values and soft"
-    if said.get("kind") not in [*Kind]:
-        return f"kind is one of {_KINDS}"
-    kind, soft = Kind(said["kind"]), said.get("soft", False)
-    if not isinstance(soft, bool):
-        return "soft is true or false"
-    if kind is Kind.ALL:
-        if "value" in said or "values" in said:
-            return "a purge of all has no value"
-        return [Purge(kind, "", soft)]
-    if ("value" in said) == ("values" in said):
-        return f"a purge by {kind} needs either value or values"
-    values = said.get("values", [said.get("value")])
-    if not isinstance(values, list) or not 1 <= len(values) <= _MOST_VALUES:
-        return f"values is a list of 1 to {_MOST_VALUES} texts"
-    for value in values:
-        if fault := _fault(kind, value):
-            return fault
-    return [Purge(kind, value, soft) for value in values]
-
-
-def _fault(kind: Kind, value: object) -> str:
-    """What is wrong with a value, "" if nothing."""
-    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST:
-        return f"a value is a text of 1 to {_LONGEST} characters"
-    if kind is Kind.KEY and not _DIGEST.fullmatch(value):
-        return "a key is 64 hexadecimal digits in lower case"
-    if kind is Kind.PATH and not value.startswith("/"):
-        return "a path begins with a slash"
-    return ""
-
-
-def _refused(status: int, why: str) -> web.Response:
-    return web.json_response(status=status, body=orjson.dumps({"error": why}))
+            trouble=receipt.trouble,
+        )
+        return Told(told, 200 if receipt.complete else 202)

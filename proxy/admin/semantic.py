@@ -1,19 +1,24 @@
-"""``GET /semantic`` and ``POST /feedback``: how hits by meaning fare, and that one was wrong.
-
-The body of a feedback is a JSON object: ``match``, as the header ``X-Cache-Match`` of the answer
-said, and ``verdict``, wrong or right.
-"""
+"""``GET /semantic`` and ``POST /feedback``: how hits by meaning fare, and that one was wrong."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Literal, Protocol
 
-import orjson
-from aiohttp import web
+from pydantic import Field
 
-_MATCH: Final = re.compile(r"[0-9a-f]{16}")
+from proxy.admin.endpoint import (
+    Call,
+    Endpoint,
+    Nothing,
+    Problem,
+    Refused,
+    Said,
+    Shown,
+    Told,
+    endpoint,
+    plain,
+)
 
 
 class Judge(Protocol):
@@ -22,11 +27,73 @@ class Judge(Protocol):
     def __call__(self, name: str, *, wrong: bool) -> Awaitable[bool]: ...
 
 
-class SemanticRoutes:
+class Feedback(Said):
+    """A word on one answer."""
+
+    match: str = Field(
+        pattern=r"^[0-9a-f]{16}$",
+        description="The X-Cache-Match of the answer: 16 hexadecimal digits.",
+    )
+    verdict: Literal["wrong", "right"] = Field(description="Whether it answers the question.")
+
+
+class Learned(Shown):
+    """That it was taken."""
+
+    learned: Literal[True] = True
+
+
+class SelfTest(Shown):
+    """How an embedder fared with one script."""
+
+    passed: bool
+    why: str
+
+
+class EmbedderState(Shown):
+    """What becomes of vectors."""
+
+    name: str
+    standing: str
+    self_tests: dict[str, SelfTest]
+    late: int
+    failed: int
+
+
+class Stratum(Shown):
+    """Questions of one kind, which have a threshold of their own, and how often hits are wrong."""
+
+    fingerprint: str = Field(description="Of the embedder.")
+    script: str
+    family: str = Field(description="The model that gave the answers.")
+    error: float = Field(description="Wrong answers per hit, noise taken off.")
+    low: float = Field(description="The true share is above this 95 times in 100 ...")
+    high: float = Field(description="... and below this.")
+    raw: float = Field(description="As labelled.")
+    noise: float = Field(description="The share of exact hits that were judged different.")
+    labels: int
+    effective: float = Field(description="Labels, as independent ones of equal weight.")
+    threshold: float
+    open: bool = Field(description="Whether its breaker is open: nothing is served.")
+
+
+class State(Shown):
+    """What is known of hits by meaning."""
+
+    ready: bool
+    outcomes: dict[str, int]
+    bugs: int
+    labels_unknown: int
+    not_learned: int
+    embedder: EmbedderState | None
+    strata: list[Stratum]
+
+
+class Meanings:
     """Answers both.
 
     Args:
-        told: all there is to tell, fit for JSON.
+        told: all there is to tell, as ``State`` has it.
         judge: takes a word on a hit.
     """
 
@@ -34,30 +101,27 @@ class SemanticRoutes:
         self._told = told
         self._judge = judge
 
-    async def state(self, _request: web.Request) -> web.Response:
-        """200, with what is known of hits by meaning."""
-        return web.json_response(body=orjson.dumps(self._told()))
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Both."""
+        return (
+            plain("/semantic", self._state, "How hits by meaning fare", {200: State}),
+            endpoint(
+                "POST",
+                "/feedback",
+                self._feedback,
+                query=Nothing,
+                body=Feedback,
+                summary="Say that an answer to a question in other words was wrong, or right",
+                answers={200: Learned, 404: Problem},
+            ),
+        )
 
-    async def feedback(self, request: web.Request) -> web.Response:
-        """200, or a refusal that says what to send."""
-        # Which no web page can send to another's listener unasked.
-        if request.content_type != "application/json":
-            return _refused(415, "send the feedback as application/json")
-        try:
-            said = orjson.loads(await request.read())
-        except ValueError:
-            return _refused(400, "the body is no JSON")
-        if not isinstance(said, dict) or said.keys() != {"match", "verdict"}:
-            return _refused(400, 'send {"match": "0123456789abcdef", "verdict": "wrong"}')
-        match, verdict = said["match"], said["verdict"]
-        if not isinstance(match, str) or not _MATCH.fullmatch(match):
-            return _refused(400, "match is the X-Cache-Match of an answer: 16 hexadecimal digits")
-        if not isinstance(verdict, str) or verdict not in {"wrong", "right"}:
-            return _refused(400, "verdict is wrong or right")
-        if not await self._judge(match, wrong=verdict == "wrong"):
-            return _refused(404, "no answer of that name is remembered: it is too long ago")
-        return web.json_response({"learned": True})
+    async def _state(self, _asked: Call[Nothing, Nothing]) -> Told:
+        return Told(State.model_validate(self._told()))
 
-
-def _refused(status: int, why: str) -> web.Response:
-    return web.json_response(status=status, body=orjson.dumps({"error": why}))
+    async def _feedback(self, asked: Call[Nothing, Feedback]) -> Told:
+        said = asked.body
+        if not await self._judge(said.match, wrong=said.verdict == "wrong"):
+            raise Refused(404, "no answer of that name is remembered: it is too long ago")
+        return Told(Learned())

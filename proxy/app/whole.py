@@ -8,12 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from proxy.admin.api import Admin
-from proxy.admin.purging import PurgeRoute
-from proxy.admin.semantic import SemanticRoutes
-from proxy.app import parts, spoken
+from proxy.app import operating, parts, spoken
 from proxy.app.backends import Backends
 from proxy.app.clock import seconds
 from proxy.app.knowledge import Knowledge
@@ -105,25 +101,12 @@ class Sidecache:
             clock=time.time,
             pseudonym=settings.pseudonym,
         )
-        self.admin = Admin(
-            lambda: self._ready,
-            token=settings.admin.bearer,
-            allowed_hosts=settings.admin.allowed_hosts,
-            routes=self._admin_routes(),
+        self.admin: Admin = operating.admin(
+            settings, lambda: self._ready, self.store, self.semantic
         )
         self._scheme = "https" if settings.tls.cert_file else "http"
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
-
-    def _admin_routes(self) -> list[web.RouteDef]:
-        routes = [web.post("/purge", PurgeRoute(self.store.purging.purge).answer)]
-        if self.semantic is not None:
-            meaning = SemanticRoutes(self.semantic.told, self.semantic.learner.judged)
-            routes += [
-                web.get("/semantic", meaning.state),
-                web.post("/feedback", meaning.feedback),
-            ]
-        return routes
 
     @property
     def url(self) -> str:

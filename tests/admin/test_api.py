@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.admin.api import Admin
+from proxy.admin.endpoint import Call, Nothing, Problem, Shown, Told, endpoint, plain
+from proxy.admin.gate import Gate
 from proxy.model.errors import ConfigError
 
 TOKEN = "a-token-nobody-guesses"
@@ -19,20 +21,34 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 Ask = Callable[..., Coroutine[Any, Any, tuple[int, Any, Any]]]
 
 
-async def secrets(_request: web.Request) -> web.Response:
-    return web.json_response({"it": "works"})
+class Works(Shown):
+    it: str = "works"
 
 
-async def stop(_request: web.Request) -> web.Response:
+async def secrets(_asked: Call[Nothing, Nothing]) -> Told:
+    return Told(Works())
+
+
+async def stop(_asked: Call[Nothing, Nothing]) -> Told:
     raise web.HTTPConflict
 
 
-ROUTES = (
-    web.get("/secrets", secrets),
-    web.get("/of/{anything}", secrets),
-    web.get("/{one}", secrets),
-    web.post("/stop", stop),
+ENDPOINTS = (
+    plain("/secrets", secrets, "What is secret", {200: Works}),
+    plain("/of/{anything}", secrets, "The same", {200: Works}),
+    plain("/{one}", secrets, "The same", {200: Works}),
+    endpoint(
+        "POST", "/stop", stop, query=Nothing, body=Nothing, summary="Fail", answers={409: Problem}
+    ),
 )
+
+
+def gate(token: str | None = None, allowed_hosts: Sequence[str] = ()) -> Gate:
+    return Gate(token, allowed_hosts, clock=lambda: 0.0)
+
+
+def guarded(token: str | None = TOKEN, allowed_hosts: Sequence[str] = ()) -> Admin:
+    return Admin(always, gate(token, allowed_hosts), endpoints=ENDPOINTS)
 
 
 @asynccontextmanager
@@ -62,13 +78,13 @@ def always() -> bool:
 
 
 async def test_it_is_well_while_it_can_answer() -> None:
-    async with serving(Admin(never)) as ask:
+    async with serving(Admin(never, gate())) as ask:
         assert (await ask("/healthz"))[:2] == (200, {"status": "ok"})
 
 
 async def test_it_is_ready_when_the_proxy_says_so() -> None:
     ready = False
-    async with serving(Admin(lambda: ready)) as ask:
+    async with serving(Admin(lambda: ready, gate())) as ask:
         assert (await ask("/readyz"))[:2] == (503, {"status": "not ready"})
         ready = True
         assert (await ask("/readyz"))[:2] == (200, {"status": "ready"})
@@ -76,21 +92,21 @@ async def test_it_is_ready_when_the_proxy_says_so() -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_probes_may_ask_for_the_head_alone(path: str) -> None:
-    async with serving(Admin(always)) as ask:
+    async with serving(Admin(always, gate())) as ask:
         status, body, headers = await ask(path, "HEAD")
         assert (status, body) == (200, b"")
         assert headers["Content-Type"] == "application/json"
 
 
 async def test_what_is_not_there_is_told_in_json() -> None:
-    async with serving(Admin(always)) as ask:
+    async with serving(Admin(always, gate())) as ask:
         status, body, headers = await ask("/nonsense")
         assert (status, body) == (404, {"error": "not found"})
         assert headers["Content-Type"].startswith("application/json")
 
 
 async def test_a_method_that_is_not_there_is_told_with_those_that_are() -> None:
-    async with serving(Admin(always)) as ask:
+    async with serving(Admin(always, gate())) as ask:
         status, body, headers = await ask("/healthz", "POST")
         assert (status, body) == (405, {"error": "method not allowed"})
         assert headers["Allow"] == "GET,HEAD"
@@ -98,7 +114,7 @@ async def test_a_method_that_is_not_there_is_told_with_those_that_are() -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/secrets", "/nonsense/of/this"])
 async def test_no_answer_is_kept_or_guessed_at_by_a_browser(path: str) -> None:
-    async with serving(Admin(always, token=TOKEN, routes=ROUTES)) as ask:
+    async with serving(guarded()) as ask:
         headers = (await ask(path))[2]
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -106,7 +122,7 @@ async def test_no_answer_is_kept_or_guessed_at_by_a_browser(path: str) -> None:
 
 
 async def test_every_route_but_health_needs_the_token() -> None:
-    admin = Admin(always, token=TOKEN, routes=ROUTES)
+    admin = guarded()
     async with serving(admin) as ask:
         for path in ("/healthz", "/readyz"):
             assert (await ask(path))[0] == 200
@@ -124,25 +140,25 @@ async def test_every_route_but_health_needs_the_token() -> None:
      "Bearer \udcff"],
 )  # fmt: skip
 async def test_only_the_whole_token_will_do(given: str) -> None:
-    async with serving(Admin(always, token=TOKEN, routes=ROUTES)) as ask:
+    async with serving(guarded()) as ask:
         status, body, _headers = await ask("/secrets", Authorization=given)
         assert status == 401
         assert TOKEN not in str(body)
 
 
 async def test_without_a_token_all_may_ask() -> None:
-    async with serving(Admin(always, routes=ROUTES)) as ask:
+    async with serving(guarded(None)) as ask:
         assert (await ask("/secrets"))[0] == 200
 
 
 async def test_an_error_of_a_route_is_told_in_json() -> None:
-    async with serving(Admin(always, routes=ROUTES)) as ask:
+    async with serving(guarded(None)) as ask:
         assert (await ask("/stop", "POST"))[:2] == (409, {"error": "conflict"})
 
 
 @pytest.mark.parametrize("host", ["evil.test", "evil.test:8081", "localhost.evil.test", "10.9.9.9"])
 async def test_a_page_that_calls_it_by_another_name_is_refused(host: str) -> None:
-    async with serving(Admin(always, token=TOKEN, routes=ROUTES)) as ask:
+    async with serving(guarded()) as ask:
         assert (await ask("/secrets", Host=host, **BEARER))[0] == 421
 
 
@@ -150,25 +166,25 @@ async def test_a_page_that_calls_it_by_another_name_is_refused(host: str) -> Non
     "host", ["localhost", "LOCALHOST:1", "127.0.0.1:9", "127.1.2.3", "[::1]:8081", "proxy.test."]
 )
 async def test_it_answers_to_its_own_names(host: str) -> None:
-    async with serving(Admin(always, routes=ROUTES, allowed_hosts=["Proxy.test"])) as ask:
+    async with serving(guarded(None, allowed_hosts=["Proxy.test"])) as ask:
         assert (await ask("/secrets", Host=host))[0] == 200
 
 
 async def test_it_answers_to_the_name_it_listens_at() -> None:
-    async with serving(Admin(always, routes=ROUTES), host="localhost") as ask:
+    async with serving(guarded(None), host="localhost") as ask:
         assert (await ask("/secrets"))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_probes_may_call_it_by_any_address_but_no_name(path: str) -> None:
-    async with serving(Admin(always)) as ask:
+    async with serving(Admin(always, gate())) as ask:
         assert (await ask(path, Host="10.9.9.9:8081"))[0] == 200
         assert (await ask(path, Host="[2001:db8::1]:8081"))[0] == 200
         assert (await ask(path, Host="evil.test"))[0] == 421
 
 
 async def test_a_probe_in_http_1_0_need_not_name_a_host() -> None:
-    admin = Admin(always)
+    admin = Admin(always, gate())
     host, port = await admin.start("127.0.0.1", 0)
     try:
         reader, writer = await asyncio.open_connection(host, port)
@@ -183,14 +199,14 @@ async def test_a_probe_in_http_1_0_need_not_name_a_host() -> None:
 async def test_a_port_that_is_taken_is_the_operators_to_mend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        admin = Admin(always)
+        admin = Admin(always, gate())
         with pytest.raises(ConfigError, match=f"admin.listen: 127.0.0.1:{port}: "):
             await admin.start("127.0.0.1", port)
         await admin.close()
 
 
 async def test_after_close_nobody_is_let_in() -> None:
-    admin = Admin(always)
+    admin = Admin(always, gate())
     host, port = await admin.start("127.0.0.1", 0)
     await admin.close()
     await admin.close()

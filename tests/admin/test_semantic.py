@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from proxy.admin.semantic import SemanticRoutes
+from proxy.admin.api import Admin
+from proxy.admin.gate import Gate
+from proxy.admin.semantic import Meanings
 
 MATCH = "0123456789abcdef"
+STATE: Mapping[str, object] = {
+    "ready": True, "outcomes": {"semantic": 3}, "bugs": 0, "labels_unknown": 0, "not_learned": 0,
+    "embedder": None, "strata": [],
+}  # fmt: skip
 
 
 class Hits:
@@ -26,22 +30,24 @@ class Hits:
         return name == MATCH
 
     def told(self) -> Mapping[str, object]:
-        return {"ready": True, "outcomes": {"semantic": 3}}
+        return STATE
 
 
 @asynccontextmanager
 async def serving(hits: Hits) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    routes = SemanticRoutes(hits.told, hits.judge)
-    application = web.Application()
-    application.router.add_get("/semantic", routes.state)
-    application.router.add_post("/feedback", routes.feedback)
-    async with TestServer(application) as server, aiohttp.ClientSession() as client:
-        yield client, str(server.make_url(""))
+    meanings = Meanings(hits.told, hits.judge)
+    admin = Admin(lambda: True, Gate(None, (), clock=lambda: 0.0), endpoints=meanings.endpoints)
+    _, port = await admin.start("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield client, f"http://127.0.0.1:{port}"
+    finally:
+        await admin.close()
 
 
 async def test_what_is_known_is_told() -> None:
     async with serving(Hits()) as (client, url), client.get(f"{url}/semantic") as reply:
-        assert await reply.json() == {"ready": True, "outcomes": {"semantic": 3}}
+        assert await reply.json() == STATE
 
 
 @pytest.mark.parametrize("verdict", ["wrong", "right"])
@@ -66,13 +72,16 @@ async def test_a_hit_that_nobody_remembers_is_not_found() -> None:
     ("body", "said"),
     [
         (b"{", "no JSON"),
-        (b"[]", "send {"),
-        (b"{}", "send {"),
-        (b'{"match":"0123456789abcdef","verdict":"wrong","more":1}', "send {"),
-        (b'{"match":"0123","verdict":"wrong"}', "16 hexadecimal digits"),
-        (b'{"match":1,"verdict":"wrong"}', "16 hexadecimal digits"),
-        (b'{"match":"0123456789abcdef","verdict":"bad"}', "wrong or right"),
-        (b'{"match":"0123456789abcdef","verdict":["wrong"]}', "wrong or right"),
+        (b"[]", "no object"),
+        (b"{}", "match: this is needed"),
+        (
+            b'{"match":"0123456789abcdef","verdict":"wrong","more":1}',
+            "more: there is no such",
+        ),
+        (b'{"match":"0123","verdict":"wrong"}', "match: "),
+        (b'{"match":1,"verdict":"wrong"}', "match: "),
+        (b'{"match":"0123456789abcdef","verdict":"bad"}', "'wrong' or 'right'"),
+        (b'{"match":"0123456789abcdef","verdict":["wrong"]}', "'wrong' or 'right'"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_with_what_to_send(body: bytes, said: str) -> None:

@@ -26,7 +26,7 @@ from proxy.calibration.repeated import RepeatedIndex
 from proxy.calibration.suggestion import hits_missing, steps, suggest
 from proxy.calibration.trials import Trials
 from proxy.cli import cli
-from proxy.cli_calibrate import _yaml
+from proxy.commands.calibrate import _yaml
 from proxy.config.load import load
 from proxy.config.settings import Settings
 from proxy.model.entry import CacheKey

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxy.commands.refused import Refused
 from proxy.model.errors import ConfigError
 from proxy.model.meaning import Script
 from proxy.semantic.base import Embedder, EmbedderError
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from proxy.semantic.embedders.examine import Pair
 
 _STATUS: Final = Path("/proc/self/status")
-
-
-class _Refused(click.ClickException):
-    """The operator's mistake: told in one message, without a traceback."""
-
-    exit_code = 2
 
 
 @click.group()
@@ -54,7 +49,7 @@ def export(*, name: str, folder: Path, int8: bool, prefix: str | None) -> None:
         precision = exporting.Precision.INT8 if int8 else exporting.Precision.FP32
         difference = exporting.export(name, folder, precision, prefix=prefix)
     except (ConfigError, EmbedderError) as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     size = sum(path.stat().st_size for path in folder.iterdir())
     click.echo(f"made {folder}, {size / 1e6:.0f} MB, {precision}")
     click.echo(
@@ -107,7 +102,7 @@ def check(
         labelled = read_pairs(pairs) if pairs else []
         usable = asyncio.run(_check(_embedder(name), labelled, threshold, most_wrong))
     except (ConfigError, EmbedderError) as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     context.exit(0 if usable else 1)
 
 

@@ -13,6 +13,7 @@ import orjson
 import yaml
 
 from proxy.calibration.choice import EXPLAINED, choice
+from proxy.commands.refused import Refused
 from proxy.config.environment import CONFIG_FILE
 from proxy.config.faults import Given
 from proxy.config.load import load
@@ -27,12 +28,6 @@ _ENOUGH: Final = (
     "a file of pairs proves as much of your traffic as it looks like it: with as many that must "
     "not be served, and as like the others, as you have"
 )
-
-
-class _Refused(click.ClickException):
-    """The operator's mistake: told in one message, without a traceback."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -80,7 +75,7 @@ def calibrate(
         labelled = read_labelled(file)
         fitted = asyncio.run(fit(settings, labelled, lambda text: click.echo(text, err=True)))
     except ConfigError as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     delta = settings.semantic.error_budget
     if chart is not None:
         _write(chart, drawing.page(fitted.suggestion, fitted.model, delta))
@@ -108,7 +103,7 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _Refused(f"{path}: cannot be written: {error.strerror}") from error
+        raise Refused(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _lines(fitted: Fitted, settings: Settings) -> list[str]:
