@@ -195,6 +195,7 @@ class Dividing:
             fwd=Fwd.STALE if stale is not None and stale.why is Why.SIE else None,
             age_s=_age(whole, told),
             ttl_s=_ttl(whole, told),
+            laps=whole.laps,
         )
 
     # -- what is not ------------------------------------------------------------------------------

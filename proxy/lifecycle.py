@@ -20,7 +20,7 @@ from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Arrival, Head, Request, Upstreams
-from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
+from proxy.model.outcome import Fwd, Laps, Outcome, Reply, Verdict
 from proxy.passing import Passing
 from proxy.policy import judge, renews
 from proxy.question import Question, Rooms
@@ -86,7 +86,9 @@ class Lifecycle:
         dialect = self._dialect_of(request)
         if dialect is None:
             return await self._others.answer(request, upstream, began)
+        laps = Laps(began)
         body = await request.body.whole(self._bounds.request_bytes)
+        laps.came = self._rooms.clock()
         if body is None:
             return await self._passing.on(request, upstream, request.body, Why.TOO_LARGE, began)
         asked = self._reader.read(request, body, dialect, upstream.id)
@@ -97,12 +99,14 @@ class Lifecycle:
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(
             self._rooms, request, upstream, dialect, *asked[:3], generation, began,
-            variant=asked.variant,
+            variant=asked.variant, laps=laps,
         )  # fmt: skip
+        laps.read = self._rooms.clock()
         if self._dividing is not None and (parts := self._dividing.parts(question)):
             return await self._dividing.answer(question, parts, self._instead)
         found = await self._rooms.ladder.get(asked.key)
         now, controls = self._rooms.clock(), asked.query.controls
+        laps.looked = now
         match judge(found.entry, found.tier, controls, now):
             case Hit() as hit:
                 renewing = renews(hit, controls, asked.terms, now, self._rooms.dice)
@@ -116,6 +120,7 @@ class Lifecycle:
                 pass
         if (meaning := self._rooms.meaning) is not None:
             question = await question.find(meaning, miss)
+            laps.sought = self._rooms.clock()
             if (reply := self._replay_other(question, meaning)) is not None:
                 return reply
         return await self._fly(question, miss)
@@ -153,6 +158,9 @@ class Lifecycle:
             ttl_s=entry.lifetime.ttl - age,
             variant=question.variant,
             detail=_remark(hit, renewing=renewing),
+            laps=question.laps,
+            usage=entry.usage,
+            spared_s=entry.upstream_s,
         )
         if entry.key != question.key:
             outcome = question.credited(outcome)
@@ -320,7 +328,7 @@ class Lifecycle:
                 return None
             head, body = retyped(head, rendered.content_type), rendered.body
         ttl = entry.lifetime.ttl if entry is not None and landed.stored else None
-        outcome = outcome._replace(stored=landed.stored, ttl_s=ttl, detail=landed.detail)
+        outcome = landed.told(outcome)._replace(ttl_s=ttl)
         return self._replies.write(head, body, outcome, question.began)
 
     # -- past the cache -----------------------------------------------------------------------

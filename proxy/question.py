@@ -15,7 +15,7 @@ from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
-from proxy.model.outcome import Fwd, Outcome, Verdict
+from proxy.model.outcome import Fwd, Laps, Outcome, Verdict
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.policy import (
     Policy,
@@ -91,6 +91,7 @@ class Question(NamedTuple):
     standby: bool = False  # asked of another backend, as the first one fails; never stored
     variant: int = 0  # which of several answers it is about, counted from 1; 0: there is one
     company: Company | None = None  # the request that this is only a part of
+    laps: Laps | None = None
 
     @property
     def asked(self) -> Form:
@@ -253,6 +254,7 @@ class Question(NamedTuple):
             doubt=None if self.finding is None else self.finding.doubt,
             variant=self.variant,
             compressed=compressor.saved(self.key.digest) if compressor is not None else 0,
+            laps=self.laps,
         )
 
     def failed(self, why: Why) -> Outcome:

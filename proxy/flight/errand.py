@@ -9,6 +9,7 @@ from proxy.model.decision import HeadVerdict, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import BrokenReply
 from proxy.model.message import Arrival, Head
+from proxy.model.outcome import Outcome, Verdict
 from proxy.model.query import Form, Refusal
 
 
@@ -138,6 +139,15 @@ class Landed:
         if not self.stored:
             return self.why
         return Why.NEGATIVE if self._negative else ""
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """``outcome`` of who heard it, with what became of the answer."""
+        outcome = outcome._replace(stored=self.stored, detail=self.detail)
+        entry = self.entry
+        if entry is None:
+            return outcome
+        spared_s = entry.upstream_s if outcome.verdict is Verdict.COALESCED else 0.0
+        return outcome._replace(usage=entry.usage, spared_s=spared_s)
 
     @property
     def _negative(self) -> bool:

@@ -174,9 +174,7 @@ class Seat:
     def outcome(self, told: Outcome) -> Outcome:
         """``told`` with what became of the answer: whether it was stored, and if not why."""
         landed = self._flight.landed
-        if landed is None:
-            return told
-        return told._replace(stored=landed.stored, detail=landed.detail)
+        return told if landed is None else landed.told(told)
 
     def leave(self) -> None:
         """Give the seat up. Idempotent."""

@@ -10,6 +10,7 @@ from proxy.model.decision import Why
 from proxy.model.entry import CacheKey
 from proxy.model.meaning import Doubt, Measured
 from proxy.model.message import Head, Request
+from proxy.model.query import Usage
 
 
 class Verdict(StrEnum):
@@ -37,6 +38,33 @@ class Fwd(StrEnum):
     PARTIAL = "partial"
 
 
+class Stages(NamedTuple):
+    """Where the time went before the head of a reply, in seconds; 0 for what did not happen."""
+
+    read: float = 0.0  # the request's body came
+    key: float = 0.0  # it was understood, and its key made
+    lookup: float = 0.0  # the tiers were asked
+    meaning: float = 0.0  # the answer to the question in other words was looked for
+    flight: float = 0.0  # the backend's head was waited for, whoever asked
+
+
+class Laps:
+    """When a request passed which station, in seconds on the proxy's clock; 0: not at all.
+
+    Written by the life of the request alone, as it goes; whole once the head goes out. Marks, not
+    durations: a hit has no time to subtract.
+    """
+
+    __slots__ = ("began", "came", "looked", "read", "sought")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.came = 0.0  # its body
+        self.read = 0.0  # it was understood
+        self.looked = 0.0  # the tiers had been asked
+        self.sought = 0.0  # meaning had been asked
+
+
 class Outcome(NamedTuple):
     """What was decided about one request, known when its head goes out."""
 
@@ -60,6 +88,24 @@ class Outcome(NamedTuple):
     variant: int = 0  # which of several answers chance drew, counted from 1; 0: there is one
     compressed: int = 0  # tokens that a shorter prompt saved, about
     match: str = ""  # names this serving, so that it can be called wrong
+    laps: Laps | None = None  # None: it was not for the cache
+    usage: Usage | None = None  # tokens of the answer; known once it is whole
+    spared_s: float = 0.0  # seconds the backend would have taken, had it been asked
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time went."""
+        laps, flight_s = self.laps, self.upstream_s or 0.0
+        if laps is None:
+            return Stages(flight=flight_s)
+        read, looked, sought = laps.read or laps.came, laps.looked, laps.sought
+        return Stages(
+            laps.came - laps.began,
+            read - laps.came,
+            looked - read if looked else 0.0,
+            sought - looked if sought else 0.0,
+            flight_s,
+        )
 
 
 class Reply(NamedTuple):
