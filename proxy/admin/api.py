@@ -91,7 +91,7 @@ class Admin:
             plain("/openapi.json", self._openapi, "This document", {200: "application/json"}),
         )
         self.endpoints = (*own, *endpoints)
-        self._document = orjson.dumps(document(self.endpoints, version=version, token=token))
+        self.document = document(self.endpoints, version=version, token=token)
         self._open: set[web.AbstractResource] = set()
         self._runner: web.AppRunner | None = None
 
@@ -161,7 +161,7 @@ class Admin:
         )
 
     async def _openapi(self, _asked: Asked) -> web.Response:
-        return web.Response(body=self._document, content_type="application/json")
+        return web.Response(body=orjson.dumps(self.document), content_type="application/json")
 
 
 async def _finish(_request: web.Request, response: web.StreamResponse) -> None:

@@ -1,0 +1,77 @@
+"""Who may ask the operator's listener: what browsers tell of pages, and wrong tokens."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import hdrs
+from aiohttp.test_utils import make_mocked_request
+from support.cranked import Clock
+
+from proxy.admin.endpoint import Refused
+from proxy.admin.gate import Gate
+
+TOKEN = "a-token-nobody-guesses"
+RIGHT = {"Authorization": f"Bearer {TOKEN}"}
+WRONG = {"Authorization": "Bearer guess"}
+
+
+def status(gate: Gate, headers: dict[str, str], *, is_open: bool = False) -> int:
+    request = make_mocked_request("GET", "/stats", {hdrs.HOST: "localhost:8081", **headers})
+    try:
+        gate.check(request, is_open=is_open)
+    except Refused as refused:
+        return refused.status
+    return 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        ({}, 200),
+        ({"Origin": "http://localhost:8081"}, 200),
+        ({"Origin": "https://LOCALHOST:8081"}, 200),
+        ({"Origin": "http://evil.test"}, 403),
+        ({"Origin": "http://localhost:9999"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.test"}, 403),
+    ],
+)
+def test_only_its_own_pages_may_ask(headers: dict[str, str], answer: int) -> None:
+    assert status(Gate(None, (), clock=Clock()), headers) == answer
+    assert status(Gate(TOKEN, (), clock=Clock()), RIGHT | headers) == answer
+
+
+def test_what_is_open_any_page_may_link_to() -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
+    assert status(gate, {"Sec-Fetch-Site": "cross-site"}, is_open=True) == 200
+
+
+def test_who_sends_many_wrong_tokens_has_to_wait_even_with_the_right_one() -> None:
+    clock = Clock()
+    gate = Gate(TOKEN, (), clock=clock)
+    assert [status(gate, WRONG) for _ in range(25)] == [401] * 20 + [429] * 5
+    assert status(gate, RIGHT) == 429
+    clock.turn(3.0)
+    assert status(gate, RIGHT) == 200
+    assert [status(gate, WRONG) for _ in range(2)] == [401, 429]
+    clock.turn(3600)
+    assert [status(gate, WRONG) for _ in range(21)] == [401] * 20 + [429]
+
+
+def test_who_sends_none_need_not_wait() -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
+    assert {status(gate, {}) for _ in range(100)} == {401}
+    assert status(gate, RIGHT) == 200
+
+
+def test_another_token_counts_from_the_next_request_on() -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
+    gate.require("another")
+    assert status(gate, RIGHT) == 401
+    assert status(gate, {"Authorization": "Bearer another"}) == 200
+    gate.require(None)
+    assert status(gate, {}) == 200
