@@ -14,6 +14,7 @@ import click
 
 from proxy.commands.calibrate import calibrate
 from proxy.commands.model import model
+from proxy.commands.profile import profile
 from proxy.commands.refused import Refused
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
@@ -130,6 +131,7 @@ def cli() -> None:
 
 cli.add_command(calibrate)
 cli.add_command(model)
+cli.add_command(profile)
 
 
 @cli.command()

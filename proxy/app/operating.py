@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from proxy.admin.api import Admin
 from proxy.admin.endpoint import Endpoint
 from proxy.admin.gate import Gate
+from proxy.admin.profile import Profiles
 from proxy.admin.purging import Purges
 from proxy.admin.semantic import Meanings
 from proxy.app.clock import seconds
 from proxy.app.store import Store
 from proxy.config.settings import Settings
+from proxy.profiling.sampling import sample
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
@@ -31,14 +33,14 @@ def admin(
     return Admin(
         ready,
         Gate(chosen.bearer, chosen.allowed_hosts, clock=seconds),
-        endpoints=_endpoints(store, semantic),
+        endpoints=_endpoints(settings.pseudonym, store, semantic),
         version=release(),
         token=chosen.bearer is not None,
     )
 
 
-def _endpoints(store: Store, semantic: Semantic | None) -> list[Endpoint]:
-    endpoints = [Purges(store.purging.purge).endpoint]
+def _endpoints(name: str, store: Store, semantic: Semantic | None) -> list[Endpoint]:
+    endpoints = [Purges(store.purging.purge).endpoint, Profiles(sample, name).endpoint]
     if semantic is not None:
         endpoints += Meanings(semantic.told, semantic.learner.judged).endpoints
     return endpoints

@@ -41,6 +41,10 @@ class Operator:
         self._wait_s = wait_s
         self._opener: OpenerDirector = build_opener(ProxyHandler({}))
 
+    def waiting(self, wait_s: float) -> Operator:
+        """The same, with more patience."""
+        return Operator(self.url, self._token, wait_s=wait_s)
+
     def get(self, path: str, **query: object) -> Json:
         """What a GET brings. Raises Refused, in a sentence, where it brings no answer."""
         asked = {name: value for name, value in query.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What the running proxy spends its time on: a sampling profile, taken on demand."""
