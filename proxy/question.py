@@ -58,6 +58,7 @@ class Rooms:
         meaning: finds answers to a question in other words; None: nobody does.
         compressor: makes prompts shorter; None: none are.
         batcher: asks for inputs of several questions in one call; None: nobody does.
+        edition: of the settings that all this was made of.
     """
 
     policy: Policy
@@ -69,6 +70,7 @@ class Rooms:
     meaning: Meaning | None = None
     compressor: Compressor | None = None
     batcher: Batcher | None = None
+    edition: int = 0
 
 
 class Question(NamedTuple):
@@ -96,6 +98,10 @@ class Question(NamedTuple):
     @property
     def asked(self) -> Form:
         return self.query.form
+
+    @property
+    def edition(self) -> int:
+        return self.rooms.edition
 
     def suits(self, offered: Form) -> bool:
         """Whether an answer in the form ``offered`` can be turned into the one asked for."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -148,9 +147,10 @@ class Watch(NamedTuple):
 
 
 class Version:
-    """One version, as last read."""
+    """One version, as last read; known once ``Versions`` has begun with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
         self.value: str | None = None
 
     def __call__(self) -> str | None:
@@ -159,48 +159,51 @@ class Version:
 
 
 class Versions:
-    """All versions, and the owner of the tasks that read them."""
+    """All versions that are read, and the owner of the tasks that read them."""
 
-    def __init__(self, watches: Iterable[Watch]) -> None:
-        self._watched = [(watch, Version()) for watch in watches]
+    def __init__(self) -> None:
         self._silent: set[str] = set()  # sources that could not be read when last tried
         self._edition = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Version, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def edition(self) -> int:
         """Counted up whenever one of them changes."""
         return self._edition
 
-    def of(self, number: int) -> Version:
-        """The version of the watch that was given as this number, counted from 0."""
-        return self._watched[number][1]
+    async def begin(self, version: Version) -> None:
+        """Read it now, if that can be done at once, and go on reading it."""
+        if version.watch.at_once:
+            await self._look(version)
+        polling = self._poll(version)
+        self._tasks[version] = asyncio.create_task(polling)  # noqa: TID251 - end() ends it
 
-    async def start(self) -> None:
-        """Read what can be read at once, and go on reading all of them."""
-        for watch, version in self._watched:
-            if watch.at_once:
-                await self._look(watch, version)
-            polling = self._poll(watch, version)
-            self._tasks.append(asyncio.create_task(polling))  # noqa: TID251 - close() ends it
+    async def end(self, version: Version) -> None:
+        """Read it no more; what is known of it stays so."""
+        if (task := self._tasks.pop(version, None)) is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._silent.discard(version.watch.source.name)
+        await version.watch.source.close()
 
     async def close(self) -> None:
-        """Read no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for watch, _ in self._watched:
-            await watch.source.close()
+        """Read none any more."""
+        for version in tuple(self._tasks):
+            await self.end(version)
 
-    async def _poll(self, watch: Watch, version: Version) -> None:
+    async def _poll(self, version: Version) -> None:
         """The root of a task."""
-        if not watch.at_once:
-            await self._look(watch, version)
+        if not version.watch.at_once:
+            await self._look(version)
         while True:
-            await asyncio.sleep(watch.poll_s)
-            await self._look(watch, version)
+            await asyncio.sleep(version.watch.poll_s)
+            await self._look(version)
 
-    async def _look(self, watch: Watch, version: Version) -> None:
+    async def _look(self, version: Version) -> None:
         """Read one once. Raises nothing."""
+        watch = version.watch
         name = watch.source.name
         try:
             value = _digest(await watch.source.read(), watch.pointer)

@@ -219,4 +219,4 @@ async def test_what_was_shunned_is_tried_again_after_a_while() -> None:
         asked = await proxy.ask(["a", "bb"])
         await proxy.answer()
         assert (await asked)[0].outcome.stored
-        assert proxy.batcher.odd == 1
+        assert proxy.batcher.counts.odd == 1

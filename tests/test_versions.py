@@ -6,14 +6,14 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from support.scripted import Call, ScriptedUpstream
 
-from proxy.versions import FileSource, Source, Unreadable, UrlSource, Versions, Watch
+from proxy.versions import FileSource, Source, Unreadable, UrlSource, Version, Versions, Watch
 from proxy.wire.json_pointer import Pointer
 
 SOON = 0.001
@@ -46,10 +46,22 @@ def watch(source: Source, pointer: str | None = None, *, at_once: bool = False) 
     return Watch(source, None if pointer is None else Pointer(pointer), SOON, at_once)
 
 
+class Watching(Versions):
+    """The versions of some watches."""
+
+    def __init__(self, watches: Iterable[Watch]) -> None:
+        super().__init__()
+        self.all = [Version(watch) for watch in watches]
+
+    def of(self, number: int) -> Version:
+        return self.all[number]
+
+
 @asynccontextmanager
-async def watching(*watches: Watch) -> AsyncIterator[Versions]:
-    versions = Versions(watches)
-    await versions.start()
+async def watching(*watches: Watch) -> AsyncIterator[Watching]:
+    versions = Watching(watches)
+    for version in versions.all:
+        await versions.begin(version)
     try:
         yield versions
     finally:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from proxy.app import parts
 from proxy.app.clock import seconds
 from proxy.config import degradation as config
+from proxy.config.faults import Place
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream
 from proxy.degrading import Degrading, Message, Retrieval, Stale, Standby, Step, Where
@@ -20,25 +22,54 @@ from proxy.wire.json_pointer import Pointer
 Backend = HttpUpstream | GuardedUpstream
 
 
+class _Made(NamedTuple):
+    """A backend, and what it was made of."""
+
+    settings: Upstream
+    files: tuple[tuple[str, bytes], ...]  # what was in them
+    backend: Backend
+
+
 class Backends:
     """All backends: those that requests are routed to, and those that stand by.
+
+    Args:
+        settings: checked settings.
+        contents: see ``proxy.config.changes``.
+        before: whose backends are taken over, with their connections and their breakers, where
+            equal settings and files ask for them.
 
     Raises:
         ConfigError: two of them share a prefix or an id, or a TLS file cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        contents: Mapping[Place, bytes] = MappingProxyType({}),
+        before: Backends | None = None,
+    ) -> None:
         self._settings = settings
-        self.routes = Routes(map(_backend, settings.upstreams))
-        self._others: list[Backend] = []
+        self._contents = contents
+        self._known = () if before is None else tuple(before.made)
+        self.made: list[_Made] = []
+        self.routes = Routes(
+            [self._backend(each, ("upstreams", at)) for at, each in enumerate(settings.upstreams)]
+        )
 
     def degrading(self, replies: Replies) -> Degrading:
-        """What is said when one of them fails."""
+        """What is said when one of them fails. To be called once."""
         chosen = self._settings.degradation
         steps: dict[str, Sequence[Step]] = {
             "stale": [Stale()],
-            "standby": [self._standby(each) for each in chosen.standby],
-            "retrieval": [self._retrieval(each) for each in chosen.retrieval],
+            "standby": [
+                self._standby(each, ("degradation", "standby", at))
+                for at, each in enumerate(chosen.standby)
+            ],
+            "retrieval": [
+                self._retrieval(each, ("degradation", "retrieval", at))
+                for at, each in enumerate(chosen.retrieval)
+            ],
             "message": [
                 Message(each.text, each.status, Where(each.path, each.model))
                 for each in chosen.message
@@ -51,17 +82,18 @@ class Backends:
             wall=time.time,
         )
 
-    async def close(self) -> None:
-        """End every connection to every backend, at once."""
-        await asyncio.gather(self.routes.close(), *(each.close() for each in self._others))
+    @property
+    def all(self) -> list[Backend]:
+        """Every one of them."""
+        return [each.backend for each in self.made]
 
-    def _standby(self, chosen: config.Standby) -> Standby:
+    def _standby(self, chosen: config.Standby, place: Place) -> Standby:
         where = Where(chosen.path, chosen.model)
-        return Standby(self._other(chosen), chosen.credentials, chosen.rename, where)
+        return Standby(self._backend(chosen, place), chosen.credentials, chosen.rename, where)
 
-    def _retrieval(self, chosen: config.Retrieval) -> Retrieval:
+    def _retrieval(self, chosen: config.Retrieval, place: Place) -> Retrieval:
         return Retrieval(
-            self._other(chosen),
+            self._backend(chosen, place),
             chosen.method,
             chosen.route,
             chosen.body,
@@ -74,10 +106,21 @@ class Backends:
             Where(chosen.path, chosen.model),
         )
 
-    def _other(self, chosen: config.Elsewhere) -> Backend:
-        other = _backend(chosen)
-        self._others.append(other)
-        return other
+    def _backend(self, chosen: Upstream, place: Place) -> Backend:
+        """The backend that the settings at ``place`` ask for."""
+        files = tuple(
+            (str(at[-1]), digest)
+            for at, digest in self._contents.items()
+            if at[: len(place)] == place
+        )
+        for known in self._known:
+            if known[:2] == (chosen, files) and known.backend not in self.all:
+                backend = known.backend
+                break
+        else:
+            backend = _backend(chosen)
+        self.made.append(_Made(chosen, files, backend))
+        return backend
 
 
 def _backend(upstream: Upstream) -> Backend:

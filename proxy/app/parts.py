@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import ssl
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -14,10 +13,12 @@ from proxy.app.clock import seconds
 from proxy.batching import Batcher
 from proxy.batching import Limits as BatchLimits
 from proxy.compression.compressor import Compressor
+from proxy.compression.compressor import Counts as CompressionCounts
 from proxy.compression.compressor import Route as CompressionRoute
 from proxy.compression.cut import Cut
 from proxy.compression.prompt import Plan
 from proxy.compression.rules import Rule as Shorten
+from proxy.config.caching import Admission as AdmissionSettings
 from proxy.config.caching import Cache, Rule
 from proxy.config.embeddings import Batching
 from proxy.config.settings import Settings
@@ -30,7 +31,6 @@ from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.lifecycle import Bounds, Lifecycle
-from proxy.model.errors import ConfigError
 from proxy.model.message import Headers, Request
 from proxy.passing import Passing
 from proxy.policy import AboutNow, Policy, Terms
@@ -62,8 +62,8 @@ def key_rules(settings: Settings, secret: bytes) -> KeyRules:
     )
 
 
-def compressor(settings: Settings) -> Compressor | None:
-    """What makes prompts shorter, where any are."""
+def compressor(settings: Settings, counts: CompressionCounts) -> Compressor | None:
+    """What makes prompts shorter, where any are; ``counts`` go on."""
     routes = [
         CompressionRoute(
             each.path,
@@ -73,7 +73,7 @@ def compressor(settings: Settings) -> Compressor | None:
         )
         for each in settings.compression
     ]
-    return Compressor(routes) if routes else None
+    return Compressor(routes, counts) if routes else None
 
 
 def steering(settings: Settings) -> Steering:
@@ -103,30 +103,38 @@ def lifecycle(
     ladder: Ladder,
     flights: Flights,
     meaning: Meaning | None,
+    admission: Admission | None,
+    shortening: Compressor | None,
     batcher: Batcher,
     passing: Passing,
     degrading: Degrading,
     others: Passing | Resources,
     replies: Replies,
-    edition: Callable[[], int],
+    versions: Callable[[], int],
+    edition: int,
 ) -> Lifecycle:
-    """The life of a request."""
+    """The life of a request.
+
+    Args:
+        versions: counts the changes of knowledge bases.
+        edition: of the settings.
+    """
     cache = settings.cache
     policy = policies(settings, keys)
     timely = Timely(cache.time_sensitive.words, built_in=cache.time_sensitive.built_in)
-    admission = cache.admission
     rooms = Rooms(
         policy,
         ladder,
         outbound_fields(settings, identity=True),
         seconds,
         random.random,
-        Admission(admission.window_s, seconds) if admission.seen_times > 1 else None,
+        admission,
         meaning,
-        compressor(settings),
+        shortening,
         batcher,
+        edition,
     )
-    reader = Reader(keys, policy, timely.asks, steering(settings), edition)
+    reader = Reader(keys, policy, timely.asks, steering(settings), versions)
     return Lifecycle(
         upstreams=routes,
         dialects=spoken,
@@ -140,6 +148,11 @@ def lifecycle(
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
         dividing=Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing),
     )
+
+
+def admission(chosen: AdmissionSettings) -> Admission | None:
+    """Who is let into the ladder; None: all."""
+    return Admission(chosen.window_s, seconds) if chosen.seen_times > 1 else None
 
 
 def batch_limits(batching: Batching) -> BatchLimits:
@@ -311,22 +324,6 @@ def upstream(upstream: UpstreamSettings) -> UpstreamSpec:
         client_key_file=str(tls.key_file or ""),
         server_name=tls.server_name or "",
     )
-
-
-def tls(settings: Settings) -> ssl.SSLContext | None:
-    """What clients are shown; None for plain http. Raises ConfigError if it cannot be used."""
-    tls = settings.tls
-    if not tls.cert_file:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(
-            f"tls: the certificate or key cannot be used: {error.strerror}"
-        ) from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def known_secrets(settings: Settings) -> list[str]:

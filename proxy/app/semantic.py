@@ -65,7 +65,6 @@ class Semantic:
 
     Args:
         settings: checked settings, with ``semantic.enabled``.
-        keys: what namespaces and notes are hashed with.
         shelf: where entries are.
         directory: where what was learned is kept; None: it ends with the process.
         redis: the link that a shared index may use.
@@ -82,7 +81,6 @@ class Semantic:
     def __init__(
         self,
         settings: Settings,
-        keys: KeyRules,
         shelf: Shelf,
         *,
         directory: Path | None,
@@ -151,13 +149,6 @@ class Semantic:
             report=self._report_change,
             pause_s=_LEARN_S,
         )
-        about_now = settings.cache.time_sensitive
-        timely = Timely(about_now.words, built_in=about_now.built_in)
-        eligibility = Eligibility(volatile=_never if semantic.volatile else timely.asks)
-        alias = keys.alias_of if semantic.canonical else None
-        self.meaning = Meaning(
-            Seeking(eligibility, alias), self.finder, self.learner, keys.namespace_of
-        )
         self._saving: asyncio.Task[None] | None = None
         self._disk: Lane | None = None
         self._disk_s = disk_s
@@ -196,6 +187,19 @@ class Semantic:
             with contextlib.suppress(TierError, TimeoutError):
                 async with asyncio.timeout(self._disk_s):
                     await self.index.clear()
+
+    def meaning(self, settings: Settings, keys: KeyRules) -> Meaning:
+        """What the life of a request needs of it.
+
+        Args:
+            settings: of the cache, which may have changed since.
+            keys: what namespaces and notes are hashed with.
+        """
+        about_now, semantic = settings.cache.time_sensitive, settings.semantic
+        timely = Timely(about_now.words, built_in=about_now.built_in)
+        eligibility = Eligibility(volatile=_never if semantic.volatile else timely.asks)
+        alias = keys.alias_of if semantic.canonical else None
+        return Meaning(Seeking(eligibility, alias), self.finder, self.learner, keys.namespace_of)
 
     def told(self) -> Mapping[str, object]:
         """All there is to tell, fit for JSON."""

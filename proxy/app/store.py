@@ -56,9 +56,8 @@ class Store:
         self.directory = _directory(settings)
         self.disk = _disk(settings, self.directory) if self.directory else None
         self.redis = _redis(settings)
-        self.behind = (
-            WriteBehind(_shared(settings, self.redis), _report) if self.redis is not None else None
-        )
+        self.shared = None if self.redis is None else _shared(settings, self.redis)
+        self.behind = None if self.shared is None else WriteBehind(self.shared, _report)
         self._heard = False  # what others have purged
         tiers: list[Tier] = [self.memory]
         tiers += [tier for tier in (self.disk, self.behind) if tier is not None]
@@ -108,6 +107,18 @@ class Store:
         for each in self.freed:
             await each()
         return await self.ladder.clear()
+
+    async def limit(self, settings: Settings) -> None:
+        """Take the bounds in ``settings`` that may change while it is open."""
+        if self.disk is not None:
+            self.disk.max_entry_bytes = settings.cache.max_entry_bytes
+        if self.shared is not None:
+            self.shared.max_entry_bytes = settings.cache.max_entry_bytes
+        await self.memory.limit(
+            max_bytes=settings.l1_memory.max_bytes,
+            max_entry_bytes=_most_in_memory(settings),
+            scope_share=settings.l1_memory.scope_share,
+        )
 
     async def open(self) -> None:
         """Open every tier, each for no longer than its own limits allow. Raises nothing."""
@@ -188,13 +199,16 @@ def _directory(settings: Settings) -> Path | None:
 
 def _memory(settings: Settings) -> L1Memory:
     sizes = settings.l1_memory
-    most = sizes.max_entry_bytes or settings.cache.max_entry_bytes
     return L1Memory(
         max_bytes=sizes.max_bytes,
-        max_entry_bytes=most,
+        max_entry_bytes=_most_in_memory(settings),
         clock=seconds,
         scope_share=sizes.scope_share,
     )
+
+
+def _most_in_memory(settings: Settings) -> int:
+    return settings.l1_memory.max_entry_bytes or settings.cache.max_entry_bytes
 
 
 def _entries(settings: Settings) -> str:

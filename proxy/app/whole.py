@@ -5,26 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.admin.api import Admin
 from proxy.app import operating, parts, spoken
-from proxy.app.backends import Backends
 from proxy.app.clock import seconds
-from proxy.app.knowledge import Knowledge
+from proxy.app.encryption import Shown
+from proxy.app.generation import Generation
+from proxy.app.house import House
 from proxy.app.replicas import relay
-from proxy.app.resources import Others
+from proxy.app.retired import Retired
 from proxy.app.store import Store, key_secret
-from proxy.batching import Batcher
+from proxy.config.load import Loaded
 from proxy.config.settings import Settings
 from proxy.downstream.server import Server
 from proxy.flight import Flights
-from proxy.key import KeyRules
 from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
-from proxy.reply import Replies
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
@@ -46,72 +44,36 @@ class Sidecache:
     def __init__(
         self, settings: Settings, record: Callable[[Record], None] = lambda _: None
     ) -> None:
-        if not settings.upstreams:
-            raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
-        self._settings = settings
         self._ready = False
-        self.backends = Backends(settings)
-        self.routes = self.backends.routes
         self.store = Store(settings)
         secret = key_secret(settings, self.store.directory)
         self.relay = relay(settings, secret, self.store, _report_bug)
-        self.flights = Flights(
-            parts.flight_limits(settings),
-            clock=seconds,
-            report=_report_bug,
-            fleet=self.relay,
+        limits = parts.flight_limits(settings)
+        self.flights = Flights(limits, clock=seconds, report=_report_bug, fleet=self.relay)
+        self.fetches = Flights(limits, clock=seconds, report=_report_bug)
+        self.semantic = _semantic(settings, self.store, self._answer_in)
+        self.house = House(
+            secret, self.store.ladder, self.flights, self.fetches, self.semantic, _report_bug
         )
-        knowledge = Knowledge(settings)
-        self.versions = knowledge.versions
-        keys = parts.key_rules(settings, secret)
-        understood = spoken.dialects(settings, knowledge.version_of)
-        self.semantic = _semantic(settings, keys, self.store, partial(spoken.answer, understood))
-        self.batcher = Batcher(
-            keys.namespace_of,
-            parts.batch_limits(settings.embeddings.batching),
-            clock=seconds,
-            report=_report_bug,
-        )
-        replies = Replies(settings.pseudonym, seconds)
-        passing = parts.passing(settings, self.routes, replies)
-        self.others = Others(
-            settings, keys=keys, routes=self.routes, ladder=self.store.ladder, passing=passing,
-            replies=replies, report=_report_bug,
-        )  # fmt: skip
-        lifecycle = parts.lifecycle(
-            settings,
-            keys=keys,
-            spoken=understood,
-            routes=self.routes,
-            ladder=self.store.ladder,
-            flights=self.flights,
-            meaning=None if self.semantic is None else self.semantic.meaning,
-            batcher=self.batcher,
-            passing=passing,
-            degrading=self.backends.degrading(replies),
-            others=self.others.answers,
-            replies=replies,
-            edition=self.versions.edition,
-        )
-        self.server = Server(
-            lifecycle.answer,
-            passing.tunnel,
-            record,
-            parts.client_limits(settings),
-            clock=time.time,
-            pseudonym=settings.pseudonym,
-        )
+        self.generation = Generation(1, Loaded(settings, {}), self.house, None, time.time())
+        self.retired = Retired(lambda: self.generation)
+        self._apply()
+        self.server = Server(self.generation.attending, record, clock=time.time)
         self.admin: Admin = operating.admin(
             settings, lambda: self._ready, self.store, self.semantic
         )
-        self._scheme = "https" if settings.tls.cert_file else "http"
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
 
     @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self.generation.settings
+
+    @property
     def url(self) -> str:
         """Where clients come in."""
-        return _url(self._scheme, self._bound)
+        return _url("https" if self.settings.tls.cert_file else "http", self._bound)
 
     @property
     def admin_url(self) -> str | None:
@@ -120,25 +82,28 @@ class Sidecache:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError where that cannot be done."""
-        settings = self._settings
-        encryption = parts.tls(settings)  # first: it fails with nothing listening yet
+        settings, generation = self.settings, self.generation
         await self.store.open()
         if self.semantic is not None:
             await self.semantic.start()
         if self.relay is not None:
             await self.relay.start()
-        await self.versions.start()
+        await generation.open()
         try:
             if settings.admin.enabled:
                 where = settings.admin.listen
                 self._admin_bound = await self.admin.start(where.host, where.port)
             listen = settings.listen
-            self._bound = await self.server.start(listen.host, listen.port, ssl=encryption)
+            shown = None if generation.encryption is None else Shown(generation.encryption)
+            self._bound = await self.server.start(
+                listen.host, listen.port, ssl=None if shown is None else shown.listener
+            )
         except (ConfigError, OSError) as error:
             await self.close(0)
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
+        self._shown = shown
         self._ready = True
 
     async def close(self, deadline_s: float | None = None) -> None:
@@ -148,27 +113,36 @@ class Sidecache:
             deadline_s: seconds; None: as the settings say.
         """
         self._ready = False
-        limit_s = self._settings.downstream.drain_s if deadline_s is None else deadline_s
+        limit_s = self.settings.downstream.drain_s if deadline_s is None else deadline_s
         until = seconds() + limit_s
         await self.server.close(limit_s)
         # Clients of other replicas may still hear what this one has asked.
-        await self.flights.drain(max(0.0, until - seconds()))
-        await self.others.drain(max(0.0, until - seconds()))
-        await self.flights.close()
-        await self.batcher.close()
-        await self.others.close()
-        await self.versions.close()
+        for flights in (self.flights, self.fetches):
+            await flights.drain(max(0.0, until - seconds()))
+        for flights in (self.flights, self.fetches):
+            await flights.close()
+        await self.house.versions.close()
         if self.relay is not None:
             await self.relay.close()
         if self.semantic is not None:
             await self.semantic.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
-        await self.backends.close()
+        await self.retired.close()
+        await self.generation.close()
+
+    def _apply(self) -> None:
+        """Have everything that lives longer than a generation go by the current one."""
+        limits = parts.flight_limits(self.settings)
+        for flights in (self.flights, self.fetches):
+            flights.adopt(limits, self.generation.number)
+
+    def _answer_in(self, entry: Entry) -> str | None:
+        return spoken.answer(self.generation.dialects, entry)
 
 
 def _semantic(
-    settings: Settings, keys: KeyRules, store: Store, answer: Callable[[Entry], str | None]
+    settings: Settings, store: Store, answer: Callable[[Entry], str | None]
 ) -> Semantic | None:
     if not settings.semantic.enabled:
         return None
@@ -176,7 +150,6 @@ def _semantic(
 
     semantic = Semantic(
         settings,
-        keys,
         store.ladder,
         directory=store.directory,
         redis=store.redis,

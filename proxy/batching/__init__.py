@@ -18,13 +18,14 @@ Rules
 from proxy.batching.batcher import Batcher
 from proxy.batching.call import is_everybodys
 from proxy.batching.likeness import is_signed
-from proxy.batching.words import LONG_BYTES, Asker, Company, Limits, Slice, Unsplit
+from proxy.batching.words import LONG_BYTES, Asker, Company, Counts, Limits, Slice, Unsplit
 
 __all__ = [
     "LONG_BYTES",
     "Asker",
     "Batcher",
     "Company",
+    "Counts",
     "Limits",
     "Slice",
     "Unsplit",

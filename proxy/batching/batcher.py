@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.batching.call import Call, Unit, Waiting
 from proxy.batching.likeness import Likeness, Likenesses, NamespaceOf, is_signed
-from proxy.batching.words import Asker, Held, Limits
+from proxy.batching.words import Asker, Counts, Held, Limits
 from proxy.dialects.base import Divisible
 from proxy.model.message import Arrival
 
@@ -72,13 +72,14 @@ _Where = tuple[Likeness, int]
 
 
 class Batcher:
-    """Asks for inputs, several at a time. Counters are plain integers that only grow.
+    """Asks for inputs, several at a time.
 
     Args:
         namespace_of: as of ``KeyRules``.
         limits: see ``Limits``.
         clock: seconds, monotonic.
         report: told of an exception that no rule foresees; a bug.
+        counts: what is counted on; those of an earlier batcher go on.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Batcher:
         *,
         clock: Callable[[], float],
         report: Callable[[BaseException], None],
+        counts: Counts | None = None,
     ) -> None:
         self.limits = limits
+        self.counts = counts or Counts()
         self._likenesses = Likenesses(namespace_of)
         self._held = Held()
         self._clock = clock
@@ -97,10 +100,6 @@ class Batcher:
         self._gatherings: dict[_Where, _Gathering] = {}
         self._shunned: OrderedDict[Likeness, float] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.inputs = 0  # asked for
-        self.calls = 0  # that they were asked for in, those that were halved included
-        self.halved = 0  # batches with an input in them that the backend refused
-        self.odd = 0  # replies that could not be taken apart
 
     async def ask(self, asker: Asker, dialect: Divisible) -> Arrival:
         """The answer to ``asker`` alone, whoever else is asked for with it.
@@ -108,7 +107,7 @@ class Batcher:
         Raises:
             UpstreamError: as ``Upstream.send``; of a batch, all of it is told so.
         """
-        self.inputs += 1
+        self.counts.inputs += 1
         company = asker.company
         if company is None and (not self.limits.gathers or is_signed(asker.request.headers)):
             return await self._ask_alone(asker)
@@ -235,8 +234,8 @@ class Batcher:
 
         def over(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            self.calls += call.asked
-            self.halved += call.halved
+            self.counts.calls += call.asked
+            self.counts.halved += call.halved
             call.end()
             self._landed(where, gathering, dialect)
 
@@ -263,13 +262,13 @@ class Batcher:
                 del self._gatherings[where]
 
     async def _ask_alone(self, asker: Asker) -> Arrival:
-        self.calls += 1
+        self.counts.calls += 1
         return await asker.upstream.send(asker.outbound())
 
     # -- what cannot be put together --------------------------------------------------------------
 
     def _shun(self, likeness: Likeness) -> None:
-        self.odd += 1
+        self.counts.odd += 1
         self._shunned[likeness] = self._clock() + self.limits.shun_s
         self._shunned.move_to_end(likeness)
         if len(self._shunned) > _MOST_SHUNNED:

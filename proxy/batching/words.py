@@ -45,6 +45,18 @@ class Limits:
     gathers: bool = True
 
 
+class Counts:
+    """What batchers did, as plain integers that only grow."""
+
+    __slots__ = ("calls", "halved", "inputs", "odd")
+
+    def __init__(self) -> None:
+        self.inputs = 0  # asked for
+        self.calls = 0  # that they were asked for in, those that were halved included
+        self.halved = 0  # batches with an input in them that the backend refused
+        self.odd = 0  # replies that could not be taken apart
+
+
 class Held:
     """How many bytes of replies are held to be taken apart, by all calls together."""
 

@@ -102,7 +102,6 @@ class Rehearsal:
         self.known = None if embedder is None else KnownEmbedder(embedder)
         self.semantic = Semantic(
             self.settings,
-            keys,
             self.ladder,
             directory=None,
             redis=None,
@@ -111,6 +110,7 @@ class Rehearsal:
             clock=self._clock,
             dice=dice,
         )
+        self.meaning = self.semantic.meaning(self.settings, keys)  # what seeks, finds and learns
         index = self.semantic.index
         self._repeated = None if index is None else RepeatedIndex(index)
         policy = Policy(Terms(ttl=_TTL_S, jitter=0.0))
@@ -118,11 +118,6 @@ class Rehearsal:
             policy, self.ladder, _unchanged, self._clock, dice, meaning=self.meaning
         )
         self._reader = Reader(keys, policy)
-
-    @property
-    def meaning(self) -> Meaning:
-        """What seeks, finds and learns."""
-        return self.semantic.meaning
 
     async def start(self) -> None:
         """Load the model and test it.

@@ -33,12 +33,16 @@ class Counts:
 
 
 class Compressor:
-    """Makes prompts shorter on their way to the backend. The first route that matches counts."""
+    """Makes prompts shorter on their way to the backend. The first route that matches counts.
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    Args:
+        counts: what is counted on; those of an earlier one go on.
+    """
+
+    def __init__(self, routes: Sequence[Route], counts: Counts | None = None) -> None:
         self._routes = tuple(routes)
         self._saved: Recent[bytes, int] = Recent(_RECENT_BYTES)
-        self.counts = Counts()
+        self.counts = counts or Counts()
 
     def plan(self, path: str, model: str, dialect: str) -> Plan | None:
         """What holds for ``model`` at ``path``, asked in ``dialect``; None: nothing."""

@@ -52,13 +52,14 @@ class ClientLine(RawLine, Protocol):
 class Exchange:
     """One request that the parser has found, and the reply to it."""
 
-    __slots__ = ("_line", "_message", "_outcome", "_progress", "_service", "_stream")
+    __slots__ = ("_attending", "_line", "_message", "_outcome", "_progress", "_service", "_stream")
 
     def __init__(
         self, line: ClientLine, service: Service, message: RawRequestMessage, stream: StreamReader
     ) -> None:
         self._line = line
         self._service = service
+        self._attending = service.attending  # to the end, whoever attends by then
         self._message = message
         self._stream = stream
         self._outcome = _UNDECIDED
@@ -70,18 +71,20 @@ class Exchange:
         Returns whether another request may follow on the connection.
         """
         service, line, progress = self._service, self._line, self._progress
+        attending = self._attending
         began = monotonic()  # not the loop's time, which uvloop rounds to milliseconds
         refusal: Reply | None = None
         tunnel = persists = False
         try:
             request, tunnel = read_request(
-                self._message, self._stream, line.origin, service.limits, self._invite
+                self._message, self._stream, line.origin, attending.limits, self._invite
             )
             service.counts.requests += 1
         except RequestError as error:
             request = unread_request(self._message, line.origin)
             refusal = self._refusal(error)
             service.counts.refused += 1
+        attending.under_way += 1
         try:
             reply = refusal or await self._reply(request, tunnel=tunnel)
             if isinstance(reply, Reply):
@@ -99,6 +102,7 @@ class Exchange:
             progress.error = type(error).__name__
             raise
         finally:
+            attending.under_way -= 1
             if progress.error == CLIENT_GONE:
                 service.counts.hang_ups += 1
             if not progress.complete and progress.status != GONE_STATUS:
@@ -117,21 +121,21 @@ class Exchange:
 
     async def _reply(self, request: Request, *, tunnel: bool) -> Reply | Duplex:
         """What the proxy has to say, be it an error."""
-        service = self._service
+        attending = self._attending
         try:
             if tunnel and self._line.lasting:
-                return await service.tunnel(request)
+                return await attending.tunnel(request)
             if tunnel:
                 return self._refusal(RequestError(400, "Bytes came before the switch."))
             if request.method == "OPTIONS" and _ends_here(request):
                 return _PONG
-            return await service.answer(request)
+            return await attending.answer(request)
         except RequestError as error:
             return self._refusal(error)
         except UpstreamError as error:
             return self._failure(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            service.bug("answering", error)
+            self._service.bug("answering", error)
             detail = "This proxy has failed; its log says where."
             return self._problem(500, "proxy_internal_error", detail, Why.INTERNAL)
 
@@ -166,7 +170,7 @@ class Exchange:
             await self._send(self._failure(error), persist=False)
             return
         self._service.counts.tunnels += 1
-        grace_s = self._service.limits.half_close_grace_s
+        grace_s = self._attending.limits.half_close_grace_s
         await splice(self._line, duplex, head, self._progress, grace_s)
 
     def _invite(self) -> None:
@@ -180,7 +184,7 @@ class Exchange:
         return self._problem(error.status, error.token, str(error), Why.UPSTREAM_ERROR)
 
     def _problem(self, status: int, code: str, detail: str, why: Why) -> Reply:
-        name, outcome = self._service.pseudonym, Outcome(Verdict.ERROR, why, detail=code)
+        name, outcome = self._attending.pseudonym, Outcome(Verdict.ERROR, why, detail=code)
         head, body = problem(status, code, detail, pseudonym=name)
         told = fields(outcome, "", name=name, total_s=0.0)
         head = Head(head.status, head.reason, head.headers.plus(*told))

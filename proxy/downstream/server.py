@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.connection import Connection
 from proxy.downstream.limits import Limits
-from proxy.downstream.service import Answer, Counts, DateLine, Recorder, Service, Tunnel
+from proxy.downstream.service import Attending, Counts, DateLine, Recorder, Service
 from proxy.model.errors import ConfigError
 
 # What Connection uses of aiohttp's RequestHandler besides its documented interface.
@@ -32,31 +32,32 @@ class Server:
     """Serves HTTP/1.1 and 1.0 to clients, on any number of listeners.
 
     Args:
-        answer: the life of a request. May raise RequestError and UpstreamError; anything else is a
-            bug: the client gets 500, and it is logged and counted.
-        tunnel: the same for requests to switch protocols; a Duplex is spliced with the client.
+        attending: who answers, to begin with.
         record: told of every request that could be parsed, once, when it is over.
         clock: seconds since the epoch, for ``Date``.
-        pseudonym: how this proxy calls itself in its own errors.
     """
 
     def __init__(
         self,
-        answer: Answer,
-        tunnel: Tunnel,
+        attending: Attending,
         record: Recorder,
-        limits: Limits,
         *,
         clock: Callable[[], float],
-        pseudonym: str = "sidecache",
     ) -> None:
-        self._service = Service(answer, tunnel, record, limits, DateLine(clock), pseudonym)
+        self._service = Service(attending, record, DateLine(clock))
         self._listeners: list[asyncio.Server] = []
         self._connections: _Connections | None = None
 
     @property
     def counts(self) -> Counts:
         return self._service.counts
+
+    def attend(self, attending: Attending) -> None:
+        """Have ``attending`` answer every request whose head comes from now on.
+
+        What the parser lets through and how much a kernel buffers holds for new connections.
+        """
+        self._service.attending = attending
 
     async def start(
         self,

@@ -66,22 +66,45 @@ class DateLine:
         return self._text
 
 
+@dataclass(slots=True, eq=False)
+class Attending:
+    """Who answers requests, and within which bounds. Another may take its place at any time.
+
+    A request stays to its end with the one that attends when its head has come.
+
+    Args:
+        answer: the life of a request. May raise RequestError and UpstreamError; anything else is a
+            bug: the client gets 500, and it is logged and counted.
+        tunnel: the same for requests to switch protocols; a Duplex is spliced with the client.
+        limits: the bounds of clients.
+        pseudonym: how the proxy calls itself in its own errors.
+    """
+
+    answer: Answer
+    tunnel: Tunnel
+    limits: Limits
+    pseudonym: str = "sidecache"
+    under_way: int = 0  # requests that are with it
+
+
 @dataclass(slots=True)
 class Service:
     """What connections share; the ``Server`` that makes it says what its parts are."""
 
-    answer: Answer
-    tunnel: Tunnel
+    attending: Attending
     record: Recorder
-    limits: Limits
     date: DateLine
-    pseudonym: str
     counts: Counts = field(default_factory=Counts)
     draining: bool = False  # every reply is the last on its connection
 
+    @property
+    def limits(self) -> Limits:
+        """The bounds of clients from now on."""
+        return self.attending.limits
+
     def last_word(self, status: int, code: str, detail: str) -> bytes:
         """A response to no request in particular, after which the connection ends."""
-        head, body = problem(status, code, detail, pseudonym=self.pseudonym)
+        head, body = problem(status, code, detail, pseudonym=self.attending.pseudonym)
         framing = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             framing += "Retry-After: 1\r\n"

@@ -19,7 +19,8 @@ Rules
    progress for ``stall_timeout`` is aged: newcomers send a new one, and only the newest may store.
 7. A flight without seats is an orphan: called off after a grace while nothing is known about it;
    given a budget to finish if its answer can be kept.
-8. Where there are other replicas, a flight meets them before it asks (``proxy.model.meeting``). It
+8. After a purge, or a change of the settings, nobody joins what was sent before it.
+9. Where there are other replicas, a flight meets them before it asks (``proxy.model.meeting``). It
    leads, and gives other replicas seats like any other; or it hears the answer that another one is
    asking for, and weighs and keeps it as if it had asked itself.
 

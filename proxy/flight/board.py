@@ -38,6 +38,7 @@ class Flights:
         fleet: Fleet | None = None,
     ) -> None:
         self.limits = limits
+        self.edition = 0  # of the settings; see ``Errand``
         self.counts = Counts()
         self._clock = clock
         self._report = report
@@ -52,6 +53,17 @@ class Flights:
 
     def __len__(self) -> int:
         return len(self._up)
+
+    def adopt(self, limits: Limits, edition: int) -> None:
+        """Have other ``limits`` from now on, and let nobody in on flights of earlier editions."""
+        self.limits = self._orphans.limits = limits
+        self._marks.limit(limits.hit_for_miss_ttl, limits.hit_for_miss_keys)
+        self._setbacks.limit(limits.hit_for_miss_keys)
+        self.edition = edition
+
+    def fly_for(self, edition: int) -> bool:
+        """Whether a flight is up that was sent under these settings."""
+        return any(flight.errand.edition == edition for flight in self._up)
 
     def board(
         self, errand: Errand, suits: Callable[[Form], bool], *, fresh: bool = False
@@ -128,11 +140,12 @@ class Flights:
         return suits(flight.offered)
 
     def _is_current(self, flight: Flight, errand: Errand, now: float) -> bool:
-        """Whether ``flight`` still makes progress, and no purge has come after it was sent."""
+        """Whether ``flight`` still makes progress, and is not from before a purge or a reload."""
         if now - flight.progress > self.limits.stall_timeout:
             self.counts.aged += 1
             return False
-        return flight.errand.generation == errand.generation
+        sent = flight.errand
+        return sent.generation == errand.generation and sent.edition == errand.edition
 
     def _join(self, flight: Flight) -> Seat | Released:
         if len(flight.seats) > self.limits.followers:
@@ -221,7 +234,9 @@ class Flights:
     def _admit(self, flight: Flight, *, fresh: bool) -> SeatedGuest | None:
         """A seat on ``flight`` for another replica, if a newcomer may join it."""
         errand, now = flight.errand, self._clock()
-        if flight.over or not self._takes(flight, errand, lambda _: True, now, fresh=fresh):
+        if flight.over or errand.edition != self.edition:
+            return None
+        if not self._takes(flight, errand, lambda _: True, now, fresh=fresh):
             return None
         seat = self._join(flight)
         return SeatedGuest(seat, errand, self._clock) if isinstance(seat, Seat) else None

@@ -56,6 +56,11 @@ class Errand(Protocol):
         """Counted up by every purge; flights of different generations do not mix."""
         ...
 
+    @property
+    def edition(self) -> int:
+        """Counted up by every change of the settings; nor do flights of different editions."""
+        ...
+
     async def look(self) -> Entry | None:
         """A last look for a usable entry, landed since it was missed. Raises nothing."""
         ...

@@ -40,6 +40,12 @@ class Marks:
         """Take the mark away."""
         self._until.pop(digest, None)
 
+    def limit(self, ttl: float, most: int) -> None:
+        """Remember later marks for so long, and so many at most."""
+        self._ttl, self._most = ttl, most
+        while len(self._until) > most:
+            self._until.popitem(last=False)
+
     def __len__(self) -> int:
         return len(self._until)
 
@@ -63,6 +69,12 @@ class Setbacks:
         """Whether the key is still to be left alone."""
         known = self._keys.get(digest)
         return known is not None and now < known[1]
+
+    def limit(self, most: int) -> None:
+        """Remember so many keys at most."""
+        self._most = most
+        while len(self._keys) > most:
+            self._keys.popitem(last=False)
 
     def drop(self, digest: bytes) -> None:
         """It succeeded."""

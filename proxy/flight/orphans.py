@@ -17,7 +17,7 @@ class Orphans:
     """
 
     def __init__(self, limits: Limits, counts: Counts, call_off: Callable[[Flight], None]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._counts = counts
         self._call_off = call_off
         self._number = 0
@@ -29,9 +29,9 @@ class Orphans:
         """Nobody listens to ``flight``: it is called off now or later, unless it is adopted."""
         self.adopt(flight)
         if flight.boarding is None:
-            wait_s = self._limits.orphan_grace
-        elif flight.storable and self._number < self._limits.orphans:
-            wait_s = self._limits.orphan_budget
+            wait_s = self.limits.orphan_grace
+        elif flight.storable and self._number < self.limits.orphans:
+            wait_s = self.limits.orphan_budget
             self._counts.kept_orphans += 1
         else:
             self.end(flight)

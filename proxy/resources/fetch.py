@@ -54,6 +54,7 @@ class Rooms:
         clock: seconds, monotonic.
         wall: seconds since 1970.
         date: seconds since 1970 as a ``Date`` field.
+        edition: of the settings that all this was made of.
     """
 
     shelf: Shelf
@@ -62,6 +63,7 @@ class Rooms:
     clock: Callable[[], float]
     wall: Callable[[], float]
     date: Callable[[float], str]
+    edition: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +85,10 @@ class Fetch:
     changes: int = 0  # that the shelf knew of then
     came_at: float = 0.0  # set by ``weigh``
     came_wall: float = 0.0
+
+    @property
+    def edition(self) -> int:
+        return self.rooms.edition
 
     # -- asking -------------------------------------------------------------------------------
 

@@ -53,6 +53,27 @@ class Place(NamedTuple):
     seen: bool = False  # something is stored at the URI, be it for others
 
 
+class Written:
+    """Which URIs were written to lately, so that nothing older is kept of them."""
+
+    def __init__(self) -> None:
+        self.changes = 0  # how often any was
+        self._changed: OrderedDict[bytes, int] = OrderedDict()  # by URI: which of those it was
+        self._floor = 0  # of those up to here it is not known any more what they were
+
+    def note(self, digest: bytes) -> None:
+        """One more is written to."""
+        self.changes += 1
+        self._changed[digest] = self.changes
+        self._changed.move_to_end(digest)
+        if len(self._changed) > _MOST_CHANGED:
+            self._floor = self._changed.popitem(last=False)[1]
+
+    def since(self, changes: int, digest: bytes) -> bool:
+        """Whether it was, as far as is known, since there had been so many ``changes``."""
+        return changes < self._floor or changes < self._changed.get(digest, 0)
+
+
 class Shelf:
     """Finds and keeps responses, on a ladder.
 
@@ -60,6 +81,7 @@ class Shelf:
         clock: seconds, monotonic.
         batch: 16 bytes that never come again.
         surrogate: as for ``told_by``.
+        written: what it remembers; all who put into ``ladder`` need the same.
     """
 
     def __init__(
@@ -69,15 +91,20 @@ class Shelf:
         clock: Callable[[], float],
         batch: Callable[[], bytes],
         surrogate: str = "",
+        *,
+        written: Written | None = None,
     ) -> None:
         self._ladder = ladder
         self._keys = keys
         self._clock = clock
         self._batch = batch
         self._surrogate = surrogate
-        self.changes = 0  # how often anything was forgotten
-        self._changed: OrderedDict[bytes, int] = OrderedDict()  # by URI: which of those it was
-        self._floor = 0  # of those up to here it is not known any more what they were
+        self._written = written or Written()
+
+    @property
+    def changes(self) -> int:
+        """How often anything was forgotten."""
+        return self._written.changes
 
     @property
     def generation(self) -> int:
@@ -136,7 +163,7 @@ class Shelf:
         Args:
             changes: how many there had been when it was asked for.
         """
-        if changes < self._floor or changes < self._changed.get(resource.key.digest, 0):
+        if self._written.since(changes, resource.key.digest):
             return False
         if selection == EVERYBODY:
             return await self._ladder.put(replace(entry, key=resource.key))
@@ -151,11 +178,7 @@ class Shelf:
 
     async def forget(self, key: CacheKey) -> None:
         """Forget all that is stored at a URI, and what is on its way. Raises nothing."""
-        self.changes += 1
-        self._changed[key.digest] = self.changes
-        self._changed.move_to_end(key.digest)
-        if len(self._changed) > _MOST_CHANGED:
-            self._floor = self._changed.popitem(last=False)[1]
+        self._written.note(key.digest)
         await self._ladder.delete(key)
 
     async def drop(self, entry: Entry) -> None:

@@ -84,6 +84,19 @@ class S3Fifo:
         self._share = share
         self._scopes: dict[str, int] = {}  # bytes of each, if there is a share
 
+    def limit(self, small: int, ghosts: int, share: int | None = None) -> None:
+        """Take other bounds. Nobody leaves for it; a ghost of another size begins anew."""
+        self._small = small
+        if ghosts != self._ghost.places:
+            self._ghost = Ghost(ghosts)
+        if (share is None) != (self._share is None):
+            self._scopes.clear()
+            self._share = share
+            if share is not None:
+                for slot in self.slots():
+                    self._scopes[slot.scope] = self._scopes.get(slot.scope, 0) + slot.size
+        self._share = share
+
     def __len__(self) -> int:
         return len(self._newcomers) + len(self._main)
 
@@ -177,8 +190,8 @@ class Ghost:
     """
 
     def __init__(self, places: int) -> None:
-        self._places = array("Q", bytes(8 * places))
-        self._count = places
+        self.places = places
+        self._noted = array("Q", bytes(8 * places))
         self._left = 0  # how many have left so far, modulo 2^32
 
     def remember(self, digest: bytes) -> None:
@@ -186,12 +199,12 @@ class Ghost:
         self._left = left = (self._left + 1) & _WORD
         number = int.from_bytes(digest[:8], "little")
         # The number's upper half is the mark, its remainder the place, and the count the age.
-        self._places[number % self._count] = number & ~_WORD | left
+        self._noted[number % self.places] = number & ~_WORD | left
 
     def recalls(self, digest: bytes, window: int) -> bool:
         """Whether ``digest`` is among the last ``window`` that left."""
         number = int.from_bytes(digest[:8], "little")
-        noted = self._places[number % self._count]
+        noted = self._noted[number % self.places]
         return noted ^ number <= _WORD and (self._left - noted) & _WORD < window
 
 

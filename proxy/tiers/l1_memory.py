@@ -48,12 +48,10 @@ class L1Memory:
         self._max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes)
         self._clock = clock
-        least, most = _GHOSTS
         self._order = S3Fifo(
-            # The largest entry must fit, or it would push its way through the main queue.
-            small=max(int(max_bytes * _SMALL_SHARE), self._max_entry_bytes),
-            ghosts=max(least, min(max_bytes // _BYTES_A_GHOST, most)),
-            share=None if scope_share >= 1.0 else int(max_bytes * scope_share),
+            _small(max_bytes, self._max_entry_bytes),
+            _ghosts(max_bytes),
+            share=_share(max_bytes, scope_share),
         )
         self._wheel = Wheel(clock())
         self.hits = 0
@@ -63,6 +61,26 @@ class L1Memory:
         self.expired = 0
         self.replaced = 0
         self.deleted = 0
+
+    async def limit(self, *, max_bytes: int, max_entry_bytes: int, scope_share: float) -> None:
+        """Take other bounds: at once, but that a budget shrinks with what it holds, bit by bit.
+
+        What is here and larger than an entry may be from now on goes in its own time.
+        """
+        self._max_entry_bytes = min(max_entry_bytes, max_bytes)
+        self._order.limit(
+            _small(max_bytes, self._max_entry_bytes),
+            _ghosts(max_bytes),
+            share=_share(max_bytes, scope_share),
+        )
+        while self._order.bytes > max_bytes:
+            for _ in range(_SWEEP):
+                if self._order.bytes > max_bytes:
+                    self._order.evict(0).take_out()
+                    self.evicted += 1
+            self._max_bytes = self._order.bytes
+            await asyncio.sleep(0)
+        self._max_bytes = max_bytes
 
     @property
     def entries(self) -> int:
@@ -176,3 +194,20 @@ class L1Memory:
         self._order.remove(slot)
         self.expired += 1
         return True
+
+
+def _small(max_bytes: int, max_entry_bytes: int) -> int:
+    """Bytes for newcomers.
+
+    The largest entry must fit, or it would push its way through the main queue.
+    """
+    return max(int(max_bytes * _SMALL_SHARE), max_entry_bytes)
+
+
+def _ghosts(max_bytes: int) -> int:
+    least, most = _GHOSTS
+    return max(least, min(max_bytes // _BYTES_A_GHOST, most))
+
+
+def _share(max_bytes: int, scope_share: float) -> int | None:
+    return None if scope_share >= 1.0 else int(max_bytes * scope_share)

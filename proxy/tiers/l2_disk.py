@@ -70,7 +70,7 @@ class L2Disk:
         self._codec = codec
         self._file = DiskFile(directory, max_bytes, boot or boot_id(), guarded=guarded)
         self._refill: Refill | None = None  # while it is open, and has a guard
-        self._max_entry_bytes = min(max_entry_bytes, max_queued_bytes)
+        self.max_entry_bytes = max_entry_bytes
         self._max_queued_bytes = max_queued_bytes
         self._clock = clock
         self._wall = wall
@@ -201,7 +201,8 @@ class L2Disk:
         self._check()
         now = self._clock()
         off = now < self._off_until
-        if off or entry.size > self._max_entry_bytes or entry.age(now) >= entry.lifetime.keep:
+        most = min(self.max_entry_bytes, self._max_queued_bytes)
+        if off or entry.size > most or entry.age(now) >= entry.lifetime.keep:
             self.declined += 1
             self._pending.delete(entry.key.digest)
             if not off:

@@ -52,7 +52,7 @@ class L2Redis:
         self._codec = codec
         self._clock = clock
         self._wall = wall
-        self._max_entry_bytes = max_entry_bytes
+        self.max_entry_bytes = max_entry_bytes
         self._prefix = prefix
         self.hits = 0
         self.misses = 0
@@ -78,7 +78,7 @@ class L2Redis:
         now = self._clock()
         keep_ms = int(min((entry.lifetime.keep - entry.age(now)) * 1000, _MOST_KEEP_MS))
         blob = None
-        if keep_ms > 0 and entry.size <= self._max_entry_bytes:
+        if keep_ms > 0 and entry.size <= self.max_entry_bytes:
             with suppress(ValueError):
                 blob = self._codec.encode(entry, now, self._wall())
         if blob is None:

@@ -41,6 +41,7 @@ class HttpUpstream:
         self._kept: Pool | None = None
         self._single: Pool | None = None  # for tunnels, which never give a connection back
         self._exchanges: set[Exchange] = set()
+        self._retired = False
         self._closed = False
 
     @property
@@ -83,6 +84,15 @@ class HttpUpstream:
             return HttpDuplex(exchange, response.head)
         return HttpArrival(exchange, response, self._spec.idle_timeout_s)
 
+    def retire(self) -> None:
+        """Keep no connection from now on: what is idle ends at once, the rest once it is free.
+
+        Whoever still asks is answered as before.
+        """
+        self._retired = True
+        if self._kept is not None:
+            self._kept.retire()
+
     async def close(self) -> None:
         """End every connection at once; who still waits gets NoReply or BrokenReply."""
         self._closed = True
@@ -104,7 +114,7 @@ class HttpUpstream:
     def _pool(self, *, keep: bool) -> Pool:
         if self._closed:
             raise ConnectFailed("The proxy is closing.")
-        return Pool(self._spec, self._tls, self._resolver(), keep=keep)
+        return Pool(self._spec, self._tls, self._resolver(), keep=keep and not self._retired)
 
     async def _begin(self, pool: Pool, *, unused: bool = False) -> Exchange:
         connection, line = await pool.take(unused=unused)

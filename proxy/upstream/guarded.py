@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 from proxy.breaker import Breaker
 from proxy.model.errors import ConnectFailed, ConnectTimeout, Resting, UpstreamError
@@ -59,7 +60,11 @@ class GuardedUpstream:
         self._counted = counted
         self._statuses = statuses
         self._breaker = Breaker(
-            clock=clock, dice=dice, report=self._changed, consecutive=failures, probe_s=probe_s
+            clock=clock,
+            dice=dice,
+            report=partial(_changed, inner.id),
+            consecutive=failures,
+            probe_s=probe_s,
         )
         self.refused = 0  # requests, because it is left alone
 
@@ -95,6 +100,10 @@ class GuardedUpstream:
         self._answered(opened.head.status, probing=probing)
         return opened
 
+    def retire(self) -> None:
+        """As that of ``inner``."""
+        self.inner.retire()
+
     async def close(self) -> None:
         """As that of ``inner``."""
         await self.inner.close()
@@ -123,8 +132,9 @@ class GuardedUpstream:
         else:
             self._breaker.succeeded()
 
-    def _changed(self, closed: bool, why: str) -> None:  # noqa: FBT001 - as a breaker reports
-        if closed:
-            log.info("the backend is back", extra={"upstream": self.id})
-        else:
-            log.warning("the backend is left alone", extra={"upstream": self.id, "why": why})
+
+def _changed(name: str, closed: bool, why: str) -> None:  # noqa: FBT001 - as a breaker reports
+    if closed:
+        log.info("the backend is back", extra={"upstream": name})
+    else:
+        log.warning("the backend is left alone", extra={"upstream": name, "why": why})

@@ -89,6 +89,14 @@ class Pool(TCPConnector):
             if not line.requests:
                 raise ConnectFailed("The connection to the backend was of no use from its start.")
 
+    def retire(self) -> None:
+        """Keep no connection from now on, and end those that are idle."""
+        self._force_close = True
+        for idle in self._conns.values():
+            for line, _since in idle:
+                line.close()
+        self._conns.clear()
+
     async def _connect(self) -> Connection:
         if self.closed:
             raise _failed("the proxy is closing")

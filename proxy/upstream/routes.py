@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 
@@ -35,7 +34,3 @@ class Routes:
             if upstream.mount.holds(path):
                 return upstream
         return None
-
-    async def close(self) -> None:
-        """End every connection to every backend, at once."""
-        await asyncio.gather(*(upstream.close() for upstream in self._upstreams))

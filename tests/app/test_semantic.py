@@ -11,7 +11,6 @@ from support.cranked import entry
 
 from proxy.app.semantic import Semantic
 from proxy.config.settings import Settings
-from proxy.key import KeyRules
 from proxy.ledger import Ledger
 from proxy.semantic.index.local import LocalIndex
 from proxy.tiers.ladder import Ladder
@@ -26,7 +25,6 @@ def semantic(directory: Path) -> Semantic:
     shelf = Ladder([], Ledger(), lambda _tier, _error: None)
     return Semantic(
         settings,
-        KeyRules(b"k" * 16),
         shelf,
         directory=directory,
         redis=None,

@@ -12,6 +12,7 @@ from support.serving import NOON, OUTCOME, reply_with, serving
 
 from proxy.downstream.limits import Limits
 from proxy.downstream.server import Server
+from proxy.downstream.service import Attending
 from proxy.model.decision import Why
 from proxy.model.errors import (
     ConnectFailed,
@@ -133,7 +134,7 @@ async def test_what_goes_wrong_in_recording_does_not_concern_the_client(
     def record(record: Record) -> None:
         raise OSError("disk full")
 
-    server = Server(answer, answer, record, Limits(), clock=lambda: NOON)
+    server = Server(Attending(answer, answer, Limits()), record, clock=lambda: NOON)
     address = await server.start("127.0.0.1", 0)
     async with await RawClient.connect(address) as client:
         for _ in range(2):
@@ -148,9 +149,8 @@ async def test_the_proxy_calls_itself_by_its_pseudonym() -> None:
     async def answer(request: Request) -> Reply:
         raise ConnectFailed("gone")
 
-    server = Server(
-        answer, answer, lambda record: None, Limits(), clock=lambda: NOON, pseudonym="edge"
-    )
+    attending = Attending(answer, answer, Limits(), "edge")
+    server = Server(attending, lambda record: None, clock=lambda: NOON)
     address = await server.start("127.0.0.1", 0)
     async with await RawClient.connect(address) as client:
         await client.send(GET)

@@ -20,7 +20,7 @@ from support.serving import NOON, reply_with, serving
 from proxy.downstream.connection import Connection
 from proxy.downstream.limits import Limits
 from proxy.downstream.server import Server, _check, _Connections
-from proxy.downstream.service import DateLine, Service
+from proxy.downstream.service import Attending, DateLine, Service
 from proxy.model.errors import ConfigError
 from proxy.model.message import Request
 from proxy.model.outcome import Reply
@@ -34,7 +34,9 @@ async def hello(request: Request) -> Reply:
 
 
 def server(limits: Limits | None = None) -> Server:
-    return Server(hello, hello, lambda record: None, limits or Limits(), clock=lambda: NOON)
+    return Server(
+        Attending(hello, hello, limits or Limits()), lambda record: None, clock=lambda: NOON
+    )
 
 
 def test_it_does_not_start_without_the_compiled_parser() -> None:
@@ -42,7 +44,8 @@ def test_it_does_not_start_without_the_compiled_parser() -> None:
         "import asyncio\n"
         "from proxy.downstream.server import Server\n"
         "from proxy.downstream.limits import Limits\n"
-        "server = Server(None, None, None, Limits(), clock=lambda: 0.0)\n"
+        "from proxy.downstream.service import Attending\n"
+        "server = Server(Attending(None, None, Limits()), None, clock=lambda: 0.0)\n"
         "asyncio.run(server.start('127.0.0.1', 0))\n"
     )
     done = subprocess.run(
@@ -61,7 +64,7 @@ def test_it_does_not_start_without_the_compiled_parser() -> None:
 
 async def test_it_does_not_start_with_other_limits_than_it_was_given() -> None:
     def built(limits: Limits) -> Connection:
-        service = Service(hello, hello, print, limits, DateLine(lambda: NOON), "sidecache")
+        service = Service(Attending(hello, hello, limits), print, DateLine(lambda: NOON))
         return _Connections(service)()
 
     limits = Limits(line_bytes=100, field_bytes=200, fields=3)

@@ -108,7 +108,7 @@ async def client(service: Service) -> AsyncIterator[Client]:
     tree = yaml.safe_load(text.replace(AT, service.url))
     del tree["listen"]
     async with calling(*tree.pop("upstreams"), **tree) as client:
-        await client.proxy.counted(lambda: client.proxy.versions.edition() == 1)
+        await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 1)
         yield client
 
 
@@ -179,11 +179,11 @@ async def test_another_version_of_the_index_has_answers_of_its_own(
     assert (await client.ask(HOLIDAYS)).verdict == "MISS"
     assert (await client.ask(HOLIDAYS)).verdict == "HIT"
     service.state["version"] = 2
-    await client.proxy.counted(lambda: client.proxy.versions.edition() == 2)
+    await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 2)
     assert (await client.ask(HOLIDAYS)).verdict == "MISS"
     assert (await client.search(q="holidays")).verdict == "MISS"
     service.state["version"] = 1
-    await client.proxy.counted(lambda: client.proxy.versions.edition() == 3)
+    await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 3)
     assert (await client.ask(HOLIDAYS)).verdict == "HIT"
     assert (await client.search(q="holidays")).verdict == "MISS"
 
@@ -231,7 +231,7 @@ async def test_a_version_in_a_file_counts_from_the_first_request_on(
         assert (await client.ask(HOLIDAYS)).verdict == "MISS"
         assert (await client.ask(HOLIDAYS)).verdict == "HIT"
         file.write_text("2")
-        await client.proxy.counted(lambda: client.proxy.versions.edition() == 2)
+        await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 2)
         assert (await client.ask(HOLIDAYS)).verdict == "MISS"
 
 
@@ -252,13 +252,13 @@ async def test_an_answer_that_took_longer_than_its_version_is_not_kept(tmp_path:
         async def answer(call: Call) -> None:
             if up.calls == 1:
                 file.write_text("2")
-                await client.proxy.counted(lambda: client.proxy.versions.edition() == 2)
+                await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 2)
             await call.reply(200, [("Content-Type", "application/json")], b'{"answer":"Yes."}')
 
         up.answer_with(answer)
         assert (await client.get("/ask?q=1")).verdict == "MISS"
         file.write_text("1")
-        await client.proxy.counted(lambda: client.proxy.versions.edition() == 3)
+        await client.proxy.counted(lambda: client.proxy.house.versions.edition() == 3)
         assert (await client.get("/ask?q=1")).verdict == "MISS"
         assert (await client.get("/ask?q=1")).verdict == "HIT"
 

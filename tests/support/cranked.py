@@ -114,6 +114,7 @@ class Errand:
     key: CacheKey = field(default_factory=lambda: CacheKey("anon", b"k" * 32))
     asked: Form = field(default_factory=lambda: Form(stream=True, usage=False))
     generation: int = 0
+    edition: int = 0
     verdict: HeadVerdict = field(default_factory=lambda: Share(storable=True))
     found: Entry | None = None
     elsewhere: Entry | None = None

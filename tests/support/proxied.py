@@ -43,7 +43,7 @@ class Proxied(Sidecache):
 
     async def landed(self) -> None:
         """Wait until no flight is in the air."""
-        boards = [self.flights] + ([self.others.flights] if self.others.flights else [])
+        boards = (self.flights, self.fetches)
         while pumps := {
             flight.pump for board in boards for flight in board._up if flight.pump is not None
         }:
@@ -75,7 +75,7 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
     assert errors.seen == []
     assert proxy.server.counts.bugs == 0
     assert proxy.server.counts.open == 0
-    for flights in [proxy.flights] + ([proxy.others.flights] if proxy.others.flights else []):
+    for flights in (proxy.flights, proxy.fetches):
         assert len(flights) == 0
         assert (flights._bytes, len(flights._orphans), flights._refreshing, flights._board) == (
             0,
@@ -83,7 +83,8 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
             0,
             {},
         )
-    assert [upstream.in_use for upstream in proxy.routes._upstreams if upstream.in_use] == []
+    assert [each.in_use for each in proxy.generation.backends.all if each.in_use] == []
+    assert len(proxy.retired) == 0
 
 
 class _Errors(logging.Handler):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from proxy.downstream.limits import Limits
 from proxy.downstream.server import Server
-from proxy.downstream.service import Answer, Tunnel
+from proxy.downstream.service import Answer, Attending, Tunnel
 from proxy.model.decision import Why
 from proxy.model.message import Duplex, Head, Headers, Request
 from proxy.model.outcome import Outcome, Record, Reply, Verdict
@@ -41,7 +41,9 @@ class Serving:
         self._tunnel = tunnel
         self._records: asyncio.Queue[Record] = asyncio.Queue()
         self.server = Server(
-            self._asked, self._asked_to_tunnel, self._records.put_nowait, limits, clock=lambda: NOON
+            Attending(self._asked, self._asked_to_tunnel, limits),
+            self._records.put_nowait,
+            clock=lambda: NOON,
         )
 
     async def _asked(self, request: Request) -> Reply:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from support.asking import outbound
 
-from proxy.model.errors import ConfigError, NoReply
+from proxy.model.errors import ConfigError
 from proxy.upstream import HttpUpstream, Routes, UpstreamSpec
 
 
@@ -42,14 +39,3 @@ def test_a_path_without_a_backend_has_none():
 def test_two_backends_share_neither_prefix_nor_id(two):
     with pytest.raises(ConfigError):
         Routes(two)
-
-
-async def test_closing_closes_them_all(up, reach, start):
-    backends = [reach(up.url, id=name, prefix=f"/{name}") for name in "ab"]
-    asking = [start(each.send(outbound())) for each in backends]
-    for _ in asking:
-        await up.next_call()
-    await Routes(backends).close()
-    for outcome in await asyncio.gather(*asking, return_exceptions=True):
-        assert isinstance(outcome, NoReply)
-    await up.deserted()

@@ -1,0 +1,45 @@
+"""What lives as long as the process, and what every generation uses of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proxy.batching import Counts as BatchCounts
+from proxy.compression.compressor import Counts as CompressionCounts
+from proxy.flight import Flights
+from proxy.resources.shelf import Written
+from proxy.tiers.ladder import Ladder
+from proxy.versions import Versions
+
+if TYPE_CHECKING:
+    from proxy.app.semantic import Semantic  # loaded with what it needs, or not at all
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What generations have in common.
+
+    Args:
+        secret: keys the hashes that scopes and cache keys are.
+        flights: of questions.
+        fetches: the flights of everything else.
+        semantic: finds answers in other words; None: nobody does.
+        report: told of an exception that no rule foresees; a bug.
+        versions: of knowledge bases.
+        written: the URIs that were written to lately.
+        batching: what all batchers did.
+        compressing: what all compressors did.
+    """
+
+    secret: bytes
+    ladder: Ladder
+    flights: Flights
+    fetches: Flights
+    semantic: Semantic | None
+    report: Callable[[BaseException], None]
+    versions: Versions = field(default_factory=Versions)
+    written: Written = field(default_factory=Written)
+    batching: BatchCounts = field(default_factory=BatchCounts)
+    compressing: CompressionCounts = field(default_factory=CompressionCounts)

@@ -1,0 +1,101 @@
+"""What a reload changes: which settings differ, and which of them only a restart can bring.
+
+What is not named here needs a restart, so that a new setting is never taken for applied when it is
+not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from proxy.config.faults import Place, dotted
+from proxy.config.section import Section
+from proxy.config.settings import Settings
+from proxy.model.errors import ConfigError
+
+_LIVE: Final = (
+    "tls", "pseudonym", "upstreams", "downstream", "cache", "l1_memory", "flights", "embeddings",
+    "http_resource", "degradation", "compression", "rag", "reload", "admin.token",
+    "admin.token_file", "admin.allowed_hosts", "log.level", "log.requests",
+)  # fmt: skip
+# What is stored is found by hashes that it keys.
+_FIXED: Final = ("cache.scope.secret", "cache.scope.secret_file")
+
+_IN_FILES: Final = frozenset({"ca_file", "cert_file", "key_file"})
+_WITH_TLS: Final = frozenset({"tls", "upstreams", "degradation"})
+_MOST_BYTES: Final = 2**20  # of a certificate with its chain, or of a bundle of authorities
+
+
+def is_live(name: str) -> bool:
+    """Whether the setting with this dotted name takes effect at a reload."""
+    return _within(name, _LIVE) and not _within(name, _FIXED)
+
+
+def leaves(settings: Settings) -> Mapping[Place, object]:
+    """Every value in ``settings`` by where it stands; that of an empty list or mapping, too."""
+    return dict(_leaves(settings, ()))
+
+
+def contents(settings: Settings) -> Mapping[Place, bytes]:
+    """Digests of the certificates and keys that are read again at a reload. Reads files.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
+    return {
+        place: _content(place, value)
+        for place, value in leaves(settings).items()
+        if isinstance(value, Path) and place[0] in _WITH_TLS and place[-1] in _IN_FILES
+    }
+
+
+def changes(before: Settings, after: Settings) -> tuple[str, ...]:
+    """The dotted names of all settings that differ, in the order they are documented."""
+    old, new = leaves(before), leaves(after)
+    absent = object()
+    places = [*new, *(place for place in old if place not in new)]
+    return tuple(
+        dotted(place) for place in places if old.get(place, absent) != new.get(place, absent)
+    )
+
+
+def refuse_what_is_fixed(before: Settings, after: Settings, changed: tuple[str, ...]) -> None:
+    """Raise ConfigError if something changed that only a restart can bring, naming all of it."""
+    fixed = [name for name in changed if not is_live(name)]
+    if (before.tls.cert_file is None) != (after.tls.cert_file is None):
+        fixed += [name for name in changed if name == "tls.cert_file"]
+    if fixed:
+        lines = [f"  {name}: needs a restart" for name in fixed]
+        raise ConfigError("\n".join(["nothing was changed, as not all of it can be:", *lines]))
+
+
+def _within(name: str, groups: tuple[str, ...]) -> bool:
+    return any(name == group or name.startswith(f"{group}.") for group in groups)
+
+
+def _leaves(value: object, place: Place) -> Iterator[tuple[Place, object]]:
+    if isinstance(value, Section):
+        for name in type(value).model_fields:
+            yield from _leaves(getattr(value, name), (*place, name))
+    elif isinstance(value, tuple) and value and isinstance(value[0], Section):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*place, index))
+    elif isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(item, (*place, str(name)))
+    else:
+        yield place, value
+
+
+def _content(place: Place, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{dotted(place)}: {path}: {error.strerror}") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{dotted(place)}: {path} is longer than {_MOST_BYTES} bytes")
+    return blake2b(content, digest_size=16).digest()
