@@ -19,8 +19,7 @@ from proxy.commands.refused import Refused
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
 from proxy.config.faults import Given
-from proxy.config.load import Loaded, load
-from proxy.config.settings import Settings
+from proxy.config.load import Loaded, Origin
 from proxy.model.errors import ConfigError
 
 _NO_UPSTREAM: Final = f"""\
@@ -34,7 +33,7 @@ Or try it without one: sidecache serve --demo"""
 class Serve(Protocol):
     """Serves until told to stop; returns the exit status."""
 
-    def __call__(self, settings: Settings, *, demo: bool = False) -> int: ...
+    def __call__(self, loaded: Loaded, source: Origin, *, demo: bool = False) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,14 @@ def main() -> None:
     cli(prog_name="sidecache", obj=Rooms(_serve, _tour))
 
 
-def _serve(settings: Settings, *, demo: bool = False) -> int:
+def _serve(loaded: Loaded, source: Origin, *, demo: bool = False) -> int:
     if demo:
         from proxy.demo import serving  # noqa: PLC0415 - the whole proxy
 
-        return serving.serve(settings)
+        return serving.serve(source)
     from proxy import app  # noqa: PLC0415 - as above
 
-    return app.serve(settings)
+    return app.serve(loaded, source)
 
 
 def _tour() -> int:
@@ -103,8 +102,8 @@ def _choosing_settings(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _load(flags: _Flags) -> Loaded:
-    """The settings; tells of what is amiss, and leaves if that forbids going on."""
+def _source(flags: _Flags) -> Origin:
+    """Where the settings come from."""
     upstream = flags["upstream"]
     given = (
         Given(("upstreams",), [{"url": upstream}] if upstream else None, "--upstream"),
@@ -114,9 +113,14 @@ def _load(flags: _Flags) -> Loaded:
         Given(("l2_disk", "enabled"), False if flags["no_disk"] else None, "--no-disk"),
         Given(("l2_redis", "url"), flags["redis"], "--redis"),
     )
+    chosen = tuple(flag for flag in given if flag.value is not None)
+    return Origin(flags["config"], os.environ, chosen)
+
+
+def _load(source: Origin) -> Loaded:
+    """The settings; tells of what is amiss, and leaves if that forbids going on."""
     try:
-        chosen = [flag for flag in given if flag.value is not None]
-        loaded = load(flags["config"], os.environ, chosen)
+        loaded = source.load()
     except ConfigError as error:
         raise Refused(str(error)) from error
     for warning in loaded.warnings:
@@ -140,12 +144,13 @@ cli.add_command(profile)
 @click.pass_context
 def serve(context: click.Context, *, demo: bool, **flags: Unpack[_Flags]) -> None:
     """Serve, until told to stop."""
-    settings = _load(flags).settings
-    if not settings.upstreams and not demo:
+    source = _source(flags)
+    loaded = _load(source)
+    if not loaded.settings.upstreams and not demo:
         raise Refused(_NO_UPSTREAM)
     rooms: Rooms = context.obj
     try:
-        status = rooms.serve(settings, demo=demo)
+        status = rooms.serve(loaded, source, demo=demo)
     except ConfigError as error:
         raise Refused(str(error)) from error
     context.exit(status)
@@ -155,7 +160,7 @@ def serve(context: click.Context, *, demo: bool, **flags: Unpack[_Flags]) -> Non
 @_choosing_settings
 def check(**flags: Unpack[_Flags]) -> None:
     """Show the settings in force and where they come from; or all that is wrong with them."""
-    loaded = _load(flags)
+    loaded = _load(_source(flags))
     click.echo(render.effective(loaded), nl=False)
     if not loaded.settings.upstreams:
         click.echo("Warning: upstreams is empty; to serve, there must be one", err=True)

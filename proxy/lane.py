@@ -59,6 +59,7 @@ class Lane:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # what it holds on to is not to stay until there is another
 
 
 def heard(future: asyncio.Future[Any]) -> None:

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from proxy.cli import Rooms, cli
+from proxy.config.load import Loaded, Origin
 from proxy.config.settings import Settings
 from proxy.model.errors import ConfigError
 
@@ -28,10 +29,11 @@ class Opened:
         self._status = status
         self._error = error
 
-    def serve(self, settings: Settings, *, demo: bool = False) -> int:
+    def serve(self, loaded: Loaded, source: Origin, *, demo: bool = False) -> int:
         if self._error:
             raise self._error
-        self.served.append((settings, demo))
+        assert source.load() == loaded
+        self.served.append((loaded.settings, demo))
         return self._status
 
     def tour(self) -> int:

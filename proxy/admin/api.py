@@ -26,7 +26,7 @@ from proxy.admin.endpoint import (
     refusal,
 )
 from proxy.admin.gate import Gate
-from proxy.admin.openapi import document
+from proxy.admin.openapi import Document, document
 from proxy.model.errors import ConfigError
 
 _KEEPALIVE_S: Final = 75.0  # aiohttp's own default for a runner is an hour
@@ -63,7 +63,6 @@ class Admin:
         pages: what is no endpoint: static files, which tell nothing of this proxy. Open to all who
             call the listener by its name.
         version: of the proxy.
-        token: whether the gate asks for one, as the document tells.
     """
 
     def __init__(
@@ -74,7 +73,6 @@ class Admin:
         endpoints: Iterable[Endpoint] = (),
         pages: Iterable[web.AbstractRouteDef] = (),
         version: str = "0",
-        token: bool = False,
     ) -> None:
         self._ready = ready
         self.gate = gate
@@ -91,7 +89,7 @@ class Admin:
             plain("/openapi.json", self._openapi, "This document", {200: "application/json"}),
         )
         self.endpoints = (*own, *endpoints)
-        self.document = document(self.endpoints, version=version, token=token)
+        self._version = version
         self._open: set[web.AbstractResource] = set()
         self._runner: web.AppRunner | None = None
 
@@ -101,7 +99,7 @@ class Admin:
         Raises:
             ConfigError: nobody can listen there.
         """
-        self.gate.add_name(host)
+        self.gate.add_own(host)
         runner = web.AppRunner(
             self._application(),
             access_log=None,
@@ -123,6 +121,10 @@ class Admin:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def document(self) -> Document:
+        """The OpenAPI document, fit for JSON."""
+        return document(self.endpoints, version=self._version, token=self.gate.wants_token)
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer], client_max_size=MOST_BYTES)
@@ -161,7 +163,7 @@ class Admin:
         )
 
     async def _openapi(self, _asked: Asked) -> web.Response:
-        return web.Response(body=orjson.dumps(self.document), content_type="application/json")
+        return web.Response(body=orjson.dumps(self.document()), content_type="application/json")
 
 
 async def _finish(_request: web.Request, response: web.StreamResponse) -> None:

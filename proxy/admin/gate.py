@@ -39,17 +39,24 @@ class Gate:
         self, token: str | None, allowed_hosts: Iterable[str], *, clock: Callable[[], float]
     ) -> None:
         self._authorization: bytes | None = None
-        self._names = {"localhost", *(name.lower() for name in allowed_hosts)}
+        self._own = {"localhost"}
+        self._names: frozenset[str] = frozenset()
         self._failures = _Failures(clock)
-        self.require(token)
+        self.let_in(token, allowed_hosts)
 
-    def require(self, token: str | None) -> None:
-        """From now on ``token`` is what callers must send."""
+    @property
+    def wants_token(self) -> bool:
+        """Whether callers must send one."""
+        return self._authorization is not None
+
+    def let_in(self, token: str | None, allowed_hosts: Iterable[str]) -> None:
+        """Let in from now on who sends ``token``, and calls the listener by one of these names."""
         self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._names = frozenset(name.lower() for name in allowed_hosts)
 
-    def add_name(self, host: str) -> None:
-        """The listener may be called ``host``, too."""
-        self._names.add(host.lower())
+    def add_own(self, host: str) -> None:
+        """The listener is called ``host``, whatever else it may be called by."""
+        self._own.add(host.lower())
 
     def check(self, request: web.Request, *, is_open: bool) -> None:
         """Return if ``request`` may be answered.
@@ -84,7 +91,7 @@ class Gate:
         if host is None:
             return True
         name = _without_port(host)
-        if name in self._names:
+        if name in self._own or name in self._names:
             return True
         try:
             address = ipaddress.ip_address(name)

@@ -58,7 +58,7 @@ class Backends:
         )
 
     def degrading(self, replies: Replies) -> Degrading:
-        """What is said when one of them fails. To be called once."""
+        """What is said when one of them fails. To be called once, and at last."""
         chosen = self._settings.degradation
         steps: dict[str, Sequence[Step]] = {
             "stale": [Stale()],
@@ -75,6 +75,7 @@ class Backends:
                 for each in chosen.message
             ],
         }
+        self._known = ()  # all that are wanted have been taken over
         return Degrading(
             [steps[name] for name in chosen.order],
             failing=frozenset(chosen.statuses),

@@ -35,7 +35,6 @@ def admin(
         Gate(chosen.bearer, chosen.allowed_hosts, clock=seconds),
         endpoints=_endpoints(settings.pseudonym, store, semantic),
         version=release(),
-        token=chosen.bearer is not None,
     )
 
 

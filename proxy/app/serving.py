@@ -14,8 +14,9 @@ from typing import Final
 
 from proxy.app.parts import known_secrets
 from proxy.app.whole import Sidecache
+from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
-from proxy.observe.events import events
+from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
 from proxy.observe.sink import Sink
 
@@ -24,36 +25,62 @@ log = logging.getLogger("sidecache")
 _THOROUGH: Final = 8  # of so many full garbage collections one looks at everything
 
 
-def serve(settings: Settings, announce: Callable[[Sidecache], None] = lambda _: None) -> int:
+def serve(
+    loaded: Loaded, source: Source, announce: Callable[[Sidecache], None] = lambda _: None
+) -> int:
     """Run until told to stop (SIGTERM, SIGINT; a second one ends at once); the exit status.
+
+    SIGHUP has the settings loaded again.
+
+    Args:
+        loaded: the settings to begin with.
+        source: where they are loaded from again.
+        announce: told of the proxy once it listens.
 
     Raises:
         ConfigError: it cannot start.
     """
+    settings = loaded.settings
     sink = Sink(sys.stderr.buffer)
     told = events(
         sink, style=settings.log.format, level=settings.log.level, wall=time.time,
         secrets=known_secrets(settings),
     )  # fmt: skip
     try:
-        with told, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, sink, announce))
+        with told as telling, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(loaded, source, sink, telling, announce))
     finally:
         sink.close()
     return 0
 
 
-async def _serve(settings: Settings, sink: Sink, announce: Callable[[Sidecache], None]) -> None:
-    loop = asyncio.get_running_loop()
+async def _serve(
+    loaded: Loaded,
+    source: Source,
+    sink: Sink,
+    telling: Telling,
+    announce: Callable[[Sidecache], None],
+) -> None:
+    loop, settings = asyncio.get_running_loop(), loaded.settings
     requests = RequestLog(
         sink, style=settings.log.format, wall=time.time, call_later=loop.call_later
     )
-    proxy = Sidecache(settings, requests.write if settings.log.requests else lambda _: None)
+    requests.silent = not settings.log.requests
+
+    def applied(settings: Settings) -> None:
+        telling.change(settings.log.level, known_secrets(settings))
+        requests.silent = not settings.log.requests
+
+    proxy = Sidecache(
+        settings, requests.write, source=source, origins=loaded.sources, applied=applied
+    )
     await proxy.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
             loop.add_signal_handler(number, _on_signal, stop)
+    if sys.platform != "win32":
+        loop.add_signal_handler(signal.SIGHUP, proxy.reloading.ask)
     log.info(
         "listening",
         extra={
@@ -67,7 +94,7 @@ async def _serve(settings: Settings, sink: Sink, announce: Callable[[Sidecache],
     gc.collect()
     try:
         await stop.wait()
-        log.info("draining", extra={"deadline_s": settings.downstream.drain_s})
+        log.info("draining", extra={"deadline_s": proxy.settings.downstream.drain_s})
     finally:
         await proxy.close()
         requests.flush()

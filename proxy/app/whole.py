@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from proxy.admin.api import Admin
@@ -13,10 +14,12 @@ from proxy.app.clock import seconds
 from proxy.app.encryption import Shown
 from proxy.app.generation import Generation
 from proxy.app.house import House
+from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
 from proxy.app.store import Store, key_secret
-from proxy.config.load import Loaded
+from proxy.config.faults import Place
+from proxy.config.load import Held, Loaded, Source
 from proxy.config.settings import Settings
 from proxy.downstream.server import Server
 from proxy.flight import Flights
@@ -36,13 +39,22 @@ class Sidecache:
     Args:
         settings: checked settings.
         record: told of every request once it is over.
+        source: where they are loaded from again; None: they stay as they are.
+        origins: who gave each of them; see ``Loaded``.
+        applied: told of settings that are now in force, but for the first.
 
     Raises:
         ConfigError: the settings cannot work together on this machine.
     """
 
     def __init__(
-        self, settings: Settings, record: Callable[[Record], None] = lambda _: None
+        self,
+        settings: Settings,
+        record: Callable[[Record], None] = lambda _: None,
+        *,
+        source: Source | None = None,
+        origins: Mapping[Place, str] = MappingProxyType({}),
+        applied: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._ready = False
         self.store = Store(settings)
@@ -55,15 +67,37 @@ class Sidecache:
         self.house = House(
             secret, self.store.ladder, self.flights, self.fetches, self.semantic, _report_bug
         )
-        self.generation = Generation(1, Loaded(settings, {}), self.house, None, time.time())
+        self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
-        self._apply()
+        self.reloading = Reloading(
+            source or Held(settings),
+            current=lambda: self.generation,
+            make=self._next,
+            adopt=self._adopt,
+            wall=time.time,
+        )
+        self._applied = applied
+        self._limit_flights()
+        self._shown: Shown | None = None
         self.server = Server(self.generation.attending, record, clock=time.time)
         self.admin: Admin = operating.admin(
             settings, lambda: self._ready, self.store, self.semantic
         )
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
+
+    async def reload(self) -> Reloaded:
+        """Load the settings again, and take over what has changed: all of it, or nothing.
+
+        Raises:
+            ConfigError: they cannot be used; all is as it was.
+        """
+        return await self.reloading.reload()
+
+    @property
+    def refused(self) -> Refused | None:
+        """Why the last reload came to nothing; None: it did not."""
+        return self.reloading.refused
 
     @property
     def settings(self) -> Settings:
@@ -94,16 +128,19 @@ class Sidecache:
                 where = settings.admin.listen
                 self._admin_bound = await self.admin.start(where.host, where.port)
             listen = settings.listen
-            shown = None if generation.encryption is None else Shown(generation.encryption)
+            if generation.encryption is not None:
+                self._shown = Shown(generation.encryption)
             self._bound = await self.server.start(
-                listen.host, listen.port, ssl=None if shown is None else shown.listener
+                listen.host,
+                listen.port,
+                ssl=None if self._shown is None else self._shown.listener,
             )
         except (ConfigError, OSError) as error:
             await self.close(0)
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
-        self._shown = shown
+        self.reloading.start()
         self._ready = True
 
     async def close(self, deadline_s: float | None = None) -> None:
@@ -113,6 +150,7 @@ class Sidecache:
             deadline_s: seconds; None: as the settings say.
         """
         self._ready = False
+        await self.reloading.close()
         limit_s = self.settings.downstream.drain_s if deadline_s is None else deadline_s
         until = seconds() + limit_s
         await self.server.close(limit_s)
@@ -131,8 +169,27 @@ class Sidecache:
         await self.retired.close()
         await self.generation.close()
 
-    def _apply(self) -> None:
-        """Have everything that lives longer than a generation go by the current one."""
+    def _next(self, loaded: Loaded) -> Generation:
+        current = self.generation
+        return Generation(current.number + 1, loaded, self.house, current, time.time())
+
+    async def _adopt(self, new: Generation) -> None:
+        """Put ``new`` in the place of the current generation."""
+        old, settings = self.generation, new.settings
+        await new.open(old)
+        # No waiting from here to the end of this paragraph: nobody sees a part of it.
+        self.generation = new
+        self.server.attend(new.attending)
+        self._limit_flights()
+        self.admin.gate.let_in(settings.admin.bearer, settings.admin.allowed_hosts)
+        if self._shown is not None and new.encryption is not None:
+            self._shown.show(new.encryption)
+        self._applied(settings)
+
+        await self.retired.add(old)
+        await self.store.limit(settings)
+
+    def _limit_flights(self) -> None:
         limits = parts.flight_limits(self.settings)
         for flights in (self.flights, self.fetches):
             flights.adopt(limits, self.generation.number)

@@ -39,17 +39,22 @@ def leaves(settings: Settings) -> Mapping[Place, object]:
     return dict(_leaves(settings, ()))
 
 
+def certificates(settings: Settings) -> Mapping[Place, Path]:
+    """The files of certificates and keys that are read again at a reload."""
+    return {
+        place: value
+        for place, value in leaves(settings).items()
+        if isinstance(value, Path) and place[0] in _WITH_TLS and place[-1] in _IN_FILES
+    }
+
+
 def contents(settings: Settings) -> Mapping[Place, bytes]:
-    """Digests of the certificates and keys that are read again at a reload. Reads files.
+    """Digests of what is in ``certificates``. Reads files.
 
     Raises:
         ConfigError: one cannot be read.
     """
-    return {
-        place: _content(place, value)
-        for place, value in leaves(settings).items()
-        if isinstance(value, Path) and place[0] in _WITH_TLS and place[-1] in _IN_FILES
-    }
+    return {place: _content(place, path) for place, path in certificates(settings).items()}
 
 
 def changes(before: Settings, after: Settings) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ checked before anything starts, and all faults are told at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from proxy.config.check import check
 from proxy.config.document import Document, Tree, Unreadable, read
@@ -24,6 +25,44 @@ class Loaded:
     settings: Settings
     sources: Mapping[Place, str]  # of all that was given: file and line, variable, or flag
     warnings: tuple[str, ...] = ()  # what works, but should not stay so
+
+
+class Source(Protocol):
+    """Where settings can be loaded from, as often as wanted."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that is read, if there is one."""
+        ...
+
+    def load(self) -> Loaded:
+        """The settings as they are there now. It may block. Raises ConfigError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file, the environment and flags, as at the start. A ``Source``."""
+
+    file: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[Given, ...] = ()
+
+    def load(self) -> Loaded:
+        """As ``load``."""
+        return load(self.file, self.environ, self.flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Settings that stay as they are. A ``Source``."""
+
+    settings: Settings
+    file: Path | None = None
+
+    def load(self) -> Loaded:
+        """Those."""
+        return Loaded(self.settings, {})
 
 
 def load(

@@ -15,6 +15,7 @@ from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
 from proxy.config.rag import Rag
+from proxy.config.reload import Reload
 from proxy.config.resources import HttpResource
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
@@ -244,6 +245,9 @@ class Settings(Section):
     log: Log = Field(
         default_factory=Log,
         description="What is told on standard error; never prompts, answers or secrets.",
+    )
+    reload: Reload = Field(
+        default_factory=Reload, description="Taking changed settings over without a restart."
     )
 
     @model_validator(mode="after")

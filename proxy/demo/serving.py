@@ -6,28 +6,34 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 
 from proxy import app
-from proxy.config.settings import Settings
-from proxy.config.tiers import L2Disk
-from proxy.config.upstreams import Upstream
+from proxy.config.faults import Given
+from proxy.config.load import Origin
 from proxy.demo.backend import DemoBackend
 from proxy.demo.telling import invitation
 
 
-def serve(settings: Settings) -> int:
+def serve(source: Origin) -> int:
     """Serve until told to stop, with the demo backend in place of all others; the exit status.
 
     Raises:
         ConfigError: as ``app.serve``.
     """
     with _running(DemoBackend()) as backend:
-        upstreams = (Upstream(id="demo", url=backend.url),)
+        upstreams = [{"id": "demo", "url": backend.url}]
+        # Made-up answers are nothing to keep.
+        own = (
+            Given(("upstreams",), upstreams, "--demo"),
+            Given(("l2_disk",), {"enabled": False}, "--demo"),
+        )
+        source = replace(source, flags=(*source.flags, *own))
         return app.serve(
-            # Made-up answers are nothing to keep.
-            settings.model_copy(update={"upstreams": upstreams, "l2_disk": L2Disk(enabled=False)}),
+            source.load(),
+            source,
             announce=lambda proxy: click.echo(invitation(proxy.url)),
         )
 

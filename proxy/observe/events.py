@@ -34,6 +34,8 @@ _ITEMS: Final = 20  # of a list
 _CAUSES: Final = 5
 _SHORTEST_SECRET: Final = 6  # characters; blanking out shorter ones would riddle the text
 
+_MOST_SECRETS: Final = 1000
+
 _NOT_EXTRA: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message", "asctime", "taskName", "ts", "level", "event",
 }  # fmt: skip
@@ -65,7 +67,7 @@ def events(
     level: Literal["debug", "info", "warning", "error"],
     wall: Callable[[], float],
     secrets: Iterable[str] = (),
-) -> Iterator[None]:
+) -> Iterator[Telling]:
     """Send all logging to ``sink`` while the block lasts; then restore what was.
 
     Args:
@@ -78,13 +80,14 @@ def events(
     root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
     ours = [logging.getLogger(name) for name in _OURS]
     handlers, levels, quiet = root.handlers, [each.level for each in (root, *ours)], access.disabled
-    root.handlers = [_ToSink(sink, style, wall, secrets)]
+    handler = _ToSink(sink, style, wall)
+    root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for logger in ours:
-        logger.setLevel(level.upper())
+    telling = Telling(handler, ours)
+    telling.change(level, secrets)
     access.disabled = True  # it tells query strings
     try:
-        yield
+        yield telling
     finally:
         root.handlers = handlers
         for logger, before in zip((root, *ours), levels, strict=True):
@@ -109,6 +112,31 @@ class Redactor:
         return text[:_LONGEST]
 
 
+class Telling:
+    """What is told now, which may change."""
+
+    def __init__(self, handler: _ToSink, loggers: Iterable[logging.Logger]) -> None:
+        self._handler = handler
+        self._loggers = tuple(loggers)
+        self._secrets: dict[str, None] = {}  # in the order they came
+
+    def change(
+        self, level: Literal["debug", "info", "warning", "error"], secrets: Iterable[str]
+    ) -> None:
+        """Tell events of this level and above from now on, and ``secrets`` no more.
+
+        Those of before stay secret, too: for a while they may still come up.
+        """
+        for logger in self._loggers:
+            logger.setLevel(level.upper())
+        new = [secret for secret in secrets if secret not in self._secrets]
+        if new:
+            self._secrets |= dict.fromkeys(new)
+            for oldest in list(self._secrets)[:-_MOST_SECRETS]:
+                del self._secrets[oldest]
+            self._handler.redact = Redactor(self._secrets)
+
+
 class _ToSink(logging.Handler):
     """Renders records, without their secrets, into a sink."""
 
@@ -117,14 +145,13 @@ class _ToSink(logging.Handler):
         sink: Sink,
         style: Literal["json", "text"],
         wall: Callable[[], float],
-        secrets: Iterable[str],
     ) -> None:
         super().__init__()
         self._sink = sink
         self._style = style
         self._stamp = Stamp()
         self._wall = wall
-        self._redact = Redactor(secrets)
+        self.redact = Redactor()
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -146,17 +173,17 @@ class _ToSink(logging.Handler):
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, list | tuple):
-            return [self._redact(str(item)) for item in value[:_ITEMS]]
-        return self._redact(str(value))
+            return [self.redact(str(item)) for item in value[:_ITEMS]]
+        return self.redact(str(value))
 
     def _message(self, record: logging.LogRecord) -> str:
         if record.name.partition(".")[0] not in _OURS:
             words = _FIRST_WORDS.match(str(record.msg).partition("\n")[0])
             return f"{record.name}: {words[0].strip() if words else ''}"
         try:
-            return self._redact(record.getMessage())
+            return self.redact(record.getMessage())
         except (TypeError, ValueError):  # arguments that do not fit the text
-            return self._redact(str(record.msg))
+            return self.redact(str(record.msg))
 
 
 def _told(error: BaseException) -> dict[str, object]:

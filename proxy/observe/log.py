@@ -59,11 +59,14 @@ class RequestLog:
         self._stamp = Stamp()
         self._wall = wall
         self._call_later = call_later
+        self.silent = False  # whether nothing is written
         self._lines: list[_Line] = []
         self._timer = False  # whether a call is due
 
     def write(self, record: Record) -> None:
         """Log ``record``. Does not wait, keeps nothing of the request's body, raises nothing."""
+        if self.silent:
+            return
         request, outcome, delivery = record
         self._lines.append(
             (self._wall(), request.method, request.path, request.peer, outcome, delivery)

@@ -141,8 +141,8 @@ async def test_the_document_tells_what_the_code_does(url: str) -> None:
 
 def test_with_a_token_the_document_says_what_needs_it() -> None:
     gate = Gate("t", (), clock=lambda: 0.0)
-    admin = Admin(lambda: True, gate, endpoints=[MAKE], token=True)
-    told = admin.document
+    admin = Admin(lambda: True, gate, endpoints=[MAKE])
+    told = admin.document()
     paths = told["paths"]
     assert isinstance(paths, dict)
     assert paths["/healthz"]["get"]["security"] == []

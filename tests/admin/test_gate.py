@@ -70,8 +70,10 @@ def test_who_sends_none_need_not_wait() -> None:
 
 def test_another_token_counts_from_the_next_request_on() -> None:
     gate = Gate(TOKEN, (), clock=Clock())
-    gate.require("another")
+    gate.let_in("another", ["proxy.test"])
     assert status(gate, RIGHT) == 401
     assert status(gate, {"Authorization": "Bearer another"}) == 200
-    gate.require(None)
+    assert status(gate, {"Authorization": "Bearer another", "Host": "proxy.test"}) == 200
+    gate.let_in(None, ())
     assert status(gate, {}) == 200
+    assert status(gate, {"Host": "proxy.test"}) == 421

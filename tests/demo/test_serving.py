@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from proxy.config.faults import Given
-from proxy.config.load import load
+from proxy.config.load import Origin
 from proxy.demo import serve
 
-flags = [
+flags = (
     Given(("listen",), "127.0.0.1:0", "test"),
     Given(("upstreams",), [{"url": "http://127.0.0.1:9"}], "test"),
     Given(("admin", "enabled"), False, "test"),
-]
-sys.exit(serve(load(flags=flags).settings))
+)
+sys.exit(serve(Origin(flags=flags)))
 """
 
 

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from proxy.app import Sidecache
+from proxy.app.reloading import Reloaded
+from proxy.config.load import Loaded
 from proxy.config.settings import Settings
 from proxy.model.outcome import Record
 
@@ -18,12 +21,32 @@ Json = dict[str, Any]
 SHORT_GRACE: Json = {"limits": {"half_close_grace_s": 0.02}}
 
 
+class Chosen:
+    """Settings that a test may choose anew, for the next reload. A ``Source``."""
+
+    def __init__(self, given: Json) -> None:
+        self.file: Path | None = None
+        self.given = given
+        self.loads = 0
+
+    def load(self) -> Loaded:
+        self.loads += 1
+        return Loaded(Settings.model_validate(self.given), {})
+
+
 class Proxied(Sidecache):
     """A proxy, and the ``records`` it made of the requests that are over."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, given: Json) -> None:
         self.records: list[Record] = []
-        super().__init__(settings, self.records.append)
+        self.chosen = Chosen(given)
+        settings = Settings.model_validate(given)
+        super().__init__(settings, self.records.append, source=self.chosen)
+
+    async def change(self, **settings: Any) -> Reloaded:
+        """Reload with these groups of settings in place of what they were."""
+        self.chosen.given = self.chosen.given | settings
+        return await self.reload()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -62,8 +85,9 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
         "admin": {"enabled": False},
         "l2_disk": {"enabled": False},
         "upstreams": backends,
+        "reload": {"watch": False},
     }
-    proxy = Proxied(Settings.model_validate(given | settings))
+    proxy = Proxied(given | settings)
     errors = _Errors()
     logging.getLogger("sidecache").addHandler(errors)
     try:
