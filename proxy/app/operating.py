@@ -1,4 +1,4 @@
-"""What the operator can ask, from settings and from the parts that know."""
+"""What the operator can ask of the whole proxy."""
 
 from __future__ import annotations
 
@@ -7,42 +7,63 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from proxy.admin.api import Admin
+from proxy.admin.config import Configurations, Current
 from proxy.admin.endpoint import Endpoint
 from proxy.admin.gate import Gate
 from proxy.admin.profile import Profiles
 from proxy.admin.purging import Purges
 from proxy.admin.semantic import Meanings
 from proxy.app.clock import seconds
-from proxy.app.store import Store
-from proxy.config.settings import Settings
+from proxy.config import render
+from proxy.config.changes import fixed
+from proxy.config.faults import dotted
 from proxy.profiling.sampling import sample
 
 if TYPE_CHECKING:
-    from proxy.app.semantic import Semantic
+    from proxy.app.whole import Sidecache
 
 
-def admin(
-    settings: Settings, ready: Callable[[], bool], store: Store, semantic: Semantic | None
-) -> Admin:
+def admin(proxy: Sidecache, ready: Callable[[], bool]) -> Admin:
     """The operator's listener, not listening yet.
 
     Args:
-        ready: whether the proxy takes requests.
+        proxy: what is asked about; made but for this.
+        ready: whether it takes requests.
     """
-    chosen = settings.admin
+    chosen = proxy.settings.admin
     return Admin(
         ready,
         Gate(chosen.bearer, chosen.allowed_hosts, clock=seconds),
-        endpoints=_endpoints(settings.pseudonym, store, semantic),
+        endpoints=_endpoints(proxy),
         version=release(),
     )
 
 
-def _endpoints(name: str, store: Store, semantic: Semantic | None) -> list[Endpoint]:
-    endpoints = [Purges(store.purging.purge).endpoint, Profiles(sample, name).endpoint]
-    if semantic is not None:
+def _endpoints(proxy: Sidecache) -> list[Endpoint]:
+    endpoints = [
+        *Configurations(lambda: _current(proxy), proxy.reload).endpoints,
+        Purges(proxy.store.purging.purge).endpoint,
+        Profiles(sample, proxy.settings.pseudonym).endpoint,
+    ]
+    if (semantic := proxy.semantic) is not None:
         endpoints += Meanings(semantic.told, semantic.learner.judged).endpoints
     return endpoints
+
+
+def _current(proxy: Sidecache) -> Current:
+    generation, refused = proxy.generation, proxy.refused
+    loaded, file = generation.loaded, proxy.source.file
+    return Current(
+        generation=generation.number,
+        loaded_at=generation.since,
+        file=None if file is None else str(file),
+        settings=render.masked(loaded.settings),
+        sources={dotted(place): source for place, source in loaded.sources.items() if source},
+        yaml=render.effective(loaded),
+        needs_restart=list(fixed()),
+        refused=None if refused is None else refused.reason,
+        refused_at=0.0 if refused is None else refused.when,
+    )
 
 
 def release() -> str:

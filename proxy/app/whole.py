@@ -69,8 +69,9 @@ class Sidecache:
         )
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
+        self.source = source or Held(settings)
         self.reloading = Reloading(
-            source or Held(settings),
+            self.source,
             current=lambda: self.generation,
             make=self._next,
             adopt=self._adopt,
@@ -80,9 +81,7 @@ class Sidecache:
         self._limit_flights()
         self._shown: Shown | None = None
         self.server = Server(self.generation.attending, record, clock=time.time)
-        self.admin: Admin = operating.admin(
-            settings, lambda: self._ready, self.store, self.semantic
-        )
+        self.admin: Admin = operating.admin(self, lambda: self._ready)
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
 

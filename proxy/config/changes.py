@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config.faults import Place, dotted
+from proxy.config.outline import outline
 from proxy.config.section import Section
 from proxy.config.settings import Settings
 from proxy.model.errors import ConfigError
@@ -32,6 +33,17 @@ _MOST_BYTES: Final = 2**20  # of a certificate with its chain, or of a bundle of
 def is_live(name: str) -> bool:
     """Whether the setting with this dotted name takes effect at a reload."""
     return _within(name, _LIVE) and not _within(name, _FIXED)
+
+
+def fixed() -> tuple[str, ...]:
+    """The dotted names of all groups and settings that need a restart, the outermost ones."""
+    found: list[str] = []
+    for setting in outline():
+        name = dotted(setting.path)
+        inner = any(live.startswith(f"{name}.") for live in _LIVE)
+        if not (is_live(name) or inner or _within(name, tuple(found))):
+            found.append(name)
+    return tuple(found)
 
 
 def leaves(settings: Settings) -> Mapping[Place, object]:

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from pydantic import JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
@@ -39,6 +40,11 @@ def effective(loaded: Loaded) -> str:
         return ""
 
     return "\n".join(_yaml(Settings, _dump(loaded.settings), (), trailing=source)) + "\n"
+
+
+def masked(settings: Settings) -> dict[str, JsonValue]:
+    """All settings, fit for JSON."""
+    return settings.model_dump(mode="json")
 
 
 def example() -> str:
