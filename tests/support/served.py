@@ -71,10 +71,12 @@ class Served:
 
 @asynccontextmanager
 async def served(upstream: str, **settings: str) -> AsyncIterator[Served]:
-    """Serve ``upstream`` on free ports until the block ends; ``settings`` as in the environment."""
-    process = await _start(
-        *("--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), **settings
-    )
+    """Serve ``upstream`` on free ports until the block ends; ``settings`` as in the environment.
+
+    Without an ``upstream`` it is the one that the settings name.
+    """
+    words = ("--upstream", upstream) if upstream else ()
+    process = await _start(*words, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", **settings)
     served = Served(process)
     try:
         about = await served.told("listening")
