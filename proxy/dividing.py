@@ -20,7 +20,7 @@ from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Head
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
-from proxy.model.query import Refusal
+from proxy.model.query import Refusal, Usage
 from proxy.passing import Passing
 from proxy.policy import FAILING, judge, renews
 from proxy.question import Question
@@ -42,6 +42,7 @@ class _Answer(NamedTuple):
     stored: bool = False
     detail: str = ""
     joined: bool = False
+    usage: Usage | None = None
 
 
 class _Missed(NamedTuple):
@@ -196,6 +197,8 @@ class Dividing:
             age_s=_age(whole, told),
             ttl_s=_ttl(whole, told),
             laps=whole.laps,
+            usage=_usage(told),
+            spared_s=max(hit.entry.upstream_s for hit in hits),  # it would have been one call
         )
 
     # -- what is not ------------------------------------------------------------------------------
@@ -209,6 +212,9 @@ class Dividing:
     async def _fetch(self, missed: Sequence[_Missed]) -> dict[bytes, _Answer]:
         """The answers to what was missed, by flights that are up or are sent now."""
         company, seats = Company(), list[Seat]()
+        if missed[0].miss.why is Why.UNSEEN:  # one stands for all: their headers are the same
+            first = missed[0].part
+            first.rooms.unheard(first.request, first.query, first.key)
         try:
             for part, miss in missed:
                 part.sighted(stored=miss.why is not Why.UNSEEN)
@@ -272,8 +278,9 @@ class Dividing:
                 joined = seat.why is Why.JOINED
                 head = part.shareable(head) if joined else head
                 return _Answer(
-                    head, landed.body, stored=landed.stored, detail=landed.detail, joined=joined
-                )
+                    head, landed.body, stored=landed.stored, detail=landed.detail, joined=joined,
+                    usage=None if landed.entry is None else landed.entry.usage,
+                )  # fmt: skip
 
     def _missed(self, whole: Question, why: Why, told: Sequence[_Answer]) -> Outcome:
         """The outcome where something had to be asked for, the first of it for ``why``."""
@@ -284,6 +291,8 @@ class Dividing:
         outcome = outcome._replace(
             stored=all(answer.stored for answer in asked),
             detail=next((answer.detail for answer in asked if answer.detail), ""),
+            usage=_usage(told),
+            known=_usage(_spared(told)),
         )
         if not known:
             return outcome
@@ -316,13 +325,35 @@ def _stored(hit: Hit) -> _Answer:
     """A stored answer. Raises _Indivisible if it is an error."""
     if hit.entry.head.status != HTTPStatus.OK:
         raise _Indivisible
-    return _Answer(hit.entry.head, hit.entry.body, hit)
+    return _Answer(hit.entry.head, hit.entry.body, hit, usage=hit.entry.usage)
 
 
 def _stand_in(part: Question, miss: Miss) -> _Answer | None:
     """A stale answer in place of the upstream's failure, where one may be served."""
     entry = part.fallback(miss)
     return None if entry is None else _stored(Hit(entry, Why.SIE, miss.tier))
+
+
+def _spared(told: Sequence[_Answer]) -> list[_Answer]:
+    """Those that nobody was asked for: they were stored, or are there twice."""
+    asked: set[int] = set()
+    spared = []
+    for answer in told:
+        if answer.hit is not None or id(answer) in asked:
+            spared.append(answer)
+        asked.add(id(answer))
+    return spared
+
+
+def _usage(told: Sequence[_Answer]) -> Usage | None:
+    """The tokens of all of them; None of none, or if those of one are not known."""
+    usages = [answer.usage for answer in told if answer.usage is not None]
+    if not told or len(usages) < len(told):
+        return None
+    return Usage(
+        sum(usage.prompt_tokens for usage in usages),
+        sum(usage.completion_tokens for usage in usages),
+    )
 
 
 def _age(whole: Question, told: Sequence[_Answer]) -> float:

@@ -247,6 +247,10 @@ class KeyRules:
             request.query_string and _credentials_in(request.query_string)
         )
 
+    def fields_of(self, headers: Headers) -> list[tuple[str, str]]:
+        """The headers that are part of the key, names in lower case, values as they count."""
+        return self._keyed_fields(headers)
+
     def alias_of(self, scope: str, namespace: bytes, canonical: str) -> CacheKey:
         """The key of the note that says which entry answers a question in its canonical form."""
         return CacheKey(scope, self._hash(b"alias", canonical, namespace, 32))

@@ -242,6 +242,8 @@ class Lifecycle:
             outcome = question.failed(Why.ONLY_IF_CACHED)
             return self._replies.absent(outcome, question.began)
         question.sighted(stored=miss.why is not Why.UNSEEN)
+        if miss.why is Why.UNSEEN:
+            self._rooms.unheard(question.request, question.query, question.key)
         try:
             return await self._flown(question, miss)
         except UpstreamError as error:

@@ -59,6 +59,7 @@ class Rooms:
         compressor: makes prompts shorter; None: none are.
         batcher: asks for inputs of several questions in one call; None: nobody does.
         edition: of the settings that all this was made of.
+        unheard: told of what is not stored.
     """
 
     policy: Policy
@@ -71,6 +72,7 @@ class Rooms:
     compressor: Compressor | None = None
     batcher: Batcher | None = None
     edition: int = 0
+    unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None
 
 
 class Question(NamedTuple):

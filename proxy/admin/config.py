@@ -1,4 +1,4 @@
-"""``GET /config`` and ``POST /reload``: the settings in force, and taking over those that changed."""
+"""``GET /config`` and ``POST /reload``: the settings in force, and those that take their place."""
 
 from __future__ import annotations
 

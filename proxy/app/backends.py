@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream
 from proxy.degrading import Degrading, Message, Retrieval, Stale, Standby, Step, Where
 from proxy.reply import Replies
-from proxy.upstream import GuardedUpstream, HttpUpstream, Routes, Silence
+from proxy.upstream import GuardedUpstream, HttpUpstream, Routes, Silence, Traffic
 from proxy.wire.json_pointer import Pointer
 
 Backend = HttpUpstream | GuardedUpstream
@@ -38,6 +38,7 @@ class Backends:
         contents: see ``proxy.config.changes``.
         before: whose backends are taken over, with their connections and their breakers, where
             equal settings and files ask for them.
+        traffic: where what comes of the one so named is counted.
 
     Raises:
         ConfigError: two of them share a prefix or an id, or a TLS file cannot be used.
@@ -48,8 +49,11 @@ class Backends:
         settings: Settings,
         contents: Mapping[Place, bytes] = MappingProxyType({}),
         before: Backends | None = None,
+        *,
+        traffic: Callable[[str], Traffic] = lambda _: Traffic(),
     ) -> None:
         self._settings = settings
+        self._traffic = traffic
         self._contents = contents
         self._known = () if before is None else tuple(before.made)
         self.made: list[_Made] = []
@@ -88,6 +92,16 @@ class Backends:
         """Every one of them."""
         return [each.backend for each in self.made]
 
+    @property
+    def routed(self) -> list[Backend]:
+        """Those that requests are routed to."""
+        return self.all[: len(self._settings.upstreams)]
+
+    @property
+    def standing_by(self) -> list[Backend]:
+        """The others."""
+        return self.all[len(self._settings.upstreams) :]
+
     def _standby(self, chosen: config.Standby, place: Place) -> Standby:
         where = Where(chosen.path, chosen.model)
         return Standby(self._backend(chosen, place), chosen.credentials, chosen.rename, where)
@@ -119,13 +133,14 @@ class Backends:
                 backend = known.backend
                 break
         else:
-            backend = _backend(chosen)
+            backend = _backend(chosen, self._traffic)
         self.made.append(_Made(chosen, files, backend))
         return backend
 
 
-def _backend(upstream: Upstream) -> Backend:
-    inner, breaker = HttpUpstream(parts.upstream(upstream)), upstream.breaker
+def _backend(upstream: Upstream, traffic: Callable[[str], Traffic]) -> Backend:
+    inner = HttpUpstream(parts.upstream(upstream), traffic=traffic(upstream.name))
+    breaker = upstream.breaker
     if not breaker.enabled:
         return inner
     return GuardedUpstream(

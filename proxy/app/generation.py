@@ -54,7 +54,10 @@ class Generation:
         self.encryption = encryption.context(settings.tls.cert_file, settings.tls.key_file)
         self._house = house
         self.backends: Backends = Backends(
-            settings, self.contents, None if before is None else before.backends
+            settings,
+            self.contents,
+            None if before is None else before.backends,
+            traffic=house.observing.traffic_of,
         )
         self.routes = self.backends.routes
         self.knowledge: Knowledge = Knowledge(
@@ -66,8 +69,8 @@ class Generation:
             keys.namespace_of,
             parts.batch_limits(settings.embeddings.batching),
             clock=seconds,
-            report=house.report,
-            counts=house.batching,
+            report=house.observing.report_bug,
+            counts=house.observing.batching,
         )
         if before is None or before.settings.cache.admission != settings.cache.admission:
             self.admission = parts.admission(settings.cache.admission)
@@ -84,7 +87,7 @@ class Generation:
             flights=house.flights,
             meaning=None if house.semantic is None else house.semantic.meaning(settings, keys),
             admission=self.admission,
-            shortening=parts.compressor(settings, house.compressing),
+            shortening=parts.compressor(settings, house.observing.compressing),
             batcher=self.batcher,
             passing=passing,
             degrading=self.backends.degrading(replies),
@@ -102,6 +105,7 @@ class Generation:
             replies=replies,
             versions=house.versions.edition,
             edition=number,
+            unheard=house.observing.unheard(keys),
         )
         self.attending = Attending(
             self.lifecycle.answer,

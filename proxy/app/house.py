@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxy.batching import Counts as BatchCounts
-from proxy.compression.compressor import Counts as CompressionCounts
+from proxy.app.observing import Observing
 from proxy.flight import Flights
 from proxy.resources.shelf import Written
 from proxy.tiers.ladder import Ladder
@@ -26,11 +24,9 @@ class House:
         flights: of questions.
         fetches: the flights of everything else.
         semantic: finds answers in other words; None: nobody does.
-        report: told of an exception that no rule foresees; a bug.
+        observing: counts and tells.
         versions: of knowledge bases.
         written: the URIs that were written to lately.
-        batching: what all batchers did.
-        compressing: what all compressors did.
     """
 
     secret: bytes
@@ -38,8 +34,6 @@ class House:
     flights: Flights
     fetches: Flights
     semantic: Semantic | None
-    report: Callable[[BaseException], None]
+    observing: Observing
     versions: Versions = field(default_factory=Versions)
     written: Written = field(default_factory=Written)
-    batching: BatchCounts = field(default_factory=BatchCounts)
-    compressing: CompressionCounts = field(default_factory=CompressionCounts)

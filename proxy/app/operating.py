@@ -45,6 +45,7 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
         Purges(proxy.store.purging.purge).endpoint,
         Profiles(sample, proxy.settings.pseudonym).endpoint,
     ]
+    endpoints += proxy.observing.endpoints
     if (semantic := proxy.semantic) is not None:
         endpoints += Meanings(semantic.told, semantic.learner.judged).endpoints
     return endpoints

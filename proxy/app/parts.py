@@ -31,7 +31,9 @@ from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.lifecycle import Bounds, Lifecycle
+from proxy.model.entry import CacheKey
 from proxy.model.message import Headers, Request
+from proxy.model.query import Query
 from proxy.passing import Passing
 from proxy.policy import AboutNow, Policy, Terms
 from proxy.policy import Rule as PolicyRule
@@ -112,6 +114,7 @@ def lifecycle(
     replies: Replies,
     versions: Callable[[], int],
     edition: int,
+    unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None,
 ) -> Lifecycle:
     """The life of a request.
 
@@ -133,6 +136,7 @@ def lifecycle(
         shortening,
         batcher,
         edition,
+        unheard,
     )
     reader = Reader(keys, policy, timely.asks, steering(settings), versions)
     return Lifecycle(

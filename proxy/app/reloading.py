@@ -80,6 +80,7 @@ class Reloading:
         retry_s: float = _RETRY_S,
     ) -> None:
         self.refused: Refused | None = None
+        self.refusals = 0
         self._source = source
         self._current = current
         self._make = make
@@ -138,6 +139,7 @@ class Reloading:
                 made = await self._in_lane(partial(self._load, self._current()))
             except ConfigError as error:
                 self.refused = Refused(self._wall(), str(error))
+                self.refusals += 1
                 raise
             self.refused = None
             current = self._current()

@@ -62,9 +62,7 @@ async def _serve(
     announce: Callable[[Sidecache], None],
 ) -> None:
     loop, settings = asyncio.get_running_loop(), loaded.settings
-    requests = RequestLog(
-        sink, style=settings.log.format, wall=time.time, call_later=loop.call_later
-    )
+    requests = RequestLog(sink, style=settings.log.format)
     requests.silent = not settings.log.requests
 
     def applied(settings: Settings) -> None:
@@ -72,8 +70,9 @@ async def _serve(
         requests.silent = not settings.log.requests
 
     proxy = Sidecache(
-        settings, requests.write, source=source, origins=loaded.sources, applied=applied
-    )
+        settings, readers=[requests], dropped=lambda: sink.dropped, source=source,
+        origins=loaded.sources, applied=applied,
+    )  # fmt: skip
     await proxy.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,7 +96,6 @@ async def _serve(
         log.info("draining", extra={"deadline_s": proxy.settings.downstream.drain_s})
     finally:
         await proxy.close()
-        requests.flush()
     log.info("stopped")
 
 

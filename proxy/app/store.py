@@ -31,6 +31,7 @@ from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.l2_disk import L2Disk
 from proxy.tiers.l2_redis import L2Redis
 from proxy.tiers.ladder import Ladder
+from proxy.tiers.measured import MeasuredTier, Watched
 from proxy.tiers.write_behind import WriteBehind
 
 log = logging.getLogger("sidecache.store")
@@ -57,10 +58,17 @@ class Store:
         self.disk = _disk(settings, self.directory) if self.directory else None
         self.redis = _redis(settings)
         self.shared = None if self.redis is None else _shared(settings, self.redis)
-        self.behind = None if self.shared is None else WriteBehind(self.shared, _report)
+        # What Redis is asked is watched, not what waits to be written there.
+        behind = None if self.shared is None else MeasuredTier(self.shared, seconds)
+        self.behind = None if behind is None else WriteBehind(behind, _report)
+        disk = None if self.disk is None else MeasuredTier(self.disk, seconds)
+        self.watched: dict[str, Watched] = {
+            tier.name: tier.watched for tier in (disk, behind) if tier is not None
+        }
+        self.place = _place(settings)
         self._heard = False  # what others have purged
         tiers: list[Tier] = [self.memory]
-        tiers += [tier for tier in (self.disk, self.behind) if tier is not None]
+        tiers += [tier for tier in (disk, self.behind) if tier is not None]
         self._tiers = tuple(tiers)
         self.freed: list[Callable[[], Awaitable[None]]] = []  # called when all is purged
         self.ledger = Ledger()
@@ -77,7 +85,7 @@ class Store:
     def _journal(self, settings: Settings) -> Journal | None:
         """Where purges are written down for all who share what is kept."""
         journal: Journal
-        place, wall, report = _place(settings), time.time, self._heed
+        place, wall, report = self.place, time.time, self._heed
         if self.redis is not None:
             prefix = settings.l2_redis.prefix
             journal = RedisJournal(self.redis, prefix=prefix, place=place, wall=wall, report=report)

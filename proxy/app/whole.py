@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from proxy.app.clock import seconds
 from proxy.app.encryption import Shown
 from proxy.app.generation import Generation
 from proxy.app.house import House
+from proxy.app.looking import Parts
+from proxy.app.observing import Observing
 from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
@@ -26,11 +27,11 @@ from proxy.flight import Flights
 from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
+from proxy.observe.gather import Reader
+from proxy.observe.state import ConfigState
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
-
-log = logging.getLogger("sidecache")
 
 
 class Sidecache:
@@ -38,7 +39,9 @@ class Sidecache:
 
     Args:
         settings: checked settings.
-        record: told of every request once it is over.
+        record: told of every request as soon as it is over.
+        readers: told of them, too, a moment later and many at a time.
+        dropped: how many log lines were not written.
         source: where they are loaded from again; None: they stay as they are.
         origins: who gave each of them; see ``Loaded``.
         applied: told of settings that are now in force, but for the first.
@@ -50,22 +53,29 @@ class Sidecache:
     def __init__(
         self,
         settings: Settings,
-        record: Callable[[Record], None] = lambda _: None,
+        record: Callable[[Record], None] | None = None,
         *,
+        readers: Iterable[Reader] = (),
+        dropped: Callable[[], int] = lambda: 0,
         source: Source | None = None,
         origins: Mapping[Place, str] = MappingProxyType({}),
         applied: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._ready = False
         self.store = Store(settings)
+        self.observing = Observing(
+            settings, version=operating.release(), replica=self.store.place, readers=readers,
+            dropped=dropped,
+        )  # fmt: skip
+        report = self.observing.report_bug
         secret = key_secret(settings, self.store.directory)
-        self.relay = relay(settings, secret, self.store, _report_bug)
+        self.relay = relay(settings, secret, self.store, report)
         limits = parts.flight_limits(settings)
-        self.flights = Flights(limits, clock=seconds, report=_report_bug, fleet=self.relay)
-        self.fetches = Flights(limits, clock=seconds, report=_report_bug)
+        self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay)
+        self.fetches = Flights(limits, clock=seconds, report=report)
         self.semantic = _semantic(settings, self.store, self._answer_in)
         self.house = House(
-            secret, self.store.ladder, self.flights, self.fetches, self.semantic, _report_bug
+            secret, self.store.ladder, self.flights, self.fetches, self.semantic, self.observing
         )
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
@@ -80,7 +90,9 @@ class Sidecache:
         self._applied = applied
         self._limit_flights()
         self._shown: Shown | None = None
+        record = self.observing.record(record)
         self.server = Server(self.generation.attending, record, clock=time.time)
+        self.observing.over(self._parts())
         self.admin: Admin = operating.admin(self, lambda: self._ready)
         self._bound: tuple[str, int] | None = None
         self._admin_bound: tuple[str, int] | None = None
@@ -116,6 +128,7 @@ class Sidecache:
     async def start(self) -> None:
         """Listen. Raises ConfigError where that cannot be done."""
         settings, generation = self.settings, self.generation
+        self.observing.start()
         await self.store.open()
         if self.semantic is not None:
             await self.semantic.start()
@@ -163,6 +176,7 @@ class Sidecache:
             await self.relay.close()
         if self.semantic is not None:
             await self.semantic.close()
+        self.observing.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
         await self.retired.close()
@@ -183,6 +197,7 @@ class Sidecache:
         self.admin.gate.let_in(settings.admin.bearer, settings.admin.allowed_hosts)
         if self._shown is not None and new.encryption is not None:
             self._shown.show(new.encryption)
+        self.observing.adopt(settings)
         self._applied(settings)
 
         await self.retired.add(old)
@@ -195,6 +210,29 @@ class Sidecache:
 
     def _answer_in(self, entry: Entry) -> str | None:
         return spoken.answer(self.generation.dialects, entry)
+
+    def _parts(self) -> Parts:
+        """What is told of."""
+        observing = self.observing
+        return Parts(
+            self.store,
+            self.server.counts,
+            [self.flights, self.fetches],
+            lambda: self.generation.backends.routed,
+            lambda: self.generation.backends.standing_by,
+            observing.compressing,
+            observing.batching,
+            self.semantic,
+            self.relay,
+            observing.bugs,
+            observing.dropped,
+            self._config,
+        )
+
+    def _config(self) -> ConfigState:
+        generation, refusals = self.generation, self.reloading.refusals
+        reloads = {"applied": generation.number - 1, "refused": refusals}
+        return ConfigState(generation.number, generation.since, reloads, self.refused is None)
 
 
 def _semantic(
@@ -220,7 +258,3 @@ def _url(scheme: str, bound: tuple[str, int] | None) -> str:
         raise RuntimeError("not started yet")
     host, port = bound
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def _report_bug(bug: BaseException) -> None:
-    log.error("a flight failed in a way nobody foresaw", exc_info=bug)

@@ -14,6 +14,7 @@ from proxy.config.caching import Cache, Flights
 from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
+from proxy.config.observing import Metrics, Savings
 from proxy.config.rag import Rag
 from proxy.config.reload import Reload
 from proxy.config.resources import HttpResource
@@ -241,6 +242,11 @@ class Settings(Section):
         description="Routes of RAG services that speak JSON of their own; the first that matches "
         "counts.",
         examples=[[{"paths": ["/ask"], "answer": "/answer", "sources": "/sources"}]],
+    )
+    metrics: Metrics = Field(default_factory=Metrics, description="What is counted of requests.")
+    savings: Savings = Field(
+        default_factory=Savings,
+        description="What tokens cost, so that it can be told what the cache saves.",
     )
     log: Log = Field(
         default_factory=Log,

@@ -33,7 +33,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.downstream.deadline import Deadline
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
 from proxy.downstream.request import Origin, parse_fault, upgrade_surplus
-from proxy.downstream.service import Service, log
+from proxy.downstream.service import LastWord, Service, log
 from proxy.model.errors import RequestError
 from proxy.model.message import Headers
 from proxy.wire.headers import tunnelled
@@ -57,8 +57,8 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_backlog", "_deadline", "_deaf", "_ended", "_head_bytes", "_held_back", "_owed",
-        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_written",
-        "_written_before_end", "cause", "lasting", "origin",
+        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_turned_away",
+        "_written", "_written_before_end", "cause", "lasting", "origin",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +84,8 @@ class Connection(RequestHandler):
         self._deadline = Deadline(loop, self._too_late)
         self._head_bytes = 0  # of a head that came in pieces
         self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
-        self._parting: tuple[int, str, str] | None = None  # status, code and detail of a last word
+        self._parting: LastWord | None = None
+        self._turned_away = False  # before anything was heard
         self._deaf = False  # nothing that comes in counts any more
         self._ended = False  # the client has ended its side
         self._held_back = False  # the parser may have stopped with requests it has not told of
@@ -108,7 +109,9 @@ class Connection(RequestHandler):
         counts.open += 1
         if counts.open > limits.connections:
             counts.turned_away += 1
-            self._parting = (503, "overload", "This proxy has too many connections.")
+            counts.received += 1
+            self._turned_away = True
+            self._parting = LastWord(503, "overload", "This proxy has too many connections.")
         self._deadline.expect(limits.header_deadline_s)
         super().connection_made(transport)
 
@@ -161,8 +164,9 @@ class Connection(RequestHandler):
         try:
             while self._parting is None and await self._listen():
                 message, stream = self._take()
+                self._service.counts.received += 1
                 if not isinstance(message, RawRequestMessage):
-                    self._parting = parse_fault(message.exc)
+                    self._parting = LastWord(*parse_fault(message.exc))
                     self._service.counts.malformed += 1
                     log.debug("malformed request: %s", type(message.exc).__name__)
                     break
@@ -173,7 +177,7 @@ class Connection(RequestHandler):
                     break
                 self._stream = EMPTY_PAYLOAD
             if self._parting is not None:
-                self.write(self._service.last_word(*self._parting))
+                self._service.part(self, self.origin, self._parting, told=not self._turned_away)
                 linger = True
         except ConnectionError:
             pass  # the client has gone, and everything about it is in the record
@@ -319,11 +323,13 @@ class Connection(RequestHandler):
                 self._deadline.expect(limits.header_deadline_s)
         self._head_bytes += len(data)
         if self._head_bytes > limits.head_cap:
+            self._service.counts.too_long += 1
             self._give_up_on_head(431, "The head of the request is too long.")
 
     def _give_up_on_head(self, status: int, detail: str) -> None:
+        self._service.counts.received += 1
         self._deaf = True
-        self._parting = (status, "http_request_error", detail)
+        self._parting = LastWord(status, "http_request_error", detail)
         self._wake(self._waiter)
 
     def _spoil(self, why: str) -> None:

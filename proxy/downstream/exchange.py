@@ -84,6 +84,10 @@ class Exchange:
             request = unread_request(self._message, line.origin)
             refusal = self._refusal(error)
             service.counts.refused += 1
+        except Exception as error:  # noqa: BLE001 - as in ``_reply``
+            request = unread_request(self._message, line.origin)
+            refusal = self._bug("reading", error)
+            service.counts.refused += 1
         attending.under_way += 1
         try:
             reply = refusal or await self._reply(request, tunnel=tunnel)
@@ -135,9 +139,7 @@ class Exchange:
         except UpstreamError as error:
             return self._failure(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            self._service.bug("answering", error)
-            detail = "This proxy has failed; its log says where."
-            return self._problem(500, "proxy_internal_error", detail, Why.INTERNAL)
+            return self._bug("answering", error)
 
     async def _send(self, reply: Reply, *, persist: bool) -> bool:
         """Send ``reply``; whether another request may follow."""
@@ -176,6 +178,11 @@ class Exchange:
     def _invite(self) -> None:
         if self._progress.status == GONE_STATUS:  # the reply has not begun
             self._line.write(_CONTINUE)
+
+    def _bug(self, where: str, error: Exception) -> Reply:
+        self._service.bug(where, error)
+        detail = "This proxy has failed; its log says where."
+        return self._problem(500, "proxy_internal_error", detail, Why.INTERNAL)
 
     def _refusal(self, error: RequestError) -> Reply:
         return self._problem(error.status, "http_request_error", str(error), Why.BAD_REQUEST)

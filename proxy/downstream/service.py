@@ -8,10 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import NamedTuple
 
+from proxy.downstream.body import NO_BODY
 from proxy.downstream.limits import Limits
-from proxy.model.message import Duplex, Request
-from proxy.model.outcome import Record, Reply
+from proxy.downstream.request import Origin
+from proxy.downstream.respond import Line
+from proxy.model.decision import Why
+from proxy.model.message import Duplex, Headers, Request
+from proxy.model.outcome import Delivery, Outcome, Record, Reply, Verdict
 from proxy.wire.head import write_head
 from proxy.wire.problem import problem
 
@@ -26,15 +31,17 @@ class Counts:
     """What happened on the clients' side, as plain integers."""
 
     __slots__ = (
-        "accepted", "bugs", "hang_ups", "malformed", "open", "refused", "requests", "stalled",
-        "timeouts", "tunnels", "turned_away",
+        "accepted", "bugs", "hang_ups", "malformed", "open", "received", "refused", "requests",
+        "stalled", "timeouts", "too_long", "tunnels", "turned_away",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.open = 0  # connections, now
         self.accepted = 0  # connections
         self.turned_away = 0  # connections beyond the bound
+        self.received = 0  # requests that came, whatever became of them; connections turned away
         self.timeouts = 0  # connections closed over a head that did not come
+        self.too_long = 0  # connections closed over a head that did not end
         self.requests = 0  # that were answered or tunnelled
         self.tunnels = 0  # requests that switched protocols
         self.malformed = 0  # what the parser would not have
@@ -87,6 +94,14 @@ class Attending:
     under_way: int = 0  # requests that are with it
 
 
+class LastWord(NamedTuple):
+    """What is said to a client whose request nobody could make sense of; the connection ends."""
+
+    status: int
+    code: str
+    detail: str
+
+
 @dataclass(slots=True)
 class Service:
     """What connections share; the ``Server`` that makes it says what its parts are."""
@@ -109,6 +124,24 @@ class Service:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             framing += "Retry-After: 1\r\n"
         return write_head(head, framing, self.date()) + body
+
+    def part(self, line: Line, origin: Origin, word: LastWord, *, told: bool) -> None:
+        """Say the last ``word`` to a client, and record it if ``told``.
+
+        Raises:
+            ConnectionError: the client has gone; that is recorded too.
+        """
+        said, sent = self.last_word(*word), 0
+        try:
+            line.write(said)
+            sent = len(said)
+        finally:
+            if told:
+                request = Request("-", "-", "", Headers(()), NO_BODY, origin.peer, origin.scheme)
+                outcome = Outcome(Verdict.ERROR, Why.BAD_REQUEST, detail=word.code)
+                error = "" if sent else "ClientGone"
+                delivery = Delivery(word.status, sent, bool(sent), 0.0, error)
+                self.settle(Record(request, outcome, delivery))
 
     def settle(self, record: Record) -> None:
         """Hand ``record`` on; whatever goes wrong there is no concern of the client's."""

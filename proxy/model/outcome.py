@@ -90,6 +90,7 @@ class Outcome(NamedTuple):
     match: str = ""  # names this serving, so that it can be called wrong
     laps: Laps | None = None  # None: it was not for the cache
     usage: Usage | None = None  # tokens of the answer; known once it is whole
+    known: Usage | None = None  # of these, those of parts that were stored, where others were not
     spared_s: float = 0.0  # seconds the backend would have taken, had it been asked
 
     @property

@@ -3,37 +3,30 @@
 Lines hold names, numbers and the client's address; never prompts, answers, header values, query
 strings or keys. What clients choose (path, model) is bounded and cannot end or colour a line.
 
-Of a record is kept what a line needs, not the request with its body. Lines are rendered in batches,
-which takes half the time: one line between two requests finds nothing of its own in the processor's
-caches.
+Lines are rendered in batches, as they are gathered (``proxy.observe.gather``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
 import orjson
 
-from proxy.model.outcome import Delivery, Outcome, Record
+from proxy.model.outcome import Delivery, Outcome
+from proxy.observe.gather import Line
 from proxy.observe.sink import Sink
 
-_BATCH_S: Final = 0.05  # seconds a line may wait for company
-_BATCH_LINES: Final = 256
 _LONGEST: Final = 256  # characters of anything a client chose
 _HEADLINE: Final = ("ts", "verdict", "why", "status", "method", "path")  # what text begins with
 _JSON_BOOL: Final = {False: "false", True: "true"}
 
-# What is kept of a record until it is rendered: when it ended, method, path, peer, and the rest.
-_Line = tuple[float, str, str, str, Outcome, Delivery]
 _WORDS: Final = (
     "method", "path", "verdict", "why", "detail", "dialect", "model", "tier", "scope", "peer",
     "error", "doubt",
 )  # fmt: skip
-
-CallLater = Callable[[float, Callable[[], None]], object]
 
 
 class RequestLog:
@@ -42,53 +35,20 @@ class RequestLog:
     Args:
         sink: where lines go.
         style: one JSON object a line, or text for people.
-        wall: seconds since the epoch.
-        call_later: the loop's; calls back after so many seconds.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        *,
-        style: Literal["json", "text"],
-        wall: Callable[[], float],
-        call_later: CallLater,
-    ) -> None:
+    def __init__(self, sink: Sink, *, style: Literal["json", "text"]) -> None:
         self._sink = sink
         self._render = _json if style == "json" else _text
         self._stamp = Stamp()
-        self._wall = wall
-        self._call_later = call_later
         self.silent = False  # whether nothing is written
-        self._lines: list[_Line] = []
-        self._timer = False  # whether a call is due
 
-    def write(self, record: Record) -> None:
-        """Log ``record``. Does not wait, keeps nothing of the request's body, raises nothing."""
+    def take(self, lines: Sequence[Line]) -> None:
+        """Log ``lines``."""
         if self.silent:
             return
-        request, outcome, delivery = record
-        self._lines.append(
-            (self._wall(), request.method, request.path, request.peer, outcome, delivery)
-        )
-        if not self._timer:
-            self._timer = True
-            self._call_later(_BATCH_S, self._on_time)
-        if len(self._lines) >= _BATCH_LINES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand over what has been gathered."""
-        if self._lines:
-            render, stamp = self._render, self._stamp
-            self._sink.put(
-                b"".join([render(stamp(line[0]), line) for line in self._lines]), len(self._lines)
-            )
-            self._lines.clear()
-
-    def _on_time(self) -> None:
-        self._timer = False
-        self.flush()
+        render, stamp = self._render, self._stamp
+        self._sink.put(b"".join([render(stamp(line[0]), line) for line in lines]), len(lines))
 
 
 class Stamp:
@@ -148,7 +108,7 @@ def _numbers(outcome: Outcome, delivery: Delivery) -> str:
     return numbers
 
 
-def _words(line: _Line) -> tuple[str, ...]:
+def _words(line: Line) -> tuple[str, ...]:
     """The texts of a line, in the order of ``_WORDS``."""
     _, method, path, peer, outcome, delivery = line
     scope = outcome.key.scope if outcome.key is not None else ""
@@ -163,13 +123,13 @@ def _alike_json(words: tuple[str, ...]) -> str:
     return orjson.dumps(_alike(words))[1:-1].decode()
 
 
-def _json(stamp: str, line: _Line) -> bytes:
+def _json(stamp: str, line: Line) -> bytes:
     """A JSON object, of two halves: making one of a dict takes twice as long."""
     alike, numbers = _alike_json(_words(line)), _numbers(line[4], line[5])
     return f'{{"ts":"{stamp}","event":"request",{alike},{numbers}}}\n'.encode()
 
 
-def _text(stamp: str, line: _Line) -> bytes:
+def _text(stamp: str, line: Line) -> bytes:
     """The time, what the cache did, what was asked; then the rest as name=value."""
     fields: dict[str, object] = {"ts": stamp, **_alike(_words(line))}
     fields |= orjson.loads(f"{{{_numbers(line[4], line[5])}}}")

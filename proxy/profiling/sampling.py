@@ -92,7 +92,7 @@ def _unnamed_file() -> IO[bytes]:
 
     No pipe: those of an event loop may be sockets, which cannot be opened by a name.
     """
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("profile"), "w+b")
     return tempfile.TemporaryFile()
 

@@ -73,7 +73,7 @@ class Purging:
         self._some_untold = asyncio.Event()
         self._useless = asyncio.Event()  # something was purged that memory may hold
         self._tasks: list[asyncio.Task[None]] = []
-        self.learned = 0  # purges, one's own among them
+        self.kinds: dict[Kind, int] = {}  # purges that took effect, one's own among them
 
     async def start(self) -> None:
         """Learn what was purged, and go on learning. Raises nothing."""
@@ -91,6 +91,11 @@ class Purging:
         self._tasks.clear()
         if self._journal is not None:
             await self._journal.close()
+
+    @property
+    def learned(self) -> int:
+        """Purges that took effect, one's own among them."""
+        return sum(self.kinds.values())
 
     @property
     def untold(self) -> int:
@@ -146,7 +151,7 @@ class Purging:
 
     def _enter(self, purge: Purge, number: int, since: float) -> None:
         self._ledger.enter(purge, number, since)
-        self.learned += 1
+        self.kinds[purge.kind] = self.kinds.get(purge.kind, 0) + 1
         if not purge.soft:
             self._useless.set()
 

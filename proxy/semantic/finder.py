@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
+from proxy.histogram import Histogram
 from proxy.model.decision import Why
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
@@ -50,6 +51,9 @@ _OF_A_SLIP: Final = frozenset({Doubt.VETO_ENTITIES})  # a word nobody knows look
 _READ: Final = (
     256  # questions that were answered and lately met again: 6 MB where they have 400 words
 )
+SCORES: Final = (
+    0.5, 0.6, 0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 1.0,
+)  # fmt: skip
 _CERTAIN: Final = 1.0  # the similarity of questions that are equal without any model
 
 
@@ -95,6 +99,7 @@ class Finder:
         self._limit_s = limit_s
         self._read = lru_cache(maxsize=_READ)(read)
         self.counts: dict[Why | Doubt, int] = {}  # what became of searches; grows only
+        self.scores = Histogram(SCORES)  # of what was found best by meaning
         self.bugs = 0  # searches that failed in a way nobody foresaw; grows only
 
     async def find(self, sought: Sought, fits: Fits, least: float) -> Finding:
@@ -119,6 +124,8 @@ class Finder:
             # Without what it says: that may quote the question.
             log.error("a search by meaning failed", extra={"reason": type(error).__name__})  # noqa: TRY400
             finding = NOTHING
+        if finding.best is not None and finding.best.score < _CERTAIN:
+            self.scores.add(finding.best.score)
         said = finding.doubt if finding.hit is None else finding.hit.why
         if said is not None:
             self.counts[said] = self.counts.get(said, 0) + 1

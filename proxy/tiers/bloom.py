@@ -36,6 +36,11 @@ class Filter(Protocol):
         ...
 
     @property
+    def capacity(self) -> int:
+        """For how many digests there is room."""
+        ...
+
+    @property
     def full(self) -> bool:
         """Whether little room is left."""
         ...
@@ -53,7 +58,7 @@ class Bloom:
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._bits = BloomFilter(capacity, _ERROR_SHARE)
 
     def add(self, digest: bytes) -> bool:
@@ -71,11 +76,11 @@ class Bloom:
 
     @property
     def full(self) -> bool:
-        return len(self._bits) >= _FULL_SHARE * self._capacity
+        return len(self._bits) >= _FULL_SHARE * self.capacity
 
     def dump(self) -> bytes:
         bits: bytes = self._bits.bitarray.tobytes()
-        return _FRONT.pack(self._capacity, len(self._bits)) + bits
+        return _FRONT.pack(self.capacity, len(self._bits)) + bits
 
 
 def load(dumped: bytes) -> Bloom:

@@ -65,6 +65,7 @@ class Guard:
         self._filling: _Generation | None = None
         self._live = 0  # digests in the file, as last seen
         self.spared = 0  # looks
+        self.passed = 0  # digests that may be in the file, by what it knows
         self.failed = 0
 
     # -- on the loop --------------------------------------------------------------------------
@@ -76,12 +77,21 @@ class Guard:
             return False
         try:
             if generation.filter.holds(digest):
+                self.passed += 1
                 return False
         except Exception:  # noqa: BLE001 # whatever it is: then the file is asked
             self._fail()
             return False
         self.spared += 1
         return True
+
+    @property
+    def fill_ratio(self) -> float | None:
+        """How much of its room is taken, from 0 to 1; None while it rules out nothing."""
+        generation = self._answering
+        if generation is None or generation.seen != self._tally.count:
+            return None
+        return len(generation.filter) / generation.filter.capacity
 
     @property
     def wanting(self) -> bool:

@@ -56,6 +56,7 @@ class L1Memory:
         self._wheel = Wheel(clock())
         self.hits = 0
         self.misses = 0
+        self.taken = 0
         self.declined = 0  # too large, or dead on arrival
         self.evicted = 0  # to make room
         self.expired = 0
@@ -86,6 +87,11 @@ class L1Memory:
     def entries(self) -> int:
         """How many entries are here, the dead that were not found yet among them."""
         return len(self._order)
+
+    @property
+    def max_bytes(self) -> int:
+        """The budget."""
+        return self._max_bytes
 
     @property
     def bytes(self) -> int:
@@ -133,6 +139,7 @@ class L1Memory:
             self._wheel.add(slot)
             self.replaced += 1
             self._make_room(0, now)
+        self.taken += 1
         return True
 
     def delete_now(self, key: CacheKey) -> None:

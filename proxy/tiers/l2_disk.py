@@ -71,6 +71,7 @@ class L2Disk:
         self._file = DiskFile(directory, max_bytes, boot or boot_id(), guarded=guarded)
         self._refill: Refill | None = None  # while it is open, and has a guard
         self.max_entry_bytes = max_entry_bytes
+        self._max_bytes = max_bytes
         self._max_queued_bytes = max_queued_bytes
         self._clock = clock
         self._wall = wall
@@ -86,6 +87,7 @@ class L2Disk:
         self._off_until = 0.0
         self.hits = 0
         self.misses = 0
+        self.guard_wrong = 0  # reads of what the guard let pass and was not there
         self.late = 0  # reads that did not come in time, or failed since one had not
         self.written = 0
         self.declined = 0  # too large, dead on arrival, or while writing is off
@@ -116,6 +118,31 @@ class L2Disk:
     def spared(self) -> int:
         """Reads that the guard has spared; each is a miss too."""
         return self._file.guard.spared if self._file.guard else 0
+
+    @property
+    def guard_passed(self) -> int:
+        """Looks that the guard was asked about, and did not spare."""
+        return self._file.guard.passed if self._file.guard else 0
+
+    @property
+    def guard_fill_ratio(self) -> float | None:
+        """As the guard's; None where there is none."""
+        return self._file.guard.fill_ratio if self._file.guard else None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is a guard."""
+        return self._file.guard is not None
+
+    @property
+    def max_bytes(self) -> int:
+        """How large the file may become, if this process makes it."""
+        return self._max_bytes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that can be asked."""
+        return self._open and not self._torn
 
     @property
     def guard_failed(self) -> int:
@@ -180,8 +207,10 @@ class L2Disk:
         for batch in (self._pending, self._writing):
             if batch is not None and batch.knows(key.digest):
                 return self._count(self._alive(key, batch.puts.get(key.digest)))
+        passed = self.guard_passed
         if self._refill is not None and self._refill.rules_out(key.digest):
             return self._count(None)
+        passed = self.guard_passed - passed
         if self._late is not None and not self._late.done():
             self.late += 1
             raise TierError("the disk is still busy with an earlier read")
@@ -194,6 +223,8 @@ class L2Disk:
                 self._late = reading
                 self.late += 1
             raise
+        if found is None:
+            self.guard_wrong += passed
         # Deleted while it was read: the deletion holds.
         return self._count(found if epoch == self._epoch else None)
 

@@ -47,6 +47,16 @@ class Ladder:
         """Counted up by every purge; what is asked for now is to be stored under this."""
         return self._ledger.generation
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The names of the tiers that are looked in."""
+        return tuple(tier.name for tier in self._trusted)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tiers, nearest first."""
+        return tuple(tier.name for tier in self._tiers)
+
     def trust(self, names: Collection[str]) -> None:
         """Look only in the tiers so named: others may have been purged in without our knowing.
 

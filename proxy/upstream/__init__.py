@@ -4,5 +4,6 @@ from proxy.upstream.client import HttpUpstream
 from proxy.upstream.guarded import GuardedUpstream, Silence
 from proxy.upstream.routes import Routes
 from proxy.upstream.spec import UpstreamSpec
+from proxy.upstream.traffic import Traffic
 
-__all__ = ["GuardedUpstream", "HttpUpstream", "Routes", "Silence", "UpstreamSpec"]
+__all__ = ["GuardedUpstream", "HttpUpstream", "Routes", "Silence", "Traffic", "UpstreamSpec"]

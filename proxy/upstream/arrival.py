@@ -10,6 +10,7 @@ from aiohttp.http import HttpProcessingError
 from proxy.model.errors import BrokenReply, RequestError, UpstreamError
 from proxy.model.message import Head
 from proxy.upstream.exchange import Exchange, Response
+from proxy.upstream.traffic import Traffic
 
 
 class HttpArrival:
@@ -18,13 +19,20 @@ class HttpArrival:
     Holds the connection until the body was read to its end, or ``close``.
     """
 
-    def __init__(self, exchange: Exchange, response: Response, idle_timeout_s: float) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        response: Response,
+        idle_timeout_s: float,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._head = response.head
         self._length = response.length
         self._delimited = response.delimited
         self._body = response.body
         self._exchange: Exchange | None = exchange
         self._idle_timeout_s = idle_timeout_s
+        self._traffic = traffic
         self._complete = response.body.at_eof()
         if self._complete:
             self.close()
@@ -52,6 +60,8 @@ class HttpArrival:
                 RequestError,
                 OSError,
             ) as fault:
+                if self._traffic is not None and not isinstance(fault, RequestError):
+                    self._traffic.failed(BrokenReply.token)
                 self.close()
                 # Not "from": an aiohttp error may quote the body.
                 raise BrokenReply(self._told(fault)) from None

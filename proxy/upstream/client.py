@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from aiohttp.abc import AbstractResolver
 
-from proxy.model.errors import ConnectFailed, NoReply
+from proxy.model.errors import ConnectFailed, NoReply, UpstreamError
 from proxy.model.message import Arrival, Body, Duplex, Outbound
 from proxy.upstream.arrival import HttpArrival
 from proxy.upstream.exchange import Exchange, Response, StaleConnection
@@ -16,6 +17,7 @@ from proxy.upstream.mount import Mount
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
 from proxy.upstream.spec import UpstreamSpec
+from proxy.upstream.traffic import Traffic
 from proxy.upstream.tunnel import HttpDuplex
 
 
@@ -25,15 +27,21 @@ class HttpUpstream:
     Belongs to the event loop it is first used on, where ``resolver`` is called to make one.
     ``close`` ends what is in the air.
 
+    Args:
+        traffic: where what comes of it is counted.
+
     Raises:
         ConfigError: a TLS file cannot be used.
     """
 
     def __init__(
-        self, spec: UpstreamSpec, resolver: Callable[[], AbstractResolver] = Resolver
+        self,
+        spec: UpstreamSpec,
+        resolver: Callable[[], AbstractResolver] = Resolver,
+        traffic: Traffic | None = None,
     ) -> None:
         self.mount = Mount(spec.prefix, spec.base_path, strip_prefix=spec.strip_prefix)
-        self.stale_retries = 0  # requests sent again because a kept connection had ended
+        self.traffic = traffic or Traffic()
         self._spec = spec
         self._tls = spec.tls_context()
         self._resolver = resolver
@@ -49,6 +57,21 @@ class HttpUpstream:
         return self._spec.id
 
     @property
+    def url(self) -> str:
+        """Where it is; no user, password or query is part of it."""
+        return self._spec.url
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections may be in use."""
+        return self._spec.max_connections
+
+    @property
+    def stale_retries(self) -> int:
+        """Requests that were sent again because a kept connection had ended."""
+        return self.traffic.stale_retries
+
+    @property
     def in_use(self) -> int:
         """How many connections have a request, a response or a tunnel on them."""
         return len(self._exchanges)
@@ -59,30 +82,24 @@ class HttpUpstream:
         return self.in_use >= self._spec.max_connections
 
     async def send(self, outbound: Outbound) -> Arrival:
-        body = _settled(outbound.body)
-        head = self._head(outbound, body)
+        began = monotonic()  # not the loop's time, which uvloop rounds to milliseconds
         try:
-            return await self._send(outbound, head, body)
-        except StaleConnection:
-            # RFC 9112, section 9.3.1: it ended while idle, as far as can be told, so the backend
-            # has not begun. On a new connection that excuse is gone; after a timeout, or a byte
-            # of a response, there never was one.
-            if not (self._spec.retry_stale and isinstance(body, bytes)):
-                raise
-        self.stale_retries += 1
-        return await self._send(outbound, head, body, unused=True)
+            arrival = await self._sent(outbound)
+        except UpstreamError as error:
+            self.traffic.failed(error.token)
+            raise
+        self.traffic.answered(arrival.head.status, monotonic() - began)
+        return arrival
 
     async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
-        offered = outbound.headers.get("upgrade")
-        body = _settled(outbound.body)
-        head = self._head(outbound, body, upgrade=offered)
-        if self._single is None:
-            self._single = self._pool(keep=False)
-        exchange = await self._begin(self._single)
-        response = await self._ask(exchange, head, body, offered=offered)
-        if response.head.status == SWITCHING_PROTOCOLS:
-            return HttpDuplex(exchange, response.head)
-        return HttpArrival(exchange, response, self._spec.idle_timeout_s)
+        began = monotonic()
+        try:
+            opened = await self._tunnelled(outbound)
+        except UpstreamError as error:
+            self.traffic.failed(error.token)
+            raise
+        self.traffic.answered(opened.head.status, monotonic() - began)
+        return opened
 
     def retire(self) -> None:
         """Keep no connection from now on: what is idle ends at once, the rest once it is free.
@@ -101,6 +118,32 @@ class HttpUpstream:
         pools = [pool for pool in (self._kept, self._single) if pool is not None]
         await asyncio.gather(*(pool.close() for pool in pools))
 
+    async def _sent(self, outbound: Outbound) -> Arrival:
+        body = _settled(outbound.body)
+        head = self._head(outbound, body)
+        try:
+            return await self._send(outbound, head, body)
+        except StaleConnection:
+            # RFC 9112, section 9.3.1: it ended while idle, as far as can be told, so the backend
+            # has not begun. On a new connection that excuse is gone; after a timeout, or a byte
+            # of a response, there never was one.
+            if not (self._spec.retry_stale and isinstance(body, bytes)):
+                raise
+        self.traffic.stale_retries += 1
+        return await self._send(outbound, head, body, unused=True)
+
+    async def _tunnelled(self, outbound: Outbound) -> Duplex | Arrival:
+        offered = outbound.headers.get("upgrade")
+        body = _settled(outbound.body)
+        head = self._head(outbound, body, upgrade=offered)
+        if self._single is None:
+            self._single = self._pool(keep=False)
+        exchange = await self._begin(self._single)
+        response = await self._ask(exchange, head, body, offered=offered)
+        if response.head.status == SWITCHING_PROTOCOLS:
+            return HttpDuplex(exchange, response.head)
+        return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
+
     async def _send(
         self, outbound: Outbound, head: bytes, body: bytes | Body, *, unused: bool = False
     ) -> Arrival:
@@ -109,7 +152,7 @@ class HttpUpstream:
         exchange = await self._begin(self._kept, unused=unused)
         bodiless = outbound.method == "HEAD"
         response = await self._ask(exchange, head, body, bodiless=bodiless)
-        return HttpArrival(exchange, response, self._spec.idle_timeout_s)
+        return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
 
     def _pool(self, *, keep: bool) -> Pool:
         if self._closed:

@@ -66,7 +66,16 @@ class GuardedUpstream:
             consecutive=failures,
             probe_s=probe_s,
         )
-        self.refused = 0  # requests, because it is left alone
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is asked; else it is left alone."""
+        return self._breaker.closed
+
+    @property
+    def refused(self) -> int:
+        """Requests that were not sent, because it is left alone."""
+        return self.inner.traffic.refused
 
     @property
     def id(self) -> str:
@@ -114,7 +123,7 @@ class GuardedUpstream:
             return False
         if self._breaker.probe_due():
             return True
-        self.refused += 1
+        self.inner.traffic.refused += 1
         raise Resting("The backend cannot be reached; it is tried again in a moment.")
 
     def _failed(self, error: UpstreamError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from proxy.model.errors import ConfigError
 from proxy.upstream.client import HttpUpstream
@@ -28,6 +28,9 @@ class Routes:
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise ConfigError(f"two upstreams have the {what} {', '.join(twice)}")
+
+    def __iter__(self) -> Iterator[Backend]:
+        return iter(self._upstreams)
 
     def route(self, path: str) -> Backend | None:
         for upstream in self._upstreams:

@@ -22,12 +22,16 @@ cache: {ttl_s: 60}
 BEARER = {"Authorization": "Bearer canary-token"}
 
 
-@asynccontextmanager
-async def configured(path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+def made(path: Path) -> Sidecache:
     path.write_text(FILE)
     source = Origin(path)
     loaded = source.load()
-    proxy = Sidecache(loaded.settings, source=source, origins=loaded.sources)
+    return Sidecache(loaded.settings, source=source, origins=loaded.sources)
+
+
+@asynccontextmanager
+async def configured(path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    proxy = made(path)
     await proxy.start()
     try:
         async with aiohttp.ClientSession(headers=BEARER) as session:

@@ -286,6 +286,48 @@ async def test_with_other_settings_nobody_joins_what_was_asked_before(
         assert proxy.flights.counts.stored == 1  # what was asked last, though it came last, too
 
 
+async def test_what_is_written_to_after_a_reload_is_not_kept_as_it_was_before(
+    up: ScriptedUpstream,
+) -> None:
+    async with proxied(up.url, http_resource={"enabled": True}) as proxy:
+        up.answer_with(None)
+
+        async def ask(method: bytes) -> str | None:
+            async with await RawClient.connect(proxy.address) as client:
+                await client.send(
+                    method + b" /thing HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+                )
+                return (await client.response()).get("X-Cache")
+
+        fresh = [("Cache-Control", "max-age=60")]
+        reading = started(ask(b"GET"))
+        read = await up.next_call()
+        await proxy.change(cache={"ttl_s": 7})
+        writing = started(ask(b"PUT"))
+        await (await up.next_call()).reply(204)
+        await writing
+        await read.reply(200, fresh, b"as it was")
+        await reading
+        again = started(ask(b"GET"))
+        await (await up.next_call()).reply(200, fresh, b"as it is")
+        assert await again == "MISS"
+        assert await ask(b"GET") == "HIT"
+
+
+async def test_questions_in_other_words_go_by_the_new_rules(up: ScriptedUpstream) -> None:
+    semantic = {"enabled": True, "embedder": {"kind": "none"}}
+    async with proxied(up.url, semantic=semantic) as proxy:
+        one = "X-Team: one\r\n"
+        assert await told(proxy, "What is the capital of France?", one) == "MISS"
+        two = "X-Team: two\r\n"
+        assert await told(proxy, "what is the capital of France", two) == "MISS"
+        await proxy.change(cache={"inert_headers": ["x-team"]})
+        assert await told(proxy, "What is the capital of France?", one) == "MISS"
+        assert proxy.semantic is not None
+        await proxy.semantic.learner.settled()
+        assert await told(proxy, "what is the capital of France", two) == "HIT"
+
+
 # -- knowledge bases --------------------------------------------------------------------------
 
 

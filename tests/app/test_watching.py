@@ -14,8 +14,10 @@ import pytest
 
 from proxy.app.generation import Generation
 from proxy.app.house import House
+from proxy.app.observing import Observing
 from proxy.app.reloading import Reloading
 from proxy.config.load import Loaded, Origin
+from proxy.config.settings import Settings
 from proxy.flight import Flights, Limits
 from proxy.ledger import Ledger
 from proxy.model.errors import ConfigError
@@ -64,7 +66,8 @@ class World:
         self.told = told
         board = Flights(Limits(), clock=lambda: 0.0, report=print)
         ladder = Ladder([], Ledger(), lambda _tier, _error: None)
-        self._house = House(b"s" * 32, ladder, board, board, None, print)
+        observing = Observing(Settings(), version="0", replica="here")
+        self._house = House(b"s" * 32, ladder, board, board, None, observing)
         self.generation = Generation(1, source.load(), self._house, None, 0.0)
         self.reloading = Reloading(
             source,

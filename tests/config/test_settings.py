@@ -73,6 +73,7 @@ def test_every_setting_but_those_of_things_to_be_named_has_a_default() -> None:
         *(f"degradation.retrieval.{EACH}.{name}" for name in ("url", "route", "documents", "text")),
         f"degradation.message.{EACH}.text",
         f"rag.{EACH}.paths",
+        f"savings.prices.{EACH}.input",
     ]
 
 

@@ -116,13 +116,20 @@ async def test_a_request_that_is_refused_unseen_is_recorded_and_counted_as_such(
     assert not stage.requests
 
 
-async def test_what_could_not_be_parsed_is_counted_and_not_recorded() -> None:
+async def test_what_could_not_be_parsed_is_recorded_without_a_word_of_it() -> None:
     async with serving() as stage, await stage.client() as client:
         await client.send(b"nonsense\r\n\r\n")
-        assert (await client.response()).status == 400
+        answer = await client.response()
+        assert answer.status == 400
+        record = await stage.record()
         assert stage.no_more_records()
+    assert (record.request.method, record.request.path) == ("-", "-")
+    assert record.outcome.why is Why.BAD_REQUEST
+    assert (record.delivery.status, record.delivery.complete) == (400, True)
+    assert record.delivery.sent > len(answer.body)
     counts = stage.server.counts
     assert (counts.refused, counts.requests, counts.malformed) == (0, 0, 1)
+    assert counts.received == 1
 
 
 async def test_what_goes_wrong_in_recording_does_not_concern_the_client(

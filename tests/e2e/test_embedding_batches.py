@@ -79,7 +79,7 @@ async def test_one_bad_input_fails_alone(backend: EmbeddingBackend, proxy: Proxi
         else:
             assert vectors(answer) == [vector(text)]
     assert len(backend.asked) <= 13  # 40 and two for each halving
-    assert proxy.house.batching.halved == 1
+    assert proxy.observing.batching.halved == 1
 
 
 async def test_a_batch_of_which_all_is_refused_costs_three_calls_more(
@@ -215,7 +215,7 @@ async def test_who_hangs_up_before_he_is_asked_for_is_not_asked_for(
         late = crowd.clients[1:]
         for client, text in zip(late, TEXTS, strict=False):
             await client.send(question(text))
-        await proxy.counted(lambda: proxy.house.batching.inputs == 4)
+        await proxy.counted(lambda: proxy.observing.batching.inputs == 4)
         late[0].close()
         await proxy.counted(lambda: proxy.flights.counts.cancelled_orphans == 1)
         backend.release()

@@ -475,6 +475,42 @@ async def test_a_purge_that_no_journal_knows_means_nothing_elsewhere(
     await other.call()
 
 
+async def test_a_flight_from_before_a_reload_is_not_followed_and_loses_its_lock(
+    one: Replica, other: Replica
+) -> None:
+    before = one.listen()
+    old = await one.call()
+    one.flights.adopt(one.flights.limits, 1)
+    follower = other.listen()
+    led = await other.call()
+    after = one.listen(replace(one.errand, edition=1))  # follows the other, who asked after it
+    await other.followed()
+    for call, body in ((old, b"old"), (led, b"new")):
+        call.answer()
+        call.send(body)
+        call.end()
+    assert [await each.end() for each in (before, follower, after)] == [b"old", b"new", b"new"]
+    assert len(one.calls) == 1
+
+
+async def test_a_flight_from_after_a_reload_takes_the_lock_of_the_one_before(
+    one: Replica, other: Replica
+) -> None:
+    before = one.listen()
+    old = await one.call()
+    one.flights.adopt(one.flights.limits, 1)
+    after = one.listen(replace(one.errand, edition=1))
+    new = await one.call(1)
+    follower = other.listen()
+    await one.followed()
+    for call, body in ((old, b"old"), (new, b"new")):
+        call.answer()
+        call.send(body)
+        call.end()
+    assert [await each.end() for each in (before, follower, after)] == [b"old", b"new", b"new"]
+    assert other.calls == []
+
+
 async def test_no_cache_follows_only_what_has_not_begun(one: Replica, other: Replica) -> None:
     one.listen()
     call = await one.call()

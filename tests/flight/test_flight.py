@@ -660,3 +660,48 @@ async def test_what_never_ends_is_waited_for_no_longer_than_it_may():
         await field.flights.close()
         with pytest.raises(UpstreamError):
             await listener
+
+
+# -- other settings ----------------------------------------------------------------------------
+
+
+async def test_nobody_joins_a_flight_that_was_sent_under_other_settings():
+    async with airfield() as field:
+        before, after = field.errand, replace(field.errand, edition=1)
+        early = listen(field.board(before))
+        await settle()
+        field.flights.adopt(field.flights.limits, 1)
+        late = listen(field.board(after), field.board(after))
+        await settle()
+        old, new = field.calls
+        assert field.flights.fly_for(0)
+        assert field.flights.fly_for(1)
+        for call, body in ((old, b"old"), (new, b"new")):
+            call.answer()
+            call.send(body)
+            call.end()
+        assert await asyncio.gather(*early, *late) == [b"old", b"new", b"new"]
+        assert [kept.body for kept in field.errand.kept] == [b"new"]
+        await settle()
+        assert not field.flights.fly_for(0)
+
+
+async def test_a_refresh_under_way_is_no_refresh_by_other_settings():
+    async with airfield() as field:
+        assert field.flights.refresh(field.errand)
+        assert not field.flights.refresh(field.errand)
+        assert field.flights.refresh(replace(field.errand, edition=1))
+
+
+async def test_other_limits_count_from_then_on():
+    async with airfield(flights=1) as field:
+        listeners = listen(field.board())
+        other = replace(field.errand, key=CacheKey("anon", b"o" * 32))
+        assert field.flights.board(other, lambda _form: True) == Released(Why.CROWDED)
+        field.flights.adopt(replace(field.flights.limits, flights=2, orphans=0), 0)
+        listeners += listen(field.board(other))
+        await settle()
+        for call in field.calls:
+            call.answer()
+            call.end()
+        await asyncio.gather(*listeners)

@@ -128,3 +128,26 @@ def test_past_the_bound_the_oldest_failure_is_forgotten_first() -> None:
     assert setbacks.holds(C, 0.0)
     setbacks.add(B, 0.0)
     assert pause_after(setbacks, B, 0.0) == 1.0
+
+
+# -- other bounds ------------------------------------------------------------------------------
+
+
+def test_with_another_time_and_bound_later_marks_go_by_it_and_the_oldest_leave() -> None:
+    marks = Marks(ttl=10.0, most=3)
+    for at, digest in enumerate((A, B, C)):
+        marks.add(digest, float(at))
+    marks.limit(1.0, 2)
+    assert len(marks) == 2
+    assert not marks.holds(A, 3.0)
+    assert marks.holds(C, 11.9)
+    marks.add(A, 5.0)
+    assert not marks.holds(A, 6.0)
+
+
+def test_with_another_bound_the_oldest_setbacks_are_forgotten() -> None:
+    setbacks = Setbacks(most=3)
+    for digest in (A, B, C):
+        setbacks.add(digest, 0.0)
+    setbacks.limit(1)
+    assert [setbacks.holds(digest, 0.5) for digest in (A, B, C)] == [False, False, True]

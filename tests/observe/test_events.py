@@ -212,3 +212,32 @@ def test_a_text_is_cut_but_never_inside_a_secret() -> None:
     redact = Redactor([CANARY])
     assert len(redact("x" * 5000)) == 1000
     assert "hunter" not in redact("x" * 995 + CANARY)
+
+
+def test_what_is_told_may_change_and_secrets_of_before_stay_so() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    secrets = [f"the secret {number}" for number in range(3)]
+    with events(
+        sink, style="json", level="info", wall=lambda: NOON, secrets=secrets[:1]
+    ) as telling:
+        ours.debug("too early")
+        telling.change("debug", secrets[1:2])
+        ours.debug("%s", secrets)
+        telling.change("error", secrets[1:])
+        ours.warning("too late")
+        ours.error("%s", secrets)
+    sink.close(30)
+    lines = [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert lines == ["['***', '***', 'the secret 2']", "['***', '***', '***']"]
+
+
+def test_only_so_many_secrets_are_known_and_the_newest_are() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    with events(sink, style="json", level="info", wall=lambda: NOON) as telling:
+        for number in range(3):
+            telling.change("info", [f"secret-{number}-{each}" for each in range(400)])
+        ours.info("secret-0-0 secret-0-399 secret-2-399")
+    sink.close(30)
+    assert orjson.loads(stream.getvalue())["event"] == "secret-0-0 *** ***"

@@ -1,93 +1,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.records import CANARY, NOON, Bell, record
 
 from proxy.model.decision import Why
-from proxy.model.entry import CacheKey
-from proxy.model.message import Headers, Request
-from proxy.model.outcome import Delivery, Outcome, Record, Verdict
+from proxy.model.outcome import Delivery, Record, Verdict
+from proxy.observe.gather import Gathering
 from proxy.observe.log import RequestLog, Stamp
 from proxy.observe.sink import Sink
-
-CANARY = "hunter2"
-NOON = 1_795_262_400.25  # 2026-11-21T12:00:00.250Z
-
-
-class NoBody:
-    length = 0
-
-    async def whole(self, limit: int) -> bytes | None:
-        return CANARY.encode()
-
-    async def pieces(self):
-        yield CANARY.encode()
-
-
-HIT = Delivery(200, 2048, True, 0.0004237)
-
-
-def record(
-    path: str = "/v1/chat/completions",
-    model: str = "gpt-4o",
-    delivery: Delivery = HIT,
-    **outcome: object,
-) -> Record:
-    """A hit, all of whose confidential parts are the canary."""
-    return Record(
-        Request(
-            "POST",
-            path,
-            f"key={CANARY}&api-version=1",
-            Headers([("Authorization", f"Bearer {CANARY}"), ("Cookie", CANARY), (CANARY, "x")]),
-            NoBody(),
-            peer="127.0.0.1",
-        ),
-        Outcome(
-            **{
-                "verdict": Verdict.HIT,
-                "why": Why.FRESH,
-                "dialect": "openai_chat",
-                "model": model,
-                "tier": "l1_memory",
-                "key": CacheKey("scope-of-the-caller", CANARY.encode() * 4),
-                "age_s": 12.34567,
-                "ttl_s": -3.0,
-                **outcome,
-            }  # type: ignore[arg-type] # the fields of an Outcome
-        ),
-        delivery,
-    )
-
-
-class Clock:
-    """``call_later`` turned by hand."""
-
-    def __init__(self) -> None:
-        self.due: list[tuple[float, Callable[[], None]]] = []
-
-    def later(self, delay: float, callback: Callable[[], None]) -> None:
-        self.due.append((delay, callback))
-
-    def ring(self) -> None:
-        due, self.due = self.due, []
-        for _delay, callback in due:
-            callback()
 
 
 def lines_of(*records: Record, style: str = "json") -> list[str]:
     stream = io.BytesIO()
     sink = Sink(stream)
-    clock = Clock()
-    log = RequestLog(sink, style=style, wall=lambda: NOON, call_later=clock.later)  # type: ignore[arg-type] # either
+    clock = Bell()
+    log = RequestLog(sink, style=style)  # type: ignore[arg-type] # either
+    gathering = Gathering([log], wall=lambda: NOON, call_later=clock.later)
     for each in records:
-        log.write(each)
-    log.flush()
+        gathering.write(each)
+    gathering.flush()
     sink.close(30)
     return stream.getvalue().decode().split("\n")[:-1]
 
@@ -169,51 +105,8 @@ def test_a_path_that_is_not_utf8_is_written_out() -> None:
     assert orjson.loads(line)["path"] == "/a\\udcff"
 
 
-def test_lines_wait_a_moment_for_company() -> None:
-    stream = io.BytesIO()
-    sink = Sink(stream)
-    clock = Clock()
-    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=clock.later)
-    log.write(record())
-    log.write(record())
-    assert [delay for delay, _callback in clock.due] == [0.05]
-    clock.ring()
-    log.write(record())
-    assert len(clock.due) == 1
-    sink.close(30)
-    assert stream.getvalue().count(b"\n") == 2
-
-
-def test_a_batch_that_is_full_does_not_wait() -> None:
-    stream = io.BytesIO()
-    sink = Sink(stream)
-    clock = Clock()
-    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=clock.later)
-    for _ in range(600):
-        log.write(record())
-    assert len(clock.due) == 1
-    sink.close(30)
-    assert stream.getvalue().count(b"\n") == 512
-
-
 def test_a_flush_of_nothing_writes_nothing() -> None:
     assert lines_of() == []
-
-
-def test_a_record_is_not_kept() -> None:
-    """It would keep the request's body, which may be megabytes."""
-    import gc  # what is asked here is who still holds it
-    import weakref
-
-    sink = Sink(io.BytesIO())
-    log = RequestLog(sink, style="json", wall=lambda: NOON, call_later=Clock().later)
-    each = record()
-    body = weakref.ref(each.request.body)
-    log.write(each)
-    del each
-    gc.collect()
-    assert body() is None
-    sink.close(30)
 
 
 def test_the_time_of_day_follows_the_clock() -> None:

@@ -44,7 +44,7 @@ def children() -> str:
 async def test_nobody_is_left_looking_when_it_is_called_off() -> None:
     before = children()
     looking = asyncio.ensure_future(sample(60.0, 1))  # noqa: TID251 - cancelled below
-    while children() == before:
+    while children() == before:  # noqa: ASYNC110 - the kernel tells nobody
         await asyncio.sleep(0.01)
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):

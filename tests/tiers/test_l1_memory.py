@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -356,3 +357,51 @@ async def test_a_sweep_forgets_what_is_gone_and_nothing_that_came_meanwhile() ->
     await tier.sweep(gone)
     left = [number for number, key in enumerate(keys) if tier.get_now(key) is not None]
     assert left == [0, *range(1, 1200, 2)]
+
+
+# -- other bounds ------------------------------------------------------------------------------
+
+
+async def test_a_smaller_budget_is_kept_from_then_on_and_a_larger_one_used() -> None:
+    tier = room_for(2000)
+    put(tier, range(2000))
+    await tier.limit(max_bytes=10 * SIZE, max_entry_bytes=4 * SIZE, scope_share=1.0)
+    assert tier.bytes <= 10 * SIZE
+    assert tier.evicted == 2000 - tier.entries
+    put(tier, range(100))
+    assert tier.bytes <= 10 * SIZE
+    await tier.limit(max_bytes=100 * SIZE, max_entry_bytes=SIZE - 1, scope_share=1.0)
+    assert not tier.put_now(entry(key(7)))
+    await tier.limit(max_bytes=100 * SIZE, max_entry_bytes=SIZE, scope_share=1.0)
+    put(tier, range(1000, 1100))
+    assert tier.entries == 100
+
+
+async def test_a_budget_that_shrinks_does_so_bit_by_bit() -> None:
+    tier = room_for(2000)
+    put(tier, range(2000))
+    shrinking = tier.limit(max_bytes=SIZE, max_entry_bytes=SIZE, scope_share=1.0)
+    assert shrinking.send(None) is None
+    assert 1000 < tier.entries < 2000
+    assert tier.bytes <= 2000 * SIZE
+    put(tier, range(5000, 5010))  # what comes meanwhile makes it no longer
+    assert tier.entries < 2000
+    rounds = 0
+    with suppress(StopIteration):
+        while rounds < 10:
+            shrinking.send(None)
+            rounds += 1
+    assert rounds == 3
+    assert tier.bytes <= SIZE
+
+
+async def test_a_share_holds_for_what_is_here_already() -> None:
+    tier = room_for(100)
+    put(tier, range(50), scope="greedy")
+    put(tier, range(50), scope="modest")
+    await tier.limit(max_bytes=100 * SIZE, max_entry_bytes=SIZE, scope_share=0.2)
+    put(tier, range(100, 120), scope="other")
+    assert sum(tier._order._scopes.values()) == tier.bytes
+    await tier.limit(max_bytes=100 * SIZE, max_entry_bytes=SIZE, scope_share=1.0)
+    put(tier, range(200, 300), scope="other")
+    assert tier.entries == 100

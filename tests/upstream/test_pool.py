@@ -172,3 +172,41 @@ class TestTls:
             with pytest.raises((NoReply, ConnectFailed)):
                 await reach(up.url, ca_file=AUTHORITY).send(outbound())
             assert up.calls == 1
+
+
+async def test_a_backend_that_retires_keeps_nothing_and_still_answers(up, reach, start):
+    backend = reach(up.url)
+
+    async def ask():
+        arrival = await backend.send(outbound())
+        return b"".join([piece async for piece in arrival.chunks()])
+
+    idle, busy = start(ask()), start(ask())
+    first, second = await up.next_call(), await up.next_call()
+    await first.reply(200, body=b"one")
+    assert await idle == b"one"
+    assert up.open_connections == 2
+
+    backend.retire()
+    await first.hung_up()
+    await second.reply(200, body=b"two")
+    assert await busy == b"two"
+    await second.hung_up()
+
+    later = start(ask())
+    third = await up.next_call()
+    await third.reply(200, body=b"three")
+    assert await later == b"three"
+    await third.hung_up()
+    assert up.open_connections == 0
+
+
+async def test_a_backend_that_was_never_asked_retires_too(up, reach, start):
+    backend = reach(up.url)
+    backend.retire()
+    asking = start(backend.send(outbound()))
+    call = await up.next_call()
+    await call.reply(200, body=b"one")
+    arrival = await asking
+    assert [piece async for piece in arrival.chunks()] == [b"one"]
+    await call.hung_up()

@@ -1,0 +1,100 @@
+"""The metrics, written as Prometheus or OpenMetrics asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from proxy.observe import families
+from proxy.observe.lag import Lag
+from proxy.observe.state import State
+from proxy.observe.tally import Tally
+
+_END: Final = b"# EOF\n"  # of OpenMetrics
+
+
+class Metrics(Collector):
+    """Collects them, and writes them. Its registry is its own.
+
+    Args:
+        state: that of the parts, now.
+        flush: has counted what was gathered.
+        version: of this package.
+    """
+
+    def __init__(
+        self,
+        tally: Tally,
+        lag: Lag,
+        *,
+        state: Callable[[], State],
+        flush: Callable[[], None],
+        version: str,
+    ) -> None:
+        self._tally = tally
+        self._lag = lag
+        self._state = state
+        self._flush = flush
+        self._version = version
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """All families that have something to tell."""
+        self._flush()
+        state, tally = self._state(), self._tally
+        for family in self._all(tally, state):
+            if family.samples:
+                yield family
+
+    async def written(self, accept: str) -> tuple[bytes, str]:
+        """The exposition that ``accept`` asks for, and its media type.
+
+        It takes some milliseconds with many series; others are answered between families.
+        """
+        encode, content_type = _encoder(accept)
+        pieces = []
+        for family in list(self._registry.collect()):
+            pieces.append(encode(_One(family)).removesuffix(_END))
+            await asyncio.sleep(0)
+        if content_type.startswith("application/openmetrics-text"):
+            pieces.append(_END)
+        return b"".join(pieces), content_type
+
+    def _all(self, tally: Tally, state: State) -> Iterator[Metric]:
+        yield from families.of_requests(tally, state)
+        yield from families.of_savings(tally)
+        yield from families.of_tiers(state)
+        yield from families.of_flights(tally, state)
+        yield from families.of_upstreams(state.upstreams)
+        yield from families.of_clients(state, self._lag.seconds)
+        if state.semantic is not None:
+            yield from families.of_meaning(state.semantic)
+        yield from families.of_config(state, self._version, platform.python_version())
+
+
+class _One(Collector):
+    """One family by itself, as an encoder wants it."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """What writes a family, and the media type; plain text where ``accept`` makes no sense."""
+    try:
+        return choose_encoder(accept)
+    except ValueError:  # a version that is none
+        return choose_encoder("")

@@ -1,0 +1,113 @@
+"""The state of the parts at one moment, in words that those who tell of it share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proxy.histogram import Histogram
+
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TierState:
+    """A tier. None: not known."""
+
+    tier: str
+    standing: Literal["up", "down", "distrusted", "off"]
+    trusted: bool  # whether it is looked in: all purges that may cover what it holds are known
+    entries: int | None = None
+    bytes: int | None = None
+    max_bytes: int | None = None
+    operations: Mapping[tuple[str, str], int] = field(default_factory=dict)  # operation, result
+    seconds: Mapping[str, Histogram] = field(default_factory=dict)  # by operation
+    removed: Counts = field(default_factory=dict)  # by cause
+    detail: Mapping[str, int | float | str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardState:
+    """The guard of the disk tier."""
+
+    fill_ratio: float | None  # None: it answers nothing now
+    passed: int  # looks that it did not spare
+    saved: int
+    false_positives: int  # of those that passed: nothing was there
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """A backend."""
+
+    upstream: str
+    url: str
+    prefix: str | None  # None: no request is routed to it
+    guarded: bool  # whether it is left alone when it fails
+    closed: bool  # its breaker: it is asked
+    refused: int
+    in_use: int
+    max_connections: int
+    stale_retries: int
+    responses: Counts  # by class of status
+    errors: Counts  # by type
+    head: Histogram  # seconds to the head
+
+
+@dataclass(frozen=True, slots=True)
+class StratumState:
+    """How often hits by meaning are wrong, in one stratum. Shares from 0 to 1."""
+
+    name: str
+    error: float
+    low: float
+    high: float
+    threshold: float
+    is_open: bool
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticState:
+    """Answers to questions in other words."""
+
+    lookups: Counts  # by what came of them
+    scores: Histogram
+    strata: Sequence[StratumState]
+    embedder_up: bool | None  # None: there is none
+    index_rows: int | None
+    not_learned: int
+    shadow_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigState:
+    """The settings in force."""
+
+    generation: int
+    loaded_at: float  # seconds since the epoch
+    reloads: Counts = field(default_factory=dict)  # by result: applied, refused
+    last_successful: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All of it."""
+
+    clients: Counts
+    flights: Counts
+    flying: int
+    tiers: Sequence[TierState]
+    guard: GuardState | None
+    purges: Counts  # by kind
+    purges_untold: int
+    purge_generation: int
+    upstreams: Sequence[UpstreamState]
+    semantic: SemanticState | None
+    fleet: Counts
+    compression: Counts
+    batching: Counts
+    bugs: Counts  # by where
+    log_lines_dropped: int
+    config: ConfigState

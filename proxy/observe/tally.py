@@ -1,0 +1,234 @@
+"""The tally: what became of requests, how long they took, and what was saved and spent by it.
+
+It is counted in batches, as requests are gathered, so the way of a request pays for none of it.
+Everything is a number by names from bounded sets; of the names that clients choose, those of
+models, only so many are kept, and only those that a backend has answered to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from proxy.histogram import Histogram
+from proxy.model.outcome import Delivery, Outcome, Verdict
+from proxy.model.query import Usage
+from proxy.observe.gather import Line
+from proxy.observe.log import printable
+from proxy.prices import Prices
+
+OTHER: Final = "other"
+"""Stands for all models beyond the bound, and for those that nobody has answered to."""
+
+STAGES: Final = ("read", "key", "lookup", "meaning", "flight", "deliver")
+_LONGEST: Final = 100  # characters of a model's name
+_BUSY: Final = 32  # lines in a batch, from which on only some hits are looked at stage by stage
+_SAMPLED: Final = 8  # one in so many
+_FAILED: Final = 400  # statuses from here on
+_SAVING: Final = frozenset({Verdict.HIT, Verdict.STALE, Verdict.COALESCED})
+_SPENDING: Final = frozenset({Verdict.MISS, Verdict.BYPASS, Verdict.DEGRADED})
+
+
+class Group(NamedTuple):
+    """Requests of which these things are alike; "" is none."""
+
+    outcome: str
+    reason: str
+    dialect: str
+    tier: str
+
+
+class Row:
+    """What a group comes to."""
+
+    __slots__ = ("bytes", "requests", "seconds")
+
+    def __init__(self) -> None:
+        self.requests = self.bytes = 0
+        self.seconds = 0.0
+
+
+class Spending:
+    """Calls of a backend, and what is known of what they cost. Money in the prices' currency."""
+
+    __slots__ = ("calls", "input_tokens", "money", "output_tokens", "seconds")
+
+    def __init__(self) -> None:
+        self.calls = self.input_tokens = self.output_tokens = 0
+        self.money = self.seconds = 0.0
+
+    def add(self, calls: int, usage: Usage | None, money: float, seconds: float) -> None:
+        """Count what came of ``calls``."""
+        self.calls += calls
+        self.money += money
+        self.seconds += seconds
+        if usage is not None:
+            self.input_tokens += usage.prompt_tokens
+            self.output_tokens += usage.completion_tokens
+
+
+class ModelRow:
+    """What requests for one model come to."""
+
+    __slots__ = ("hits", "requests", "saved", "spent")
+
+    def __init__(self) -> None:
+        self.requests = self.hits = 0
+        self.saved, self.spent = Spending(), Spending()
+
+
+class Tally:
+    """Counts requests that are over. A ``Reader``; its numbers only grow.
+
+    Args:
+        prices: what tokens cost.
+        most_models: names of models that are kept apart.
+    """
+
+    def __init__(self, prices: Prices, *, most_models: int = 50) -> None:
+        self.rows: dict[Group, Row] = {}
+        self.latency: dict[str, Histogram] = {}  # by outcome, seconds
+        self.stages: dict[tuple[str, str], Histogram] = {}  # by stage and outcome, seconds
+        self.models: dict[str, ModelRow] = {}
+        self.saved, self.spent = Spending(), Spending()
+        self.unpriced: set[str] = set()  # models with tokens to count and no price
+        self.adopt(prices, most_models)
+
+    def adopt(self, prices: Prices, most_models: int) -> None:
+        """Go on by other prices, and keep so many names of models."""
+        self.prices = prices
+        self._most_models = most_models
+
+    def take(self, lines: Sequence[Line]) -> None:
+        """Count ``lines``."""
+        groups: dict[tuple[str, str, str, str], list[Line]] = {}
+        for line in lines:
+            outcome = line[4]
+            # Not the members of the enumerations: to hash one takes longer than all the rest.
+            group = (
+                outcome.verdict._value_, outcome.why._value_, outcome.dialect, outcome.tier,
+            )  # fmt: skip
+            if (alike := groups.get(group)) is None:
+                groups[group] = [line]
+            else:
+                alike.append(line)
+        for alike in groups.values():
+            self._count(alike, busy=len(lines) >= _BUSY)
+
+    def _count(self, alike: Sequence[Line], *, busy: bool) -> None:
+        """Count lines of one group."""
+        outcome = alike[0][4]
+        name = outcome.verdict.value.lower()
+        group = Group(name, outcome.why.value, outcome.dialect, outcome.tier)
+        if (row := self.rows.get(group)) is None:
+            row = self.rows[group] = Row()
+        # Where no head could be made sense of, nobody knows when the request began.
+        took = [seconds for line in alike if (seconds := line[5].duration_s)]
+        row.requests += len(alike)
+        row.bytes += sum([line[5].sent for line in alike])
+        row.seconds += sum(took)
+        if (latency := self.latency.get(name)) is None:
+            latency = self.latency[name] = Histogram()
+        latency.add_all(took)
+        if outcome.dialect:
+            by_model: dict[str, list[Line]] = {}
+            for line in alike:
+                by_model.setdefault(line[4].model, []).append(line)
+            for model, those in by_model.items():
+                self._cost(those, model, outcome.verdict)
+        elif outcome.verdict in _SPENDING:
+            self.spent.calls += _asked(alike)
+        few = alike[::_SAMPLED] if busy and outcome.verdict is Verdict.HIT else alike
+        self._stage(name, few)
+
+    # -- stages -------------------------------------------------------------------------------
+
+    def _stage(self, name: str, alike: Iterable[Line]) -> None:
+        by_stage = zip(*[_stages(outcome, over) for *_, outcome, over in alike], strict=True)
+        for stage, seconds in zip(STAGES, by_stage, strict=True):
+            if any(seconds):
+                key = (stage, name)
+                if (histogram := self.stages.get(key)) is None:
+                    histogram = self.stages[key] = Histogram()
+                histogram.add_all(filter(None, seconds))
+
+    # -- tokens and money ---------------------------------------------------------------------
+
+    def _cost(self, alike: Sequence[Line], model: str, verdict: Verdict) -> None:
+        row = self._model(model, verdict, alike)
+        row.requests += len(alike)
+        if verdict in _SAVING:
+            row.hits += len(alike)
+            # Of a negative answer nobody would have said more: it spares a call all the same.
+            usage = _summed([line[4].usage for line in alike])
+            seconds = sum([line[4].spared_s for line in alike])
+            self._add((self.saved, row.saved), model, len(alike), usage, seconds)
+        elif verdict in _SPENDING:
+            usage = _summed([_less(line[4].usage, line[4].known) for line in alike])
+            self._add((self.spent, row.spent), model, _asked(alike), usage, 0.0)
+            known = _summed([line[4].known for line in alike])
+            if known is not None:
+                self._add((self.saved, row.saved), model, 0, known, 0.0)
+
+    def _add(
+        self,
+        spendings: Iterable[Spending],
+        model: str,
+        calls: int,
+        usage: Usage | None,
+        seconds: float,
+    ) -> None:
+        money = None if usage is None else self.prices.cost(model, usage)
+        if money is None and usage is not None and len(self.unpriced) < self._most_models:
+            self.unpriced.add(_label(model))
+        for spending in spendings:
+            spending.add(calls, usage, money or 0.0, seconds)
+
+    def _model(self, model: str, verdict: Verdict, alike: Iterable[Line]) -> ModelRow:
+        label = _label(model)
+        row = self.models.get(label)
+        if row is None:
+            # A name that no backend knows must not take the place of one that it does.
+            answered = verdict in _SAVING | {Verdict.MISS} and any(
+                line[5].status < _FAILED for line in alike
+            )
+            if not answered or len(self.models) >= self._most_models:
+                label = OTHER
+            row = self.models.setdefault(label, ModelRow())
+        return row
+
+
+def _stages(outcome: Outcome, over: Delivery) -> tuple[float, ...]:
+    """Seconds by stage, in the order of ``STAGES``; 0 for what did not happen."""
+    before = outcome.stages
+    return (*before, max(0.0, over.duration_s - sum(before)))
+
+
+def _asked(alike: Iterable[Line]) -> int:
+    """How many of them a backend was asked for."""
+    return sum([line[4].fwd is not None for line in alike])
+
+
+def _label(model: str) -> str:
+    """``model`` fit for a label; "none" where there is none."""
+    return printable(model[:_LONGEST])[:_LONGEST] or "none"
+
+
+def _summed(usages: Iterable[Usage | None]) -> Usage | None:
+    """What is known together; None if nothing is."""
+    known = [usage for usage in usages if usage is not None]
+    if not known:
+        return None
+    return Usage(
+        sum([usage.prompt_tokens for usage in known]),
+        sum([usage.completion_tokens for usage in known]),
+    )
+
+
+def _less(usage: Usage | None, known: Usage | None) -> Usage | None:
+    if usage is None or known is None:
+        return usage
+    return Usage(
+        usage.prompt_tokens - known.prompt_tokens,
+        usage.completion_tokens - known.completion_tokens,
+    )
