@@ -97,6 +97,11 @@ class Dividing:
         asked = Asked(question.query, question.terms, question.key)
         return self._reader.parts(question.request, asked, dialect, question.upstream.id)
 
+    def shuns(self, whole: Question) -> bool:
+        """Whether to ask for single inputs of ``whole``, which has several, is of no use now."""
+        batcher, dialect = whole.rooms.batcher, self._divisible[whole.query.dialect]
+        return batcher is None or batcher.shuns(whole, dialect)
+
     async def answer(self, whole: Question, parts: Sequence[Asked], instead: Instead) -> Reply:
         """The reply to ``whole``, whose ``parts`` these are.
 
@@ -205,8 +210,7 @@ class Dividing:
 
     def _may_divide(self, whole: Question) -> None:
         """Raises _Indivisible where asking for single inputs has just proved to be of no use."""
-        batcher, dialect = whole.rooms.batcher, self._divisible[whole.query.dialect]
-        if batcher is None or batcher.shuns(whole, dialect):
+        if self.shuns(whole):
             raise _Indivisible
 
     async def _fetch(self, missed: Sequence[_Missed]) -> dict[bytes, _Answer]:

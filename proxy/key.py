@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from proxy.model.entry import CacheKey
@@ -101,6 +101,20 @@ class Scoping:
             raise ValueError(f"no header to tell callers apart by: {self.header!r}")
 
 
+class KeyParts(NamedTuple):
+    """What is in a key; two keys are equal if all of it is."""
+
+    scope: str
+    dialect: str
+    upstream: str
+    method: str
+    path: str
+    query_string: str
+    namespace: str
+    fields: list[tuple[str, str]]  # the headers that count, by lower-case name, sorted by that
+    body: bytes  # canonical
+
+
 class KeyRules:
     """What is left out of the key, and the secret that keeps digests from telling anything.
 
@@ -139,6 +153,15 @@ class KeyRules:
         """Whether header ``name`` (lower case) is in the key neither by itself nor by the scope."""
         return name not in self._in_scope and self._is_left_out(name)
 
+    def scope_fields(self, request: Request) -> tuple[str, ...]:
+        """The headers (lower case) that make the scope of ``request``."""
+        index, header = request.headers.index(), self._scoping.header
+        if self._scoping.by is ScopeBy.SHARED:
+            return ()
+        if self._scoping.by is ScopeBy.HEADER and index.get(header):
+            return (header,)
+        return tuple(name for name in CREDENTIALS if name in index)
+
     def scope_of(self, request: Request) -> str:
         """Whose answers ``request`` may be given: "shared", "anon", or 32 hexadecimal digits.
 
@@ -164,21 +187,29 @@ class KeyRules:
         Equal for queries that differ only in the order of JSON members and headers, in space,
         in Unicode normal form, or in what is documented to be inert.
         """
-        scope = self.scope_of(request)
-        path, query_string = request.path, query.query_string
-        if query_string is None:
-            query_string = request.query_string
-        namespace = query.controls.namespace
-        fields = self._keyed_fields(request.headers)
-        fields.sort(key=_name)  # the order of fields with one name counts (RFC 9110, section 5.3)
+        scope, dialect, upstream, method, path, query_string, namespace, fields, body = (
+            self.parts_of(request, query, upstream)
+        )
         # Each part behind its length: no two lists of parts give the same text.
         text = (
-            f"{SCHEMA} {len(scope)}:{scope}{len(query.dialect)}:{query.dialect}"
-            f"{len(upstream)}:{upstream}{len(request.method)}:{request.method}"
+            f"{SCHEMA} {len(scope)}:{scope}{len(dialect)}:{dialect}"
+            f"{len(upstream)}:{upstream}{len(method)}:{method}"
             f"{len(path)}:{path}{len(query_string)}:{query_string}{len(namespace)}:{namespace}"
             f"{len(fields)}:"
         ) + "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields])
-        return CacheKey(scope, self._hash(b"key", text, query.canonical, 32))
+        return CacheKey(scope, self._hash(b"key", text, body, 32))
+
+    def parts_of(self, request: Request, query: Query, upstream: str) -> KeyParts:
+        """What ``key_of`` makes the key of."""
+        query_string = query.query_string
+        if query_string is None:
+            query_string = request.query_string
+        fields = self._keyed_fields(request.headers)
+        fields.sort(key=_name)  # the order of fields with one name counts (RFC 9110, section 5.3)
+        return KeyParts(
+            self.scope_of(request), query.dialect, upstream, request.method, request.path,
+            query_string, query.controls.namespace, fields, query.canonical,
+        )  # fmt: skip
 
     def namespace_of(self, request: Request, query: Query, upstream: str, rest: bytes) -> bytes:
         """Among which questions one in other words may be looked for, in 16 bytes.

@@ -108,6 +108,14 @@ class Rule:
     max_variants: int | None = None
     by_meaning: bool | None = None
 
+    def matches(self, path: str, model: str, dialect: str) -> bool:
+        """Whether it has a say about ``model`` at ``path``, asked in ``dialect``."""
+        return (
+            fnmatchcase(path, self.path)
+            and fnmatchcase(model, self.model)
+            and fnmatchcase(dialect, self.dialect)
+        )
+
     def changes(self) -> dict[str, object]:
         """The terms this rule sets."""
         own = {f.name: getattr(self, f.name) for f in fields(Terms)}
@@ -149,13 +157,17 @@ class Policy:
         """What holds for ``model`` at ``path``, asked in ``dialect``."""
         terms = self._default
         for rule, changes in self._rules:
-            if (
-                fnmatchcase(path, rule.path)
-                and fnmatchcase(model, rule.model)
-                and fnmatchcase(dialect, rule.dialect)
-            ):
+            if rule.matches(path, model, dialect):
                 terms = replace(terms, **changes)  # type: ignore[arg-type] # same fields
         return terms
+
+    def matching(self, path: str, model: str, dialect: str) -> tuple[tuple[int, Rule], ...]:
+        """The rules that have a say there, each with its place among all, counted from 0."""
+        return tuple(
+            (place, rule)
+            for place, (rule, _) in enumerate(self._rules)
+            if rule.matches(path, model, dialect)
+        )
 
     def weigh(self, head: Head, length: int | None, form: Form | None, terms: Terms) -> HeadVerdict:
         """Who may have the response that begins with ``head``; decided once, before its body.

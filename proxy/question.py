@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.batching import Batcher, Company, Unsplit, is_signed
 from proxy.compression.compressor import Compressor
+from proxy.compression.prompt import Plan
 from proxy.dialects.base import Dialect, Relay, Rendered, divides, is_current, is_framed
 from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
@@ -135,14 +136,18 @@ class Question(NamedTuple):
             request.method, request.path, request.query_string, headers, self.query.forward
         )
 
+    def shortening(self) -> Plan | None:
+        """How much shorter the prompt is to be on its way; None: as it is."""
+        compressor = self.rooms.compressor
+        # A vector is of the very text, and a signature of the very bytes.
+        if compressor is None or divides(self.dialect) or is_signed(self.request.headers):
+            return None
+        return compressor.plan(self.request.path, self.query.model, self.query.dialect)
+
     async def _shortened(self) -> Outbound:
         """The same with a shorter prompt, where one is wanted."""
         outbound, compressor, body = self.outbound(), self.rooms.compressor, self.query.forward
-        # A vector is of the very text, and a signature of the very bytes.
-        if compressor is None or divides(self.dialect) or is_signed(self.request.headers):
-            return outbound
-        plan = compressor.plan(self.request.path, self.query.model, self.query.dialect)
-        if plan is None:
+        if compressor is None or (plan := self.shortening()) is None:
             return outbound
         if len(body) > _ON_LOOP_BYTES:
             done = await asyncio.to_thread(compressor.compress, body, plan)
@@ -193,7 +198,7 @@ class Question(NamedTuple):
         controls = self.query.controls
         if controls.max_stale is not None or controls.ttl is not None or not self.may_ask:
             return False  # the new answer would be as this caller wishes, for all (``renews``)
-        sought = self._worded(meaning)
+        sought = self.worded(meaning)
         return isinstance(sought, Sought) and not sought.acts
 
     async def find(self, meaning: Meaning, miss: Miss) -> Question:
@@ -202,17 +207,17 @@ class Question(NamedTuple):
             await meaning.learner.complained(self.key)
         if miss.why is not Why.UNSEEN:  # it has an answer of its own, and that will not do
             return self
-        question = self._replace(sought=self._worded(meaning))
+        question = self._replace(sought=self.worded(meaning))
         if not isinstance(question.sought, Sought):
             return question._replace(finding=Finding(doubt=question.sought))
         controls = self.query.controls
         if not controls.by_meaning:
             return question._replace(finding=Finding(doubt=Doubt.UNWANTED))
         least = controls.least_similarity
-        found = await meaning.finder.find(question.sought, self._hit, least)
+        found = await meaning.finder.find(question.sought, self.hit_on, least)
         return question._replace(finding=found)
 
-    def _worded(self, meaning: Meaning) -> Sought | Doubt:
+    def worded(self, meaning: Meaning) -> Sought | Doubt:
         """What to look for, or why not to."""
         if self.sought is not None:
             return self.sought
@@ -224,7 +229,7 @@ class Question(NamedTuple):
         namespace = meaning.namespace_of(self.request, self.query, self.upstream.id, asking.rest)
         return meaning.seeking.sought(asking, namespace, self.key, self.query)
 
-    def _hit(self, entry: Entry, tier: str) -> Hit | None:
+    def hit_on(self, entry: Entry, tier: str) -> Hit | None:
         """The hit that ``entry``, the answer to another question, is for this one; or None."""
         # It was found a while ago: others were fetched and compared since.
         unpurged = self.rooms.ladder.unpurged(entry)
@@ -367,7 +372,7 @@ class Question(NamedTuple):
     def _wording(self) -> Wording | None:
         """How the question is put, if others may be answered alike."""
         meaning = self.rooms.meaning
-        sought = None if meaning is None else self._worded(meaning)
+        sought = None if meaning is None else self.worded(meaning)
         return sought.wording if isinstance(sought, Sought) else None
 
     def _tags(self, head: Head, sealed: Sealed) -> tuple[str, ...] | None:
@@ -391,7 +396,7 @@ class Question(NamedTuple):
     def _learn(self, meaning: Meaning, entry: Entry) -> None:
         if self.sampled and self.renews is not None:
             meaning.learner.sampled(self.renews, entry)
-        sought = self._worded(meaning)
+        sought = self.worded(meaning)
         if entry.wording is not None and isinstance(sought, Sought):
             meaning.learner.landed(sought, entry, self.finding, self.weight)
 

@@ -86,7 +86,7 @@ class Reader:
         seen = (edition, request.method, request.path, request.query_string, headers, body)
         said = self._recent.get(seen)
         if said is None:
-            said = self._work_out(request, body, dialect, upstream)
+            said = self.work_out(request, body, dialect, upstream)
             # Names and values count too: one field may be as long as a whole body.
             texts = sum(len(name) + len(value) for name, value in headers)
             if isinstance(said, Asked):
@@ -104,13 +104,20 @@ class Reader:
             for query in dialect.parts(asked.query)
         )
 
-    def _work_out(
-        self, request: Request, body: bytes, dialect: Dialect, upstream: str
-    ) -> Asked | Passed:
+    def understand(self, request: Request, body: bytes, dialect: Dialect) -> Query | Refusal:
+        """What is asked, and of the cache besides, before any rule has had its say."""
         query = dialect.read(request, body)
         if isinstance(query, Refusal):
+            return query
+        return _steered(query, self._steering.controls(request.headers))
+
+    def work_out(
+        self, request: Request, body: bytes, dialect: Dialect, upstream: str
+    ) -> Asked | Passed:
+        """As ``read``, without remembering anything."""
+        query = self.understand(request, body, dialect)
+        if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
-        query = _steered(query, self._steering.controls(request.headers))
         terms = self._policy.terms(request.path, query.model, query.dialect)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)

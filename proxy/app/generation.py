@@ -18,6 +18,7 @@ from proxy.batching import Batcher
 from proxy.config.changes import contents
 from proxy.config.load import Loaded
 from proxy.downstream.service import Attending
+from proxy.explaining.explain import Explaining
 from proxy.model.errors import ConfigError
 from proxy.reply import Replies
 
@@ -78,7 +79,7 @@ class Generation:
             self.admission = before.admission
         replies = Replies(settings.pseudonym, seconds)
         passing = parts.passing(settings, self.routes, replies)
-        self.lifecycle = parts.lifecycle(
+        self.lifecycle, explained = parts.lifecycle(
             settings,
             keys=keys,
             spoken=self.dialects,
@@ -105,8 +106,10 @@ class Generation:
             replies=replies,
             versions=house.versions.edition,
             edition=number,
+            browsing=house.browsing,
             unheard=house.observing.unheard(keys),
         )
+        self.explaining = Explaining(explained)
         self.attending = Attending(
             self.lifecycle.answer,
             passing.tunnel,

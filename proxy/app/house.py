@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.app.observing import Observing
 from proxy.flight import Flights
 from proxy.resources.shelf import Written
+from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
 from proxy.versions import Versions
 
@@ -21,6 +22,7 @@ class House:
 
     Args:
         secret: keys the hashes that scopes and cache keys are.
+        browsing: the tiers, as the ladder has them.
         flights: of questions.
         fetches: the flights of everything else.
         semantic: finds answers in other words; None: nobody does.
@@ -31,6 +33,7 @@ class House:
 
     secret: bytes
     ladder: Ladder
+    browsing: Browsing
     flights: Flights
     fetches: Flights
     semantic: Semantic | None

@@ -14,6 +14,7 @@ from proxy.admin.profile import Profiles
 from proxy.admin.purging import Purges
 from proxy.admin.semantic import Meanings
 from proxy.app.clock import seconds
+from proxy.app.explained import explained
 from proxy.config import render
 from proxy.config.changes import fixed
 from proxy.config.faults import dotted
@@ -45,7 +46,7 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
         Purges(proxy.store.purging.purge).endpoint,
         Profiles(sample, proxy.settings.pseudonym).endpoint,
     ]
-    endpoints += proxy.observing.endpoints
+    endpoints += [*proxy.observing.endpoints, *explained(proxy)]
     if (semantic := proxy.semantic) is not None:
         endpoints += Meanings(semantic.told, semantic.learner.judged).endpoints
     return endpoints

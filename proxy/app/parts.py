@@ -27,6 +27,7 @@ from proxy.degrading import Degrading
 from proxy.dialects.base import Dialect
 from proxy.dividing import Dividing
 from proxy.downstream.limits import Limits as ClientLimits
+from proxy.explaining.explain import Parts as Explained
 from proxy.flight import Flights
 from proxy.flight import Limits as FlightLimits
 from proxy.key import KeyRules, ScopeBy, Scoping
@@ -42,6 +43,7 @@ from proxy.reader import Reader
 from proxy.reply import Replies
 from proxy.resources.life import Resources
 from proxy.tiers.admission import Admission
+from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
@@ -114,9 +116,10 @@ def lifecycle(
     replies: Replies,
     versions: Callable[[], int],
     edition: int,
+    browsing: Browsing,
     unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None,
-) -> Lifecycle:
-    """The life of a request.
+) -> tuple[Lifecycle, Explained]:
+    """The life of a request, and what is asked to explain one.
 
     Args:
         versions: counts the changes of knowledge bases.
@@ -139,7 +142,13 @@ def lifecycle(
         unheard,
     )
     reader = Reader(keys, policy, timely.asks, steering(settings), versions)
-    return Lifecycle(
+    dividing = Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing)
+    explained = Explained(
+        routes, spoken, reader, keys, rooms, flights, degrading, browsing, dividing,
+        others if isinstance(others, Resources) else None,
+        cache.max_request_bytes, replies.name,
+    )  # fmt: skip
+    living = Lifecycle(
         upstreams=routes,
         dialects=spoken,
         reader=reader,
@@ -150,8 +159,9 @@ def lifecycle(
         degrading=degrading,
         others=others,
         bounds=Bounds(cache.max_request_bytes, replay_pause=cache.replay_chunk_delay_s),
-        dividing=Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing),
+        dividing=dividing,
     )
+    return living, explained
 
 
 def admission(chosen: AdmissionSettings) -> Admission | None:

@@ -26,6 +26,7 @@ from proxy.purges.journal_file import FileJournal
 from proxy.purges.journal_redis import RedisJournal
 from proxy.purges.purging import Purging
 from proxy.tiers.base import Tier
+from proxy.tiers.browsing import Browsing, Open
 from proxy.tiers.codec import Codec, EncryptionKey
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.l2_disk import L2Disk
@@ -73,6 +74,9 @@ class Store:
         self.freed: list[Callable[[], Awaitable[None]]] = []  # called when all is purged
         self.ledger = Ledger()
         self.ladder = Ladder(tiers, self.ledger, _report)
+        kept: list[Open] = [self.memory]
+        kept += [tier for tier in (self.disk, self.behind) if tier is not None]
+        self.browsing = Browsing(kept, self.ladder, seconds)
         self.purging = Purging(
             self.ledger,
             self._journal(settings),

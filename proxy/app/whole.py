@@ -75,8 +75,9 @@ class Sidecache:
         self.fetches = Flights(limits, clock=seconds, report=report)
         self.semantic = _semantic(settings, self.store, self._answer_in)
         self.house = House(
-            secret, self.store.ladder, self.flights, self.fetches, self.semantic, self.observing
-        )
+            secret, self.store.ladder, self.store.browsing, self.flights, self.fetches,
+            self.semantic, self.observing,
+        )  # fmt: skip
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
         self.source = source or Held(settings)
@@ -90,8 +91,8 @@ class Sidecache:
         self._applied = applied
         self._limit_flights()
         self._shown: Shown | None = None
-        record = self.observing.record(record)
-        self.server = Server(self.generation.attending, record, clock=time.time)
+        self.record = self.observing.record(record)
+        self.server = Server(self.generation.attending, self.record, clock=time.time)
         self.observing.over(self._parts())
         self.admin: Admin = operating.admin(self, lambda: self._ready)
         self._bound: tuple[str, int] | None = None

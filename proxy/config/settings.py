@@ -78,6 +78,12 @@ class Admin(Section):
         "refused, so that no web page can reach it by DNS rebinding.",
     )
 
+    show_content: bool = Field(
+        default=False,
+        description="Whether it tells questions and answers that are stored, to who may ask it "
+        "all else. They are confidential as a rule.",
+    )
+
     @property
     def bearer(self) -> str | None:
         """The token, wherever it was given."""

@@ -6,17 +6,27 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 
-from proxy.flight.errand import Boarded, Counts, Errand, Found, Handed, Landed, Limits, Released
+from proxy.flight.errand import (
+    Boarded,
+    Counts,
+    Errand,
+    Foretold,
+    Found,
+    Handed,
+    Landed,
+    Limits,
+    Released,
+)
 from proxy.flight.guest import SeatedGuest
 from proxy.flight.memory import Marks, Setbacks
 from proxy.flight.orphans import Orphans
-from proxy.flight.seat import Flight, Seat
+from proxy.flight.seat import Flight, Seat, Suits
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import Entry
 from proxy.model.errors import BrokenReply, ConnectFailed, UpstreamError
 from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting, Sought, Stored
 from proxy.model.message import Arrival
-from proxy.model.query import Form, Refusal
+from proxy.model.query import Refusal
 
 
 class Flights:
@@ -65,9 +75,7 @@ class Flights:
         """Whether a flight is up that was sent under these settings."""
         return any(flight.errand.edition == edition for flight in self._up)
 
-    def board(
-        self, errand: Errand, suits: Callable[[Form], bool], *, fresh: bool = False
-    ) -> Seat | Released:
+    def board(self, errand: Errand, suits: Suits, *, fresh: bool = False) -> Seat | Released:
         """A seat on the flight for this key, which is sent now if none that suits is up.
 
         Args:
@@ -83,6 +91,20 @@ class Flights:
         if flight is not None and self._takes(flight, errand, suits, now, fresh=fresh):
             return self._join(flight)
         return self._launch(Flight(errand, now, shared=True, fresh=fresh), Why.UNSEEN)
+
+    def foretell(self, errand: Errand, suits: Suits, *, fresh: bool = False) -> Foretold:
+        """What ``board`` would come to now."""
+        now, digest = self._clock(), errand.key.digest
+        flight, marked = self._board.get(digest), self._marks.stands(digest, now)
+        aged = self.counts.aged
+        joins = flight is not None and self._takes(flight, errand, suits, now, fresh=fresh)
+        self.counts.aged = aged  # nobody has boarded
+        if flight is not None and joins and not marked:
+            if len(flight.seats) > self.limits.followers:
+                return Foretold(Why.CROWDED)
+            return Foretold(Why.JOINED, joined=isinstance(flight.boarding, Boarded))
+        why = Why.HIT_FOR_MISS if marked else Why.UNSEEN
+        return Foretold(Why.CROWDED if self._is_full else why)
 
     def refresh(self, errand: Errand) -> bool:
         """Renew an entry in the background; whether a flight was sent.
@@ -124,20 +146,10 @@ class Flights:
     # -- boarding ---------------------------------------------------------------------------------
 
     def _takes(
-        self,
-        flight: Flight,
-        errand: Errand,
-        suits: Callable[[Form], bool],
-        now: float,
-        *,
-        fresh: bool,
+        self, flight: Flight, errand: Errand, suits: Suits, now: float, *, fresh: bool
     ) -> bool:
         """Whether a newcomer may join ``flight``."""
-        if flight.window or not self._is_current(flight, errand, now):
-            return False
-        if fresh and not (flight.asking and flight.boarding is None):
-            return False
-        return suits(flight.offered)
+        return self._is_current(flight, errand, now) and flight.takes(suits, fresh=fresh)
 
     def _is_current(self, flight: Flight, errand: Errand, now: float) -> bool:
         """Whether ``flight`` still makes progress, and is not from before a purge or a reload."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from proxy.model.decision import HeadVerdict, Why
 from proxy.model.entry import CacheKey, Entry
@@ -122,6 +122,13 @@ class Released:
 
 
 Boarding = Boarded | Found | Handed | Released
+
+
+class Foretold(NamedTuple):
+    """What boarding would come to."""
+
+    why: Why  # of the seat; CROWDED: there is none
+    joined: bool = False  # an answer that has begun already
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ class Marks:
             return False
         return True
 
+    def stands(self, digest: bytes, now: float) -> bool:
+        """As ``holds``, for who only wants to know."""
+        return now < self._until.get(digest, now)
+
     def drop(self, digest: bytes) -> None:
         """Take the mark away."""
         self._until.pop(digest, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # Bytes joined into one piece. What is joined is a copy, which a slow reader holds while the log it
 # is made from is already there for all.
 _GATHERED: Final = 65_536
+
+
+Suits = Callable[[Form], bool]
+"""Whether a caller can use an answer that comes in a form."""
 
 
 class Flight:
@@ -69,6 +73,16 @@ class Flight:
         """The form it comes in, or the one that was asked for while nobody knows."""
         known = self.boarding.form if isinstance(self.boarding, Boarded) else None
         return known or self.errand.asked
+
+    def takes(self, suits: Suits, *, fresh: bool) -> bool:
+        """Whether somebody may join it yet who is suited by some forms.
+
+        Args:
+            fresh: only an answer that has not begun to come will do.
+        """
+        if self.window or (fresh and not (self.asking and self.boarding is None)):
+            return False
+        return suits(self.offered)
 
     def publish(self) -> None:
         """Wake all who wait; they go on in the loop's next round."""

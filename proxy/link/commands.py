@@ -149,6 +149,30 @@ class Commands:
                     # A cluster's client sends a key to the server that keeps it.
                     _ = await _written(self._client.redis.unlink(*keys))
 
+    async def scan(
+        self, begins: str, server: int, cursor: int, count: int
+    ) -> tuple[list[str], tuple[int, int] | None]:
+        """Some keys that begin so and end in hexadecimal digits, and where to go on, if anywhere.
+
+        Args:
+            begins: as it is, no pattern.
+            server: of those that keep keys, counted from 0.
+            cursor: of that server; 0 at first.
+            count: keys to look at, about.
+        """
+        servers = await self._client.keepers()
+        if server >= len(servers):  # the cluster has become smaller
+            return [], None
+        pattern = _GLOB.sub(r"\\\1", begins) + "[0-9a-f]*"
+        found = await servers[server].execute_command(
+            "SCAN", cursor, "MATCH", pattern, "COUNT", count
+        )
+        cursor, keys = cast("tuple[int, list[bytes]]", found)
+        names = [key.decode("ascii", "replace") for key in keys]
+        if cursor:
+            return names, (server, cursor)
+        return names, (server + 1, 0) if server + 1 < len(servers) else None
+
     async def claim(self, key: str, value: bytes, keep_ms: int) -> bool:
         """Store for so many milliseconds, if nothing is there; whether it was stored."""
         return replies.flag(await self._ask("SET", key, value, "NX", "PX", keep_ms))

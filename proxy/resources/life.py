@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.coming import Coming
 from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
@@ -16,15 +16,15 @@ from proxy.model.message import Arrival, Headers, Request, Upstream, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
 from proxy.model.query import Controls
 from proxy.passing import Passing
-from proxy.policy import Policy
+from proxy.policy import Policy, Terms
 from proxy.reply import Replies
 from proxy.resources.fetch import FAILING, Fetch, Rooms
 from proxy.resources.reuse import reuse
-from proxy.resources.shelf import DIALECT, Place, Resource
+from proxy.resources.shelf import DIALECT, Look, Place, Resource
 from proxy.resources.showing import shown, unmodified
 from proxy.rfc9111.invalidation import invalidated
 from proxy.rfc9111.validators import is_unmodified, must_be_asked
-from proxy.wire.cache_control import controls_from_headers
+from proxy.wire.cache_control import UNASKED, controls_from_headers
 from proxy.wire.headers import OVERRIDES
 
 _CACHED: Final = frozenset({"GET", "HEAD"})
@@ -36,6 +36,19 @@ _FWD: Final = {
     Why.MAX_AGE: Fwd.REQUEST,
     Why.MIN_FRESH: Fwd.REQUEST,
 }
+
+
+class Foreseen(NamedTuple):
+    """What would become of a request."""
+
+    verdict: Verdict
+    why: Why
+    resource: Resource | None = None  # None: it is passed on, as is all that follows
+    place: Place | None = None
+    controls: Controls = UNASKED
+    terms: Terms | None = None
+    key: CacheKey | None = None
+    asks_about: bool = False  # the backend is asked whether what is stored still holds
 
 
 class Resources:
@@ -71,17 +84,13 @@ class Resources:
 
     async def answer(self, request: Request, upstream: Upstream, began: float) -> Reply:
         """The reply to ``request``. Raises RequestError."""
-        headers = request.headers
-        if request.method not in _CACHED or request.body.length != 0:
+        asked = self._asked(request)
+        if asked is Why.ROUTE:
             return await self._pass(request, upstream, began)
-        if must_be_asked(headers) or not OVERRIDES.isdisjoint(headers.index()):
-            return await self._passing.on(request, upstream, b"", Why.UNCACHEABLE, began)
-        controls = self._controls(headers)
-        terms = self._policy.terms(request.path, "", DIALECT)
-        if controls.no_store or not terms.enabled:
-            why = Why.NO_STORE if controls.no_store else Why.DISABLED
-            return await self._passing.on(request, upstream, b"", why, began)
+        if isinstance(asked, Why):
+            return await self._passing.on(request, upstream, b"", asked, began)
 
+        controls, terms = asked
         rooms = self._rooms
         generation = rooms.shelf.generation  # before the look: a purge from here on counts
         resource = self._resource(request, upstream.id, controls.namespace)
@@ -104,6 +113,51 @@ class Resources:
         if request.method == "HEAD":
             return await self._ask_head(fetch, judged, began)
         return await self._fly(fetch, judged, began)
+
+    async def foresee(self, request: Request, upstream: Upstream, look: Look) -> Foreseen:
+        """What ``answer`` would come to now, as far as the backend has no say in it.
+
+        Args:
+            look: how to look into the tiers, so that nothing changes by it.
+        """
+        asked = self._asked(request)
+        if isinstance(asked, Why):
+            return Foreseen(Verdict.BYPASS, asked)
+        controls, terms = asked
+        shelf = self._rooms.shelf
+        resource = self._resource(request, upstream.id, controls.namespace)
+        place = await shelf.find(resource, look)
+        judged = self._judge(place, controls)
+        seen = Foreseen(Verdict.MISS, judged.why, resource, place, controls, terms)
+        if isinstance(judged, Hit):
+            return seen._replace(
+                verdict=Verdict.STALE if judged.stale else Verdict.HIT, key=judged.entry.key
+            )
+        if controls.only_if_cached:
+            return seen._replace(verdict=Verdict.ERROR, why=Why.ONLY_IF_CACHED)
+        fetch = Fetch(
+            self._rooms, resource, upstream, controls, terms, self._flight_key(resource, place),
+            shelf.generation, place.note, place.entry,
+        )  # fmt: skip
+        seen = seen._replace(key=fetch.key, asks_about=fetch.asks_about is not None)
+        if request.method == "HEAD":
+            return seen
+        seat = self._flights.foretell(fetch, lambda _: True, fresh=controls.no_cache)
+        outcome = self._missed(fetch, judged, seat.why)
+        return seen._replace(verdict=outcome.verdict, why=outcome.why)
+
+    def _asked(self, request: Request) -> tuple[Controls, Terms] | Why:
+        """What is asked of the cache and under which terms, or why it is passed on."""
+        headers = request.headers
+        if request.method not in _CACHED or request.body.length != 0:
+            return Why.ROUTE
+        if must_be_asked(headers) or not OVERRIDES.isdisjoint(headers.index()):
+            return Why.UNCACHEABLE
+        controls = self._controls(headers)
+        terms = self._policy.terms(request.path, "", DIALECT)
+        if controls.no_store:
+            return Why.NO_STORE
+        return (controls, terms) if terms.enabled else Why.DISABLED
 
     def _resource(self, request: Request, upstream: str, namespace: str) -> Resource:
         host = request.headers.get("host").lower() if self._told_hosts else ""

@@ -8,7 +8,7 @@ variants found by it are of one batch; with the note, all of them are out of rea
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -25,6 +25,10 @@ NOTE: Final = "http_vary"  # the dialect of notes; no request has it
 _HEAD: Final = Head(200, "", Headers())
 _BATCH_BYTES: Final = 16
 _MOST_CHANGED: Final = 10_000  # URIs; some 2 MB
+
+
+Look = Callable[[CacheKey], Awaitable[Found]]
+"""What is stored under a key."""
 
 
 class Note(NamedTuple):
@@ -111,12 +115,17 @@ class Shelf:
         """As that of the ladder."""
         return self._ladder.generation
 
-    async def find(self, resource: Resource) -> Place:
-        """What is stored for ``resource``, fresh or stale. Raises nothing."""
-        found = await self._ladder.get(resource.key)
+    async def find(self, resource: Resource, look: Look | None = None) -> Place:
+        """What is stored for ``resource``, fresh or stale. Raises nothing.
+
+        Args:
+            look: how to look; None: as the ladder does.
+        """
+        get = look or self._ladder.get
+        found = await get(resource.key)
         note = read_note(found.entry)
         if note is not None:
-            variant = await self._ladder.get(self.key_of(resource, note))
+            variant = await get(self.key_of(resource, note))
             return self._place(resource, variant, note)
         return self._place(resource, found, None)
 

@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.histogram import Histogram
-from proxy.model.decision import Why
+from proxy.model.decision import Hit, Why
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 from proxy.model.meaning import Doubt, Measured
@@ -29,7 +29,7 @@ from proxy.semantic.base import Index, Shelf
 from proxy.semantic.budget.comparator import Judgement
 from proxy.semantic.budget.controller import Budget
 from proxy.semantic.budget.labels import Stratum
-from proxy.semantic.found import NOTHING, Candidate, Finding, Fits, Sought
+from proxy.semantic.found import NOTHING, Candidate, Finding, Fits, Nearby, Neighbour, Sought
 from proxy.semantic.notes import answered_by
 from proxy.semantic.verifier import Verifier
 from proxy.semantic.words.canonical import canonical
@@ -71,6 +71,7 @@ class Finder:
         least: the similarity below which nothing is ever served, nor learned from.
         index_s: seconds that the index may take.
         limit_s: seconds that all of it may take, however many tiers hang.
+        dry: whether to leave everything as it is: see ``dry``.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Finder:
         least: float = 0.75,
         index_s: float = 0.05,
         limit_s: float = 1.0,
+        dry: bool = False,
     ) -> None:
         self._shelf = shelf
         self._phrasebook = phrasebook
@@ -97,10 +99,30 @@ class Finder:
         self._least = least
         self._index_s = index_s
         self._limit_s = limit_s
+        self._dry = dry
         self._read = lru_cache(maxsize=_READ)(read)
         self.counts: dict[Why | Doubt, int] = {}  # what became of searches; grows only
         self.scores = Histogram(SCORES)  # of what was found best by meaning
         self.bugs = 0  # searches that failed in a way nobody foresaw; grows only
+
+    def dry(self, shelf: Shelf) -> Finder:
+        """The same search over ``shelf``, of which nothing but the embedder and the index notices.
+
+        It forgets nothing that it finds to be gone, and counts for itself.
+        """
+        return Finder(
+            shelf,
+            phrasebook=self._phrasebook,
+            verifier=self._verifier,
+            budget=self._budget,
+            agreement=self._agreement,
+            embedding=self._embedding,
+            index=self._index,
+            least=self._least,
+            index_s=self._index_s,
+            limit_s=self._limit_s,
+            dry=True,
+        )
 
     async def find(self, sought: Sought, fits: Fits, least: float) -> Finding:
         """The hit for ``sought``, or why there is none. Raises nothing.
@@ -150,7 +172,8 @@ class Finder:
         """An entry whose question differs by a slip of the keyboard."""
         if self._phrasebook is None:
             return None
-        for key in self._phrasebook.look(sought.namespace, sought.plain):
+        look = self._phrasebook.glance if self._dry else self._phrasebook.look
+        for key in look(sought.namespace, sought.plain):
             candidate = None if key == sought.key else await self._fetch(key, sought, _CERTAIN)
             if candidate is None:
                 continue
@@ -179,31 +202,47 @@ class Finder:
     # -- by meaning ---------------------------------------------------------------------------
 
     async def _by_meaning(self, sought: Sought, fits: Fits, least: float) -> Finding:
-        if self._embedding is None or self._index is None:
+        near_by = await self._near_by(sought, _NEIGHBOURS, _JUDGED)
+        if isinstance(near_by, Doubt):
+            return Finding(doubt=near_by)
+        if near_by is None:
             return NOTHING
+        candidates, stratum = near_by
+        doubts = partial(self._doubts, sought, candidates)
+        told = await asyncio.to_thread(doubts) if _is_long(sought.text) else doubts()
+        return self._judge(candidates, told, stratum, fits, least)
+
+    async def _near_by(
+        self, sought: Sought, most: int, enough: int
+    ) -> tuple[Sequence[Candidate], Stratum] | Doubt | None:
+        """The nearest entries that are there, or why none is; None: there is nothing to look with.
+
+        Args:
+            most: neighbours to ask for.
+            enough: of those that are there.
+        """
+        if self._embedding is None or self._index is None:
+            return None
         vector = await self._embedding.vector(sought.text.raw, sought.text.script)
         if isinstance(vector, Doubt):
-            return Finding(doubt=vector)
+            return vector
         try:
             async with asyncio.timeout(self._index_s):
-                found = await self._index.search(sought.namespace, vector, _NEIGHBOURS)
+                found = await self._index.search(sought.namespace, vector, most)
         except (TierError, TimeoutError):
-            return Finding(doubt=Doubt.INDEX)
+            return Doubt.INDEX
         near_by = [n for n in found if n.score >= self._least and n.key != sought.key]
         if not near_by:
-            return Finding(doubt=Doubt.NOBODY)
+            return Doubt.NOBODY
         candidates: list[Candidate] = []
-        while near_by and len(candidates) < _JUDGED:
-            batch = near_by[: _JUDGED - len(candidates)]
+        while near_by and len(candidates) < enough:
+            batch = near_by[: enough - len(candidates)]
             del near_by[: len(batch)]
             fetched = await asyncio.gather(*(self._fetch(n.key, sought, n.score) for n in batch))
             candidates += filter(None, fetched)
         if not candidates:
-            return Finding(doubt=Doubt.STALE)
-        stratum = Stratum(self._embedding.fingerprint, sought.text.script, sought.family)
-        doubts = partial(self._doubts, sought, candidates)
-        told = await asyncio.to_thread(doubts) if _is_long(sought.text) else doubts()
-        return self._judge(candidates, told, stratum, fits, least)
+            return Doubt.STALE
+        return candidates, Stratum(self._embedding.fingerprint, sought.text.script, sought.family)
 
     def _doubts(self, sought: Sought, candidates: Sequence[Candidate]) -> list[Doubt | None]:
         """What speaks against each of the candidates. Pure."""
@@ -223,14 +262,9 @@ class Finder:
         if not unopposed:
             return Finding(doubt=doubts[0], neighbours=neighbours)
         best = unopposed[0]
-        floor = self._budget.floor(best.entry.key.digest)
-        if floor is not None and best.score < floor:
-            return Finding(doubt=Doubt.FLOOR, neighbours=neighbours)
-        if self._disagree(best, unopposed[1:]):
-            return Finding(doubt=Doubt.DISAGREEMENT, neighbours=neighbours)
-        hit = fits(best.entry, best.tier)
-        if hit is None:
-            return Finding(doubt=Doubt.STALE, neighbours=neighbours)
+        hit = self._usable(best, unopposed[1:], fits)
+        if isinstance(hit, Doubt):
+            return Finding(doubt=hit, neighbours=neighbours)
         threshold = self._budget.threshold(stratum)
         found = Finding(None, None, best, stratum, self._measured(stratum), neighbours)
         if threshold is None:
@@ -239,6 +273,19 @@ class Finder:
             return found._replace(doubt=Doubt.THRESHOLD)
         return found._replace(hit=hit._replace(why=Why.SEMANTIC))
 
+    def _usable(self, candidate: Candidate, others: Sequence[Candidate], fits: Fits) -> Hit | Doubt:
+        """The hit that ``candidate`` would be, were it near enough; or why it would be none.
+
+        Args:
+            others: further off than it, and nothing speaks against them either.
+        """
+        floor = self._budget.floor(candidate.entry.key.digest)
+        if floor is not None and candidate.score < floor:
+            return Doubt.FLOOR
+        if self._disagree(candidate, others):
+            return Doubt.DISAGREEMENT
+        return fits(candidate.entry, candidate.tier) or Doubt.STALE
+
     def _disagree(self, best: Candidate, others: Sequence[Candidate]) -> bool:
         """Whether one that is as near has another answer."""
         return any(
@@ -246,6 +293,29 @@ class Finder:
             and self._agreement.of(best.entry, other.entry) is Judgement.DIFFERENT
             for other in others
         )
+
+    async def nearby(self, sought: Sought, fits: Fits, most: int) -> Nearby | Doubt | None:
+        """Who is near, and what speaks against each; or why nobody is. Raises nothing unforeseen.
+
+        None where there is no embedder. More are looked at than ``find`` does, each as if it were
+        the nearest.
+        """
+        try:
+            async with asyncio.timeout(self._limit_s):
+                near_by = await self._near_by(sought, most, most)
+        except TimeoutError:
+            return Doubt.LATE
+        if near_by is None or isinstance(near_by, Doubt):
+            return near_by
+        candidates, stratum = near_by
+        doubts = await asyncio.to_thread(self._doubts, sought, candidates)
+        told = []
+        for at, (each, doubt) in enumerate(zip(candidates, doubts, strict=True)):
+            behind = zip(candidates[at + 1 :], doubts[at + 1 :], strict=True)
+            usable = doubt or self._usable(each, [c for c, against in behind if not against], fits)
+            told.append(Neighbour(each, usable if isinstance(usable, Doubt) else None))
+        estimate = self._budget.estimate(stratum)
+        return Nearby(tuple(told), estimate.threshold, self._least, is_open=estimate.open)
 
     # -- common -------------------------------------------------------------------------------
 
@@ -263,6 +333,8 @@ class Finder:
         return Candidate(entry, shelved.tier, score, self._read(wording.text))
 
     async def _forget(self, namespace: bytes, key: CacheKey) -> None:
+        if self._dry:
+            return
         if self._phrasebook is not None:
             self._phrasebook.forget(key)
         if self._index is not None and self._embedding is not None and self._embedding.ready:

@@ -53,4 +53,20 @@ class Finding(NamedTuple):
     neighbours: tuple[Candidate, ...] = ()
 
 
+class Neighbour(NamedTuple):
+    """A candidate, and what speaks against it besides that it may not be near enough."""
+
+    candidate: Candidate
+    doubt: Doubt | None
+
+
+class Nearby(NamedTuple):
+    """Who is near to a question, nearest first."""
+
+    neighbours: tuple[Neighbour, ...]
+    threshold: float  # that is in force, or would be if the breaker were closed
+    least: float  # below which nobody is looked at
+    is_open: bool  # the breaker: nothing is served
+
+
 NOTHING: Final = Finding()

@@ -59,6 +59,10 @@ class Admission:
         self._turn()
         return self._now.again.holds(digest) or self._before.again.holds(digest)
 
+    def would_admit(self, digest: bytes) -> bool:
+        """Whether the answer to a key may be kept, should it be asked for once more now."""
+        return any(each.knows(digest) for each in (self._now, self._before))
+
     def _turn(self) -> None:
         """Begin another generation, if this one is old or full."""
         now, old = self._clock(), self._now

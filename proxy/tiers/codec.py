@@ -153,12 +153,16 @@ class Codec:
             now: seconds on the clock that ``Entry.stored_at`` will be read against.
             wall: seconds since 1970 at the same moment.
         """
-        opened = self._open(key, blob)
-        found = opened if isinstance(opened, Odd) else self._read(key, *opened, now, wall)
+        found = self.read(key, blob, now, wall)
         if isinstance(found, Odd):
             self.odd[found] += 1
             return None
         return found
+
+    def read(self, key: CacheKey, blob: bytes, now: float, wall: float) -> Entry | Odd:
+        """As ``decode``, but what is odd is told rather than counted."""
+        opened = self._open(key, blob)
+        return opened if isinstance(opened, Odd) else self._read(key, *opened, now, wall)
 
     def _open(self, key: CacheKey, blob: bytes) -> tuple[bytes, int] | Odd:
         """The payload in the clear and the flags, when the seal is whole and the key is right."""
@@ -271,6 +275,22 @@ class Codec:
         except zstandard.ZstdError:
             return None
         return body if len(body) == size else None
+
+
+def opened(codec: Codec, digest: bytes, blob: bytes, now: float, wall: float) -> Entry | None:
+    """The entry in ``blob``, found under ``digest``, whosesoever it is; None if anything is odd.
+
+    Nothing is counted. The scope is the envelope's own word, which its seal is over, too.
+    """
+    if len(blob) < _FRONT.size or not blob.startswith(_MAGIC):
+        return None
+    scope = blob[_FRONT.size : _FRONT.size + _FRONT.unpack_from(blob)[-1]]
+    try:
+        key = CacheKey(scope.decode("utf-8", "surrogatepass"), digest)
+    except UnicodeDecodeError:
+        return None
+    entry = codec.read(key, blob, now, wall)
+    return entry if isinstance(entry, Entry) else None
 
 
 def _checksum(data: bytes) -> bytes:

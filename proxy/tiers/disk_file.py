@@ -42,6 +42,8 @@ _BUDGET_SHARE: Final = 0.75  # of the map; the rest is for copies on write and g
 _SWEPT: Final = 16  # dead entries that a commit drops, and two more for each that it writes
 _ROOM_SHARES: Final = (8, 2, 1)  # what goes when the map is full: an eighth, then half, then all
 _SURVEYED: Final = 256  # digests at once; half a millisecond for which the loop may have to wait
+_LISTED: Final = 64  # entries that are read on end when they are listed: some milliseconds
+_LISTED_BYTES: Final = 2**20  # of them; one more may come
 _EVICTED: Final = 1024  # living ones that a commit drops at most
 
 
@@ -114,6 +116,28 @@ class DiskFile:
             self.generation = self._number(txn, b"generation")
             value = txn.get(digest, db=self._entries)
             return None if value is None else bytes(value[_DEATH_BYTES:])
+
+    def rows(self, after: bytes, prefix: str) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Some digests above ``after``, each with what was written under it; whether these are all.
+
+        Args:
+            after: a digest, or b"" for the first.
+            prefix: of the digests, in hexadecimal digits in lower case.
+        """
+        least = bytes.fromhex(prefix if len(prefix) % 2 == 0 else f"{prefix}0")
+        start = max(least, after + b"\0" if after else b"")
+        rows: list[tuple[bytes, bytes]] = []
+        size = 0
+        with self._file.env.begin(buffers=True) as txn:
+            cursor = txn.cursor(db=self._entries)
+            for digest, value in cursor.iternext() if cursor.set_range(start) else ():
+                if not bytes(digest).hex().startswith(prefix):
+                    break
+                if len(rows) >= _LISTED or size >= _LISTED_BYTES:
+                    return rows, False
+                rows.append((bytes(digest), bytes(value[_DEATH_BYTES:])))
+                size += len(value)
+        return rows, True
 
     def begin_survey(self) -> bool:
         """Begin to let the guard see all that is here; whether ``survey`` is to go on with it."""

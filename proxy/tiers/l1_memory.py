@@ -14,10 +14,12 @@ import asyncio
 from collections.abc import Callable
 
 from proxy.model.entry import CacheKey, Entry
+from proxy.tiers.browsing import Digest, Fits, Lowest, Page, Seen
 from proxy.tiers.eviction import MOST_USES, S3Fifo, Slot, Wheel
 
 _SMALL_SHARE = 0.1  # of the budget, for newcomers; half and twice as much differ by a point
 _SWEPT = 2  # dead entries a put drops without need: one more than it brings, so that they run out
+_SLICE = 200  # entries that are looked at on end when they are listed; a fraction of that
 _SWEEP = 500  # entries between two looks at what else there is to do: about a millisecond
 _BYTES_A_GHOST = 4096  # of budget; entries are seldom smaller, and a ghost takes 8 bytes
 _GHOSTS = (1024, 2**20)  # at least, at most
@@ -157,6 +159,32 @@ class L1Memory:
 
     async def get(self, key: CacheKey) -> Entry | None:
         return self.get_now(key)
+
+    async def peek(self, digest: Digest) -> Seen | None:
+        slot = self._order.find(digest)
+        if slot is None or slot.dead_at <= self._clock():
+            return None
+        return Seen(slot.entry, slot.uses)
+
+    async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
+        """As that of an open tier: by digest. All that is here is looked at, some at a time."""
+        beyond, lowest, slots = bytes.fromhex(after), Lowest(most), self._order.slots()
+        looked_at = 0
+        while slots:
+            now = self._clock()
+            for slot in slots[-_SLICE:]:
+                if slot.digest <= beyond or slot.dead_at <= now:
+                    continue
+                looked_at += 1
+                if not lowest.may_take(slot.digest) or not slot.digest.hex().startswith(prefix):
+                    continue
+                if fits(slot.entry):
+                    lowest.offer(slot.digest, Seen(slot.entry, slot.uses))
+            del slots[-_SLICE:]
+            await asyncio.sleep(0)
+        seen = lowest.seen
+        after = seen[-1].entry.key.digest.hex() if lowest.more else ""
+        return Page(seen, after or None, looked_at)
 
     async def put(self, entry: Entry) -> bool:
         return self.put_now(entry)

@@ -22,13 +22,16 @@ from proxy.lane import Lane, heard, within
 from proxy.lmdb_file import boot_id, is_torn
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
-from proxy.tiers.codec import Codec
+from proxy.tiers.browsing import Digest, Fits, Page, Seen
+from proxy.tiers.codec import Codec, opened
 from proxy.tiers.disk_file import DiskFile, Write
 from proxy.tiers.disk_queue import Batch, Put
 from proxy.tiers.refill import Refill
 
 T = TypeVar("T")
 
+_LIST_S: Final = 1.0  # that a few entries may take when they are listed
+_MOST_LISTED: Final = 2000  # entries that one page may be looked for among
 _PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
 
 
@@ -228,6 +231,35 @@ class L2Disk:
         # Deleted while it was read: the deletion holds.
         return self._count(found if epoch == self._epoch else None)
 
+    async def peek(self, digest: Digest) -> Seen | None:
+        self._check()
+        for batch in (self._pending, self._writing):
+            if batch is not None and batch.knows(digest):
+                put = batch.puts.get(digest)
+                alive = None if put is None else self._alive(put.entry.key, put)
+                return None if alive is None else Seen(alive)
+        reading = self._reads.submit(partial(self._guarded, partial(self._peek, digest)))
+        return await within(self._read_timeout_s, reading)
+
+    async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
+        """As that of an open tier: by digest. What waits to be written is not told yet."""
+        self._check()
+        at, looked_at, seen = bytes.fromhex(after), 0, list[Seen]()
+        while looked_at < _MOST_LISTED:
+            job = partial(self._guarded, partial(self._list, at, prefix))
+            rows, over = await within(_LIST_S, self._reads.submit(job))
+            for at, entry in rows:
+                looked_at += 1
+                known = any(batch.knows(at) for batch in (self._pending, self._writing) if batch)
+                if entry is None or known or not fits(entry):
+                    continue
+                seen.append(Seen(entry))
+                if len(seen) >= most:
+                    return Page(seen, at.hex(), looked_at)
+            if over:
+                return Page(seen, None, looked_at)
+        return Page(seen, at.hex(), looked_at)
+
     async def put(self, entry: Entry) -> bool:
         self._check()
         now = self._clock()
@@ -350,6 +382,20 @@ class L2Disk:
             return None
         # What is odd stays: the miss brings a new one in its place.
         return self._codec.decode(key, blob, self._clock(), self._wall())
+
+    def _peek(self, digest: Digest) -> Seen | None:
+        blob = self._file.read(digest)
+        entry = (
+            None if blob is None else opened(self._codec, digest, blob, self._clock(), self._wall())
+        )
+        return None if entry is None else Seen(entry)
+
+    def _list(self, after: Digest, prefix: str) -> tuple[list[tuple[Digest, Entry | None]], bool]:
+        rows, over = self._file.rows(after, prefix)
+        now, wall = self._clock(), self._wall()
+        return [
+            (digest, opened(self._codec, digest, blob, now, wall)) for digest, blob in rows
+        ], over
 
     def _write(self, batch: Batch) -> int:
         """Write a batch; how many of its entries no envelope could hold."""

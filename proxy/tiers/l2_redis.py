@@ -14,13 +14,17 @@ What others ask over the same connections needs more, see ``proxy.link.commands`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
 from proxy.link.redis import Redis
 from proxy.model.entry import CacheKey, Entry
-from proxy.tiers.codec import Codec
+from proxy.tiers.browsing import Fits, Page, Seen
+from proxy.tiers.codec import Codec, opened
 
+_LEAST, _MOST, _STEP = 10, 100, 1000  # keys in a step of a listing; where few are wanted of them
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOST_KEEP_MS = 2**53  # some 285,000 years; Redis refuses what overflows its clock
 
 
@@ -72,6 +76,32 @@ class L2Redis:
         else:
             self.hits += 1
         return entry
+
+    async def peek(self, digest: bytes) -> Seen | None:
+        name = self._prefix + digest.hex()
+        blob = await self._redis.read(name, lambda commands: commands.get(name))
+        if blob is None:
+            return None
+        entry = opened(self._codec, digest, blob, self._clock(), self._wall())
+        return None if entry is None else Seen(entry)
+
+    async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
+        """As that of an open tier: one step of a SCAN, which may tell of an entry twice."""
+        server, _, at = after.partition(".")
+        begins, count = self._prefix + prefix, _STEP if prefix else max(_LEAST, min(most, _MOST))
+        names, cursor = await self._redis.read(
+            self._prefix,
+            lambda commands: commands.scan(begins, int(server or 0), int(at or 0), count),
+        )
+        digests = [name.removeprefix(self._prefix) for name in dict.fromkeys(names)]
+        seen = [
+            each
+            for digest in digests
+            if _DIGEST.fullmatch(digest)
+            and (each := await self.peek(bytes.fromhex(digest))) is not None
+            and fits(each.entry)
+        ]
+        return Page(seen, None if cursor is None else "{}.{}".format(*cursor), len(digests))
 
     async def put(self, entry: Entry) -> bool:
         """As every tier's. A put that was too slow may yet be stored: it was not cut short."""

@@ -64,6 +64,10 @@ class Ladder:
         """
         self._trusted = tuple(tier for tier in self._tiers if tier.name in names)
 
+    def trusts(self, name: str) -> bool:
+        """Whether it looks in the tier so named at present."""
+        return any(tier.name == name for tier in self._trusted)
+
     async def get(self, key: CacheKey) -> Found:
         """What is stored under ``key``, fresh or stale. Raises nothing.
 

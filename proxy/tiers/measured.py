@@ -11,7 +11,7 @@ from typing import TypeVar
 from proxy.histogram import Histogram
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
-from proxy.tiers.base import Tier
+from proxy.tiers.browsing import Fits, OpenTier, Page, Seen
 
 T = TypeVar("T")
 
@@ -36,13 +36,13 @@ class Watched:
 
 
 class MeasuredTier:
-    """``inner``, watched. A ``Tier``.
+    """``inner``, watched. An ``OpenTier``; who only looks into it is not counted.
 
     Args:
         clock: seconds, monotonic.
     """
 
-    def __init__(self, inner: Tier, clock: Callable[[], float]) -> None:
+    def __init__(self, inner: OpenTier, clock: Callable[[], float]) -> None:
         self._inner = inner
         self._clock = clock
         self.watched = Watched()
@@ -62,6 +62,12 @@ class MeasuredTier:
 
     async def clear(self) -> None:
         await self._timed("clear", self._inner.clear(), _done)
+
+    async def peek(self, digest: bytes) -> Seen | None:
+        return await self._inner.peek(digest)
+
+    async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
+        return await self._inner.page(after, prefix, fits, most)
 
     async def _timed(self, operation: str, doing: Awaitable[T], result: Callable[[T], str]) -> T:
         """What comes of ``doing``; what is cancelled is not counted."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
-from proxy.tiers.base import Tier
+from proxy.tiers.browsing import Fits, OpenTier, Page, Seen
 
 _MOST_BYTES: Final = 32 * 2**20
 _MOST_LOST: Final = 65_536  # keys; some 10 MB, when a tier has taken nothing for long
@@ -31,7 +31,7 @@ class WriteBehind:
 
     def __init__(
         self,
-        tier: Tier,
+        tier: OpenTier,
         report: Callable[[str, TierError], None],
         *,
         max_bytes: int = _MOST_BYTES,
@@ -85,6 +85,22 @@ class WriteBehind:
         if waiting is not None and waiting.key == key:
             return waiting
         return None if key.digest in self._lost else await self._tier.get(key)
+
+    async def peek(self, digest: bytes) -> Seen | None:
+        if (waiting := self._waiting.get(digest)) is not None:
+            return Seen(waiting)
+        return None if digest in self._lost else await self._tier.peek(digest)
+
+    async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
+        """As that of an open tier. What waits to be written is not told yet."""
+        page = await self._tier.page(after, prefix, fits, most)
+        kept = [
+            seen
+            for seen in page.seen
+            if seen.entry.key.digest not in self._waiting
+            and seen.entry.key.digest not in self._lost
+        ]
+        return page._replace(seen=kept)
 
     async def put(self, entry: Entry) -> bool:
         self._some.set()

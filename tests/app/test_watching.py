@@ -21,6 +21,7 @@ from proxy.config.settings import Settings
 from proxy.flight import Flights, Limits
 from proxy.ledger import Ledger
 from proxy.model.errors import ConfigError
+from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
 
 BACKEND = "upstreams: [{url: 'http://127.0.0.1:9'}]\nreload: {every_s: 0.002}\n"
@@ -67,7 +68,9 @@ class World:
         board = Flights(Limits(), clock=lambda: 0.0, report=print)
         ladder = Ladder([], Ledger(), lambda _tier, _error: None)
         observing = Observing(Settings(), version="0", replica="here")
-        self._house = House(b"s" * 32, ladder, board, board, None, observing)
+        self._house = House(
+            b"s" * 32, ladder, Browsing([], ladder, lambda: 0.0), board, board, None, observing
+        )
         self.generation = Generation(1, source.load(), self._house, None, 0.0)
         self.reloading = Reloading(
             source,

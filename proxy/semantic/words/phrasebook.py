@@ -76,14 +76,18 @@ class Phrasebook:
 
     def look(self, namespace: bytes, text: Text) -> tuple[CacheKey, ...]:
         """Keys of entries that may answer ``text``, the likeliest first; at most 4."""
-        found: dict[CacheKey, None] = {}
-        for digest in _digests(text) if text.tokens else ():
-            found.update(dict.fromkeys(self._keys.get(namespace + digest, ())))
-        likely = tuple(found)[:_FOUND]
+        likely = self.glance(namespace, text)
         for key in likely:
             self._held.move_to_end(key)
             self._scopes[key.scope].move_to_end(key)
         return likely
+
+    def glance(self, namespace: bytes, text: Text) -> tuple[CacheKey, ...]:
+        """As ``look``, but that they were looked for does not count as a use."""
+        found: dict[CacheKey, None] = {}
+        for digest in _digests(text) if text.tokens else ():
+            found.update(dict.fromkeys(self._keys.get(namespace + digest, ())))
+        return tuple(found)[:_FOUND]
 
     def forget(self, key: CacheKey) -> None:
         """Name ``key`` no more."""

@@ -1,0 +1,1 @@
+"""What would become of a request, and why: the life of a request asked, without living it."""
