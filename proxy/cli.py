@@ -12,10 +12,18 @@ from typing import Final, Protocol, TypedDict, Unpack
 
 import click
 
+from proxy.commands.bench import bench
 from proxy.commands.calibrate import calibrate
+from proxy.commands.carry import export, import_
+from proxy.commands.explain import explain
+from proxy.commands.grouped import Grouped
 from proxy.commands.model import model
 from proxy.commands.profile import profile
+from proxy.commands.purge import purge
 from proxy.commands.refused import Refused
+from proxy.commands.stats import stats
+from proxy.commands.top import top
+from proxy.commands.warm import warm
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
 from proxy.config.faults import Given
@@ -128,14 +136,15 @@ def _load(source: Origin) -> Loaded:
     return loaded
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """A caching reverse proxy that stands beside any LLM or RAG backend."""
 
 
-cli.add_command(calibrate)
-cli.add_command(model)
-cli.add_command(profile)
+for _command in (
+    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, model,
+):  # fmt: skip
+    cli.add_command(_command)
 
 
 @cli.command()

@@ -121,6 +121,10 @@ class Ledger:
         left = max(0.0, entry.age(stale_since))
         return entry if life.ttl <= left else replace(entry, lifetime=replace(life, ttl=left))
 
+    def names(self, entry: Entry) -> bool:
+        """Whether any purge that is remembered has a label of ``entry``, whatever its number."""
+        return any(label in self._hard or label in self._soft for label in self._labels(entry))
+
     def covers(self, entry: Entry) -> bool:
         """Whether any purge, hard or soft, has come since ``entry`` was asked for."""
         return self.admit(entry) is not entry

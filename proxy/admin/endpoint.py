@@ -94,6 +94,8 @@ class Endpoint:
             every endpoint may answer with are not repeated.
         named: for each name in the path, what it may be, as JSON Schema.
         is_open: whether it needs no token. Such an endpoint tells nothing worth knowing.
+        takes: the media type of what is sent along where that is no JSON; ``ask`` reads it itself,
+            from the request, as it comes.
     """
 
     method: str
@@ -105,10 +107,11 @@ class Endpoint:
     body: type[Said] = Nothing
     named: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     is_open: bool = False
+    takes: str = ""
 
     @property
     def takes_body(self) -> bool:
-        """Whether something is to be sent along."""
+        """Whether JSON is to be sent along."""
         return self.body is not Nothing
 
 
@@ -123,19 +126,23 @@ def endpoint(
     answers: Mapping[int, type[Shown] | str],
     named: Mapping[str, Mapping[str, object]] | None = None,
     is_open: bool = False,
+    takes: str = "",
 ) -> Endpoint:
     """The endpoint that has requests read and answered by ``answer``; see ``Endpoint``."""
 
     async def ask(request: web.Request) -> web.StreamResponse:
-        asked = Call(
-            _query(query, request), await _body(body, request), request.match_info, request
-        )
+        if takes:
+            _expect(takes, request)
+            sent = body()
+        else:
+            sent = await _body(body, request)
+        asked = Call(_query(query, request), sent, request.match_info, request)
         told = await answer(asked)
         if isinstance(told, web.StreamResponse):
             return told
         return web.json_response(status=told.status, body=told.body.model_dump_json().encode())
 
-    return Endpoint(method, path, summary, ask, answers, query, body, named or {}, is_open)
+    return Endpoint(method, path, summary, ask, answers, query, body, named or {}, is_open, takes)
 
 
 def plain(
@@ -169,9 +176,7 @@ async def _body(model: type[B], request: web.Request) -> B:
         if request.can_read_body:
             raise Refused(400, "nothing is to be sent along with this")
         return model()
-    # Which no web page can send to another's listener unasked.
-    if request.content_type != _JSON:
-        raise Refused(415, f"send the body as {_JSON}")
+    _expect(_JSON, request)
     try:
         sent = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
@@ -180,6 +185,12 @@ async def _body(model: type[B], request: web.Request) -> B:
         return model.model_validate_json(sent)
     except ValidationError as error:
         raise Refused(400, _faults(error)) from error
+
+
+def _expect(media_type: str, request: web.Request) -> None:
+    """Raise Refused for a body of another type: this one no web page can send unasked."""
+    if request.content_type != media_type:
+        raise Refused(415, f"send the body as {media_type}")
 
 
 def _faults(error: ValidationError) -> str:

@@ -69,6 +69,9 @@ def _operation(each: Endpoint, names: Mapping[type[BaseModel], str], *, token: b
     if each.takes_body:
         schema = {"$ref": names[each.body]}
         operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
+    if each.takes:
+        binary = {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": True, "content": {each.takes: {"schema": binary}}}
     if token:
         operation["security"] = [] if each.is_open else [{"token": []}]
     return operation
@@ -114,6 +117,8 @@ def _responses(each: Endpoint, names: Mapping[type[BaseModel], str], *, token: b
     usual.append(400)
     if each.takes_body:
         usual += [413, 415]
+    if each.takes:
+        usual.append(415)
     responses: dict[int, Document] = {
         status: {"description": HTTPStatus(status).phrase, "content": problem} for status in usual
     }

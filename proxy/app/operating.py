@@ -13,6 +13,7 @@ from proxy.admin.gate import Gate
 from proxy.admin.profile import Profiles
 from proxy.admin.purging import Purges
 from proxy.admin.semantic import Meanings
+from proxy.app.carrying import carrying
 from proxy.app.clock import seconds
 from proxy.app.explained import explained
 from proxy.config import render
@@ -45,6 +46,7 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
         *Configurations(lambda: _current(proxy), proxy.reload).endpoints,
         Purges(proxy.store.purging.purge).endpoint,
         Profiles(sample, proxy.settings.pseudonym).endpoint,
+        *carrying(proxy).endpoints,
     ]
     endpoints += [*proxy.observing.endpoints, *explained(proxy)]
     if (semantic := proxy.semantic) is not None:

@@ -19,10 +19,12 @@ class Retired:
 
     Args:
         current: the one that is asked now; what it needs stays open.
+        look_s: seconds from one look at who is with them to the next.
     """
 
-    def __init__(self, current: Callable[[], Generation]) -> None:
+    def __init__(self, current: Callable[[], Generation], *, look_s: float = _LOOK_S) -> None:
         self._current = current
+        self._look_s = look_s
         self._all: list[Generation] = []
         self._looking: asyncio.Task[None] | None = None
 
@@ -42,7 +44,10 @@ class Retired:
         over = [each for each in self._all if not each.in_use]
         self._all = [each for each in self._all if each not in over]
         for each in over:
-            await each.close((self._current(), *self._all))
+            try:
+                await each.close((self._current(), *self._all))
+            except Exception:  # a bug in it must not keep the others open for ever
+                log.exception("a generation could not be closed")
 
     async def close(self) -> None:
         """Close all, whoever is with them."""
@@ -56,8 +61,5 @@ class Retired:
     async def _look(self) -> None:
         """The root of a task."""
         while self._all:
-            await asyncio.sleep(_LOOK_S)
-            try:
-                await self.let_go()
-            except Exception:  # a bug in it must not keep the others open for ever
-                log.exception("a generation could not be closed")
+            await asyncio.sleep(self._look_s)
+            await self.let_go()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -30,7 +31,7 @@ def serve(
 ) -> int:
     """Run until told to stop (SIGTERM, SIGINT; a second one ends at once); the exit status.
 
-    SIGHUP has the settings loaded again.
+    SIGHUP has the settings loaded again, unless it tells that the terminal is gone.
 
     Args:
         loaded: the settings to begin with.
@@ -79,7 +80,10 @@ async def _serve(
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
             loop.add_signal_handler(number, _on_signal, stop)
     if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGHUP, proxy.reloading.ask)
+        # Who ignores it (nohup) is not to be ended by it.
+        attached = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
+        ask = proxy.reloading.ask
+        loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stop, ask, attached=attached))
     log.info(
         "listening",
         extra={
@@ -120,6 +124,22 @@ def _on_signal(stop: asyncio.Event) -> None:
         sys.stderr.flush()
         signal.raise_signal(signal.SIGKILL)
     stop.set()
+
+
+def _on_hangup(stop: asyncio.Event, reload: Callable[[], None], *, attached: bool) -> None:
+    """Somebody wants a reload; or the terminal this was started in was closed."""
+    if attached and not _has_terminal():
+        stop.set()
+    else:
+        reload()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -38,6 +39,7 @@ from proxy.tiers.write_behind import WriteBehind
 log = logging.getLogger("sidecache.store")
 
 _FLUSH_S = 2.0  # what waits for Redis may take so long to be written when the proxy stops
+_SETTLE_S = 5.0  # or what is taken in meanwhile
 _SECRET_FILE = "secret"  # noqa: S105 - its name, not what is in it
 
 
@@ -144,6 +146,15 @@ class Store:
             await self.behind.start()
         await self.purging.start()
 
+    async def settle(self) -> None:
+        """Wait for what waits to be written, but not for long. Raises nothing."""
+        with contextlib.suppress(TimeoutError, TierError):
+            async with asyncio.timeout(_SETTLE_S):
+                if self.disk is not None:
+                    await self.disk.flush()
+                if self.behind is not None:
+                    await self.behind.flush()
+
     async def close(self) -> None:
         """Write what waits to be written, within limits, and let go of all."""
         await self.purging.close()
@@ -170,7 +181,7 @@ def key_secret(settings: Settings, directory: Path | None) -> bytes:
     if directory is None:
         return secrets.token_bytes(32)
     try:
-        return _kept_secret(directory / _SECRET_FILE)
+        return kept_secret(directory / _SECRET_FILE)
     except OSError as error:
         log.warning("no secret can be kept: entries on disk are lost at the end", exc_info=error)
         return secrets.token_bytes(32)
@@ -181,7 +192,8 @@ def _place(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.listen.port or secrets.token_hex(4)}"
 
 
-def _kept_secret(path: Path) -> bytes:
+def kept_secret(path: Path) -> bytes:
+    """What is in a file that is made where there is none, drawn by chance. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         # Complete before it has its name, so that nobody ever reads half of it.
@@ -225,18 +237,24 @@ def _most_in_memory(settings: Settings) -> int:
 
 def _entries(settings: Settings) -> str:
     """The folder of the entries: another for each journal, which knows of its own purges only."""
+    journal = shared_journal(settings)
+    return "entries" if journal is None else f"entries-{journal}"
+
+
+def shared_journal(settings: Settings) -> str | None:
+    """A name for the journal in Redis, of its place; None: there is none."""
     redis = settings.l2_redis
     if redis.address is None:
-        return "entries"
+        return None
     place = read_place(redis.address, allow_insecure=redis.allow_insecure)
     journal = repr((sorted(place.hosts), place.service, place.db, redis.prefix))
-    return f"entries-{blake2b(journal.encode(), digest_size=8).hexdigest()}"
+    return blake2b(journal.encode(), digest_size=8).hexdigest()
 
 
 def _disk(settings: Settings, directory: Path) -> L2Disk:
     return L2Disk(
         directory / _entries(settings),
-        codec=_codec(settings),
+        codec=codec_for(settings),
         max_bytes=settings.l2_disk.max_bytes,
         max_entry_bytes=settings.cache.max_entry_bytes,
         clock=seconds,
@@ -272,7 +290,7 @@ def _redis(settings: Settings) -> Redis | None:
 def _shared(settings: Settings, redis: Redis) -> L2Redis:
     return L2Redis(
         redis,
-        codec=_codec(settings),
+        codec=codec_for(settings),
         clock=seconds,
         wall=time.time,
         max_entry_bytes=settings.cache.max_entry_bytes,
@@ -280,7 +298,8 @@ def _shared(settings: Settings, redis: Redis) -> L2Redis:
     )
 
 
-def _codec(settings: Settings) -> Codec:
+def codec_for(settings: Settings) -> Codec:
+    """A codec as the settings ask for. Raises ConfigError."""
     storage = settings.storage
     keys = [EncryptionKey(key.id, key.key) for key in storage.encryption_keys]
     try:

@@ -4,7 +4,8 @@ Two underscores go one group deeper, a number picks an item of a list
 (SIDECACHE_UPSTREAMS__0__URL). Lists, mappings and whole groups are given as YAML or JSON; a plain
 list also as words with commas. An empty variable counts as absent. An unknown name is a fault, for
 a setting that is silently ignored is worse than a proxy that does not start; excepted are
-the variables that Kubernetes makes up for a Service called sidecache.
+the variables that Kubernetes makes up for a Service called sidecache, and those by which commands
+find a proxy that runs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from proxy.config.outline import EACH, Kind, Setting, outline
 
 PREFIX: Final = "SIDECACHE_"
 CONFIG_FILE: Final = "SIDECACHE_CONFIG"  # read by the command line
+OPERATOR: Final = frozenset(  # as above: how commands reach a proxy that runs
+    {"SIDECACHE_ADMIN_URL", "SIDECACHE_ADMIN_TOKEN", "SIDECACHE_ADMIN_TOKEN_FILE"}
+)
 UPSTREAM: Final = "SIDECACHE_UPSTREAM"  # short for one backend, as --upstream is
 
 _DEEPER: Final = "__"
@@ -36,7 +40,7 @@ def from_environment(environ: Mapping[str, str]) -> tuple[list[Given], list[Faul
     given: list[Given] = []
     faults: list[Fault] = []
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name == CONFIG_FILE or not text:
+        if not name.startswith(PREFIX) or name == CONFIG_FILE or name in OPERATOR or not text:
             continue
         if name == UPSTREAM:
             given.append(Given(("upstreams",), [{"url": text}], name))

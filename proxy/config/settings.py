@@ -83,6 +83,16 @@ class Admin(Section):
         description="Whether it tells questions and answers that are stored, to who may ask it "
         "all else. They are confidential as a rule.",
     )
+    allow_export: bool = Field(
+        default=False,
+        description="Whether stored answers may be fetched by `sidecache export`. Needs a token: "
+        "whoever has that can then read them all.",
+    )
+    allow_import: bool = Field(
+        default=False,
+        description="Whether answers may be brought in by `sidecache import`. Needs a token: "
+        "whoever has that can then have anything answered.",
+    )
 
     @property
     def bearer(self) -> str | None:
@@ -96,6 +106,11 @@ class Admin(Section):
             raise conflict("`token` and `token_file` cannot both be given", "token_file", "token")
         if self.token is not None and not self.token.get_secret_value():
             raise conflict("must not be empty", "token")
+        for name, allowed in (("export", self.allow_export), ("import", self.allow_import)):
+            if allowed and self.bearer is None:
+                raise conflict(
+                    f"to {name} entries takes a `token` or `token_file`", f"allow_{name}", "token"
+                )
         if self.enabled and not self.listen.is_loopback and self.bearer is None:
             raise conflict(
                 f"{self.listen} lets in others than this machine: give a `token` or `token_file`",

@@ -57,7 +57,7 @@ class Server:
 
         What the parser lets through and how much a kernel buffers holds for new connections.
         """
-        self._service.attending = attending
+        self._service.attend(attending)
 
     async def start(
         self,

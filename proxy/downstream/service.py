@@ -111,11 +111,14 @@ class Service:
     date: DateLine
     counts: Counts = field(default_factory=Counts)
     draining: bool = False  # every reply is the last on its connection
+    limits: Limits = field(init=False)  # those of who attends; often looked at
 
-    @property
-    def limits(self) -> Limits:
-        """The bounds of clients from now on."""
-        return self.attending.limits
+    def __post_init__(self) -> None:
+        self.attend(self.attending)
+
+    def attend(self, attending: Attending) -> None:
+        """Have ``attending`` answer from now on."""
+        self.attending, self.limits = attending, attending.limits
 
     def last_word(self, status: int, code: str, detail: str) -> bytes:
         """A response to no request in particular, after which the connection ends."""

@@ -17,6 +17,7 @@ from proxy.observe.lag import Lag
 from proxy.observe.state import State
 from proxy.observe.tally import Tally
 
+_OPEN: Final = "application/openmetrics-text;version=1.0.0"
 _END: Final = b"# EOF\n"  # of OpenMetrics
 
 
@@ -93,8 +94,8 @@ class _One(Collector):
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """What writes a family, and the media type; plain text where ``accept`` makes no sense."""
-    try:
-        return choose_encoder(accept)
-    except ValueError:  # a version that is none
-        return choose_encoder("")
+    """What writes a family, and the media type.
+
+    The library is not given ``accept`` itself: it fails at versions that are none.
+    """
+    return choose_encoder(_OPEN if _OPEN.partition(";")[0] in accept else "")

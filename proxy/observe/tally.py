@@ -192,7 +192,8 @@ class Tally:
             answered = verdict in _SAVING | {Verdict.MISS} and any(
                 line[5].status < _FAILED for line in alike
             )
-            if not answered or len(self.models) >= self._most_models:
+            named = len(self.models) - (OTHER in self.models)
+            if not answered or named >= self._most_models:
                 label = OTHER
             row = self.models.setdefault(label, ModelRow())
         return row

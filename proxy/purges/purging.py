@@ -11,8 +11,10 @@ out of memory all the same, and after a purge of everything out of the other tie
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.ledger import SHARED, Ledger
@@ -23,6 +25,7 @@ from proxy.purges.base import Absent, Journal, Note
 
 _MOST_UNTOLD: Final = 10_000  # purges that wait for the journal; beyond, it is told of everything
 _TRY_AGAIN_S: Final = 0.5
+_SKEW_S: Final = 5.0  # by which the clocks of two hosts may differ, as in ``tiers/codec.py``
 _SWEEPS_REST_S: Final = 1.0  # between two; many purges in a row are one sweep's work
 
 
@@ -74,6 +77,7 @@ class Purging:
         self._useless = asyncio.Event()  # something was purged that memory may hold
         self._tasks: list[asyncio.Task[None]] = []
         self.kinds: dict[Kind, int] = {}  # purges that took effect, one's own among them
+        self._latest = self._cleared = -math.inf  # when last: anything; everything, or forgotten
 
     async def start(self) -> None:
         """Learn what was purged, and go on learning. Raises nothing."""
@@ -91,6 +95,22 @@ class Purging:
         self._tasks.clear()
         if self._journal is not None:
             await self._journal.close()
+
+    def admit(self, entry: Entry) -> Entry | None:
+        """``entry`` as the purges since have left it; None if one covers it."""
+        return self._ledger.admit(entry)
+
+    def adopt(self, entry: Entry) -> Entry | None:
+        """``entry``, which comes from where other numbers count, under one of ours.
+
+        None if any purge that is known here may cover it. By time, as far as clocks agree, an entry
+        is safe that was asked for after the last of them. Of others only those are that no purge
+        names: how old these are is not remembered for each.
+        """
+        asked_at = entry.stored_at - entry.upstream_s - _SKEW_S
+        if asked_at <= self._latest and (asked_at <= self._cleared or self._ledger.names(entry)):
+            return None
+        return replace(entry, generation=self._ledger.generation)
 
     @property
     def learned(self) -> int:
@@ -147,11 +167,19 @@ class Purging:
     def _learn(self, note: Note) -> None:
         """The journal has a new note; it is entered after whatever was entered here before."""
         number = max(note.number * SHARED, self._ledger.generation + 1)
-        self._enter(note.purge, number, self._clock() - max(0.0, self._wall() - note.wall))
+        # What a journal begins with is no purge that anybody has asked for.
+        begins = not self.learned and note.purge == Purge(Kind.ALL)
+        since = self._clock() - max(0.0, self._wall() - note.wall)
+        self._enter(note.purge, number, since, begins=begins)
 
-    def _enter(self, purge: Purge, number: int, since: float) -> None:
+    def _enter(self, purge: Purge, number: int, since: float, *, begins: bool = False) -> None:
+        floor = self._ledger.floor
         self._ledger.enter(purge, number, since)
         self.kinds[purge.kind] = self.kinds.get(purge.kind, 0) + 1
+        if not begins:
+            self._latest = max(self._latest, since)
+            if self._ledger.floor > floor:  # all is purged, or so many are that some are forgotten
+                self._cleared = max(self._cleared, since)
         if not purge.soft:
             self._useless.set()
 

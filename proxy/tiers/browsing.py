@@ -113,6 +113,11 @@ class Browsing:
         self._ladder = ladder
         self._clock = clock
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the tiers, nearest first."""
+        return tuple(tier.name for tier in self._tiers)
+
     async def look(self, digest: bytes, key: CacheKey | None = None) -> Sequence[Look]:
         """What each tier has under ``digest``; of ``key``, if one is given. Raises nothing."""
         return [await self._look(tier, digest, key) for tier in self._tiers]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MOST_BODY_BYTES: Final = 64 * 2**20  # that a body may have once it is unpacked
 CLOCK_SKEW_S: Final = 5.0  # by which the clocks of those who write and read may differ
 
+_DIGEST_BYTES: Final = 32
 _MAGIC: Final = b"\x89Sdc"  # the first byte is no text in any encoding of the web
 _VERSION: Final = 4
 _COMPRESSED: Final = 1  # flags
@@ -368,3 +369,19 @@ def _texts(payload: bytes, lengths: list[int], fields: int, texts: int) -> list[
             words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))
             at += length
     return words if at == end else None
+
+
+def carried(codec: Codec, blob: bytes, now: float, wall: float) -> Entry | Odd:
+    """The entry in ``blob``, under the key that it names itself: nobody asked for another.
+
+    As ``Codec.read``; the seal is over the key, too.
+    """
+    if len(blob) < _FRONT.size or not blob.startswith(_MAGIC):
+        return Odd.FOREIGN
+    end = _FRONT.size + _FRONT.unpack_from(blob)[-1]
+    digest = blob[end : end + _DIGEST_BYTES]
+    try:
+        scope = blob[_FRONT.size : end].decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return Odd.CORRUPT
+    return codec.read(CacheKey(scope, digest), blob, now, wall)

@@ -90,6 +90,22 @@ async def test_bounds_are_those_of_the_new_settings(up: ScriptedUpstream) -> Non
             assert (await client.response()).status == 431
 
 
+async def test_tiers_that_stay_open_take_the_new_bounds(
+    up: ScriptedUpstream, tmp_path: Path
+) -> None:
+    disk = {"enabled": True, "directory": str(tmp_path)}
+    async with proxied(up.url, l2_disk=disk) as proxy:
+        assert await told(proxy) == "MISS"
+        await proxy.change(cache={"max_entry_bytes": 10})
+        assert await told(proxy, "something else") == "MISS"
+        assert await told(proxy, "something else") == "MISS"
+        assert proxy.store.disk is not None
+        assert proxy.store.disk.max_entry_bytes == 10
+        await proxy.change(cache={"max_entry_bytes": "1MiB"})
+        assert await told(proxy, "something else") == "MISS"
+        assert await told(proxy, "something else") == "HIT"
+
+
 async def test_the_operators_token_can_be_exchanged(up: ScriptedUpstream) -> None:
     admin = {"listen": "127.0.0.1:0", "token": "the first token"}
     async with proxied(up.url, admin=admin) as proxy, aiohttp.ClientSession() as http:

@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.generations import generation, house
 
 from proxy.app.generation import Generation
-from proxy.app.house import House
-from proxy.app.observing import Observing
 from proxy.app.reloading import Reloading
 from proxy.config.load import Loaded, Origin
-from proxy.config.settings import Settings
-from proxy.flight import Flights, Limits
-from proxy.ledger import Ledger
 from proxy.model.errors import ConfigError
-from proxy.tiers.browsing import Browsing
-from proxy.tiers.ladder import Ladder
 
 BACKEND = "upstreams: [{url: 'http://127.0.0.1:9'}]\nreload: {every_s: 0.002}\n"
 
@@ -65,19 +59,12 @@ class World:
 
     def __init__(self, source: Origin, told: Told, **times: float) -> None:
         self.told = told
-        board = Flights(Limits(), clock=lambda: 0.0, report=print)
-        ladder = Ladder([], Ledger(), lambda _tier, _error: None)
-        observing = Observing(Settings(), version="0", replica="here")
-        self._house = House(
-            b"s" * 32, ladder, Browsing([], ladder, lambda: 0.0), board, board, None, observing
-        )
-        self.generation = Generation(1, source.load(), self._house, None, 0.0)
+        shared = house()
+        self.generation = generation(source.load(), shared)
         self.reloading = Reloading(
             source,
             current=lambda: self.generation,
-            make=lambda loaded: Generation(
-                self.generation.number + 1, loaded, self._house, self.generation, 0.0
-            ),
+            make=lambda loaded: generation(loaded, shared, self.generation),
             adopt=self._adopt,
             wall=lambda: 1e9,
             **{"still_s": 0.001, **times},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import aiohttp
@@ -162,3 +164,24 @@ async def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path) -> None
     assert status == 2
     assert text.startswith("Error: tls: ")
     assert "Traceback" not in text
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[FileIO, FileIO]]:
+    """A terminal: its window, and what is started in it."""
+    window, inside = (FileIO(each, "rb") for each in os.openpty())
+    with window, inside:
+        yield window, inside
+
+
+async def test_when_the_terminal_it_was_started_in_is_closed_it_stops(
+    terminal: tuple[FileIO, FileIO],
+) -> None:
+    window, inside = terminal
+    async with ScriptedUpstream() as up, served(up.url, inside.fileno()) as proxy:
+        proxy.signal(signal.SIGHUP)  # from somebody, while it is there
+        await proxy.told("reloaded")
+        inside.close()
+        window.close()
+        await proxy.told("draining")
+        assert await proxy.ended() == 0

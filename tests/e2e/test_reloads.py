@@ -116,9 +116,13 @@ async def test_a_file_that_is_rewritten_is_taken_over_and_one_that_is_wrong_is_n
         assert "cache.ttl" in refused["reason"]
         assert "did you mean cache.ttl_s?" in refused["reason"]
         assert await _asked(proxy) == "second"
-        _put(file, "third", "cache: {ttl_s: 1h}\n")
+        _put(file, "third", "cache: {ttl_s: 1h}\nlog: {requests: false}\n")
         assert (await proxy.told("reloaded"))["generation"] == 3
+        seen = len(proxy.events)
         assert await _asked(proxy) == "third"
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.ended() == 0
+        assert not [each for each in proxy.events[seen:] if each["event"] == "request"]
 
 
 async def test_a_hangup_has_secrets_read_again_and_replies_under_way_go_on(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,13 +72,21 @@ class Served:
 
 
 @asynccontextmanager
-async def served(upstream: str, **settings: str) -> AsyncIterator[Served]:
+async def served(
+    upstream: str, terminal: int | None = None, **settings: str
+) -> AsyncIterator[Served]:
     """Serve ``upstream`` on free ports until the block ends; ``settings`` as in the environment.
 
-    Without an ``upstream`` it is the one that the settings name.
+    Without an ``upstream`` it is the one that the settings name. ``terminal`` is an open one to
+    start it in.
     """
     words = ("--upstream", upstream) if upstream else ()
-    process = await _start(*words, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", **settings)
+    process = await _start(
+        *words,
+        *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+        terminal=terminal,
+        **settings,
+    )
     served = Served(process)
     try:
         about = await served.told("listening")
@@ -102,7 +112,14 @@ async def refused(*words: str, **settings: str) -> tuple[int, str]:
     return process.returncode, told.decode()
 
 
-async def _start(*words: str, **settings: str) -> asyncio.subprocess.Process:
+async def _start(
+    *words: str, terminal: int | None = None, **settings: str
+) -> asyncio.subprocess.Process:
+    def in_terminal() -> None:
+        os.setsid()
+        assert terminal is not None
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
     own = {name: value for name, value in os.environ.items() if not name.startswith("SIDECACHE")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "serve", *words),
@@ -111,4 +128,5 @@ async def _start(*words: str, **settings: str) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=None if terminal is None else in_terminal,
     )
