@@ -287,7 +287,7 @@ class Lifecycle:
                 return self._relay(question, arrival, body, outcome), why
             case Boarded():
                 outcome = question.missed(miss.why, seat.why, joined=seat.joined)
-                outcome = outcome._replace(upstream_s=waited_s)
+                outcome = outcome._replace(upstream_s=waited_s, leader=seat.leader)
                 return await self._hear(question, miss, boarding, seat, outcome), Why.GIVE_UP
 
     async def _hear(

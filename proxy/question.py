@@ -106,6 +106,9 @@ class Question(NamedTuple):
     def edition(self) -> int:
         return self.rooms.edition
 
+    def asking_as(self, request: Request) -> Question:
+        return self._replace(request=request)
+
     def suits(self, offered: Form) -> bool:
         """Whether an answer in the form ``offered`` can be turned into the one asked for."""
         return self.dialect.relay(offered, self.query.form) is not Relay.NEVER

@@ -27,6 +27,7 @@ from proxy.admin.endpoint import (
 )
 from proxy.admin.gate import Gate
 from proxy.admin.openapi import Document, document
+from proxy.admin.plainly import PlainRunner
 from proxy.model.errors import ConfigError
 
 _KEEPALIVE_S: Final = 75.0  # aiohttp's own default for a runner is an hour
@@ -100,7 +101,7 @@ class Admin:
             ConfigError: nobody can listen there.
         """
         self.gate.add_own(host)
-        runner = web.AppRunner(
+        runner = PlainRunner(
             self._application(),
             access_log=None,
             keepalive_timeout=_KEEPALIVE_S,

@@ -90,8 +90,8 @@ class Endpoint:
     Attributes:
         path: as aiohttp has it; ``{name}`` is a part that the caller chooses.
         ask: answers a request, or raises Refused.
-        answers: for each status what comes: a model, or a media type other than JSON's. Those that
-            every endpoint may answer with are not repeated.
+        answers: for each status what comes: a model, or the media types of what has none, with ", "
+            between them. Those that every endpoint may answer with are not repeated.
         named: for each name in the path, what it may be, as JSON Schema.
         is_open: whether it needs no token. Such an endpoint tells nothing worth knowing.
         takes: the media type of what is sent along where that is no JSON; ``ask`` reads it itself,

@@ -77,6 +77,10 @@ def _operation(each: Endpoint, names: Mapping[type[BaseModel], str], *, token: b
     return operation
 
 
+def _any_of(media_type: str) -> Document:
+    return {} if media_type == _JSON else {"type": "string"}
+
+
 def _operation_id(each: Endpoint) -> str:
     words = re.findall(r"\w+", _NAMED.sub(r"by_\1", each.path)) or ["root"]
     return "_".join([each.method.lower(), *words])
@@ -125,7 +129,7 @@ def _responses(each: Endpoint, names: Mapping[type[BaseModel], str], *, token: b
     for status, model in each.answers.items():
         content: Document
         if isinstance(model, str):
-            content = {model: {"schema": {"type": "string"}}} if model else {}
+            content = {kind: {"schema": _any_of(kind)} for kind in model.split(", ") if kind}
         else:
             content = {_JSON: {"schema": {"$ref": names[model]}}}
         told: Document = {"description": HTTPStatus(status).phrase}

@@ -50,7 +50,12 @@ class Profiles:
             query=Wanted,
             body=Nothing,
             summary="What the proxy spends its time on, as a flame graph",
-            answers={200: "image/svg+xml", 409: Problem, 501: Problem, 503: Problem},
+            answers={
+                200: "image/svg+xml, text/plain, application/json",
+                409: Problem,
+                501: Problem,
+                503: Problem,
+            },
         )
 
     async def _answer(self, asked: Call[Wanted, Nothing]) -> web.Response:

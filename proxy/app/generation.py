@@ -111,8 +111,8 @@ class Generation:
         )
         self.explaining = Explaining(explained)
         self.attending = Attending(
-            self.lifecycle.answer,
-            passing.tunnel,
+            house.traces.answering(self.lifecycle.answer),
+            house.traces.tunnelling(passing.tunnel),
             parts.client_limits(settings),
             settings.pseudonym,
         )

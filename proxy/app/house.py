@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.app.observing import Observing
+from proxy.app.tracing import Traces
 from proxy.flight import Flights
 from proxy.resources.shelf import Written
 from proxy.tiers.browsing import Browsing
@@ -27,6 +28,7 @@ class House:
         fetches: the flights of everything else.
         semantic: finds answers in other words; None: nobody does.
         observing: counts and tells.
+        traces: puts spans around requests, where that is wanted.
         versions: of knowledge bases.
         written: the URIs that were written to lately.
     """
@@ -38,5 +40,6 @@ class House:
     fetches: Flights
     semantic: Semantic | None
     observing: Observing
+    traces: Traces
     versions: Versions = field(default_factory=Versions)
     written: Written = field(default_factory=Written)

@@ -346,6 +346,7 @@ def known_secrets(settings: Settings) -> list[str]:
     backends = (*settings.upstreams, *others)
     known = [value for backend in backends for value in backend.headers.values()]
     semantic = settings.semantic
+    known += settings.tracing.secrets.values()
     own = (
         settings.admin.bearer,
         (settings.cache.scope.key or b"").decode(),

@@ -10,19 +10,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from proxy.app.parts import known_secrets
 from proxy.app.whole import Sidecache
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
+from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
 from proxy.observe.sink import Sink
 
 log = logging.getLogger("sidecache")
 
+_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
 _THOROUGH: Final = 8  # of so many full garbage collections one looks at everything
 
 
@@ -31,7 +33,9 @@ def serve(
 ) -> int:
     """Run until told to stop (SIGTERM, SIGINT; a second one ends at once); the exit status.
 
-    SIGHUP has the settings loaded again, unless it tells that the terminal is gone.
+    What nobody foresaw ends it with 70, and is told as all else is, without the text of the
+    exception: the interpreter would print that, whatever it quotes. SIGHUP has the settings loaded
+    again, unless it tells that the terminal is gone.
 
     Args:
         loaded: the settings to begin with.
@@ -48,10 +52,21 @@ def serve(
         secrets=known_secrets(settings),
     )  # fmt: skip
     try:
-        with told as telling, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded, source, sink, telling, announce))
+        with told as telling:
+            return _run(_serve(loaded, source, sink, telling, announce))
     finally:
         sink.close()
+
+
+def _run(serving: Coroutine[object, object, None]) -> int:
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serving)
+    except ConfigError:
+        raise
+    except Exception as error:
+        log.critical("the proxy failed in a way nobody foresaw", exc_info=error)
+        return _CRASHED
     return 0
 
 

@@ -19,6 +19,7 @@ from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
 from proxy.app.store import Store, key_secret
+from proxy.app.tracing import Traces
 from proxy.config.faults import Place
 from proxy.config.load import Held, Loaded, Source
 from proxy.config.settings import Settings
@@ -63,6 +64,7 @@ class Sidecache:
     ) -> None:
         self._ready = False
         self.store = Store(settings)
+        self.traces = Traces(settings)
         self.observing = Observing(
             settings, version=operating.release(), replica=self.store.place, readers=readers,
             dropped=dropped,
@@ -71,12 +73,13 @@ class Sidecache:
         secret = key_secret(settings, self.store.directory)
         self.relay = relay(settings, secret, self.store, report)
         limits = parts.flight_limits(settings)
-        self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay)
-        self.fetches = Flights(limits, clock=seconds, report=report)
+        watch = self.traces.refreshing
+        self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay, watch=watch)
+        self.fetches = Flights(limits, clock=seconds, report=report, watch=watch)
         self.semantic = _semantic(settings, self.store, self._answer_in)
         self.house = House(
             secret, self.store.ladder, self.store.browsing, self.flights, self.fetches,
-            self.semantic, self.observing,
+            self.semantic, self.observing, self.traces,
         )  # fmt: skip
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
@@ -91,7 +94,7 @@ class Sidecache:
         self._applied = applied
         self._limit_flights()
         self._shown: Shown | None = None
-        self.record = self.observing.record(record)
+        self.record = self.traces.recording(self.observing.record(record))
         self.server = Server(self.generation.attending, self.record, clock=time.time)
         self.observing.over(self._parts())
         self.admin: Admin = operating.admin(self, lambda: self._ready)
@@ -182,6 +185,7 @@ class Sidecache:
         await self.store.close()
         await self.retired.close()
         await self.generation.close()
+        await self.traces.close()
 
     def _next(self, loaded: Loaded) -> Generation:
         current = self.generation

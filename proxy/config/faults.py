@@ -17,7 +17,9 @@ Place = tuple[str | int, ...]  # where a value stands in the tree
 
 _LONGEST_SHOWN: Final = 80  # characters of what was given
 _NEAR: Final = 0.6  # of difflib's ratio; finds ttl_s for ttl, and nothing for nonsense
+# In an address both may be a password: what stands before the host, and what is asked of it.
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
+_QUERY: Final = re.compile(r"(://[^?\s]*\?).+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _shown(value: object) -> str:
         return f"; given: {str(value).lower()}"
     if not isinstance(value, str | int | float):
         return ""
-    text = _USERINFO.sub("//***@", str(value))
+    text = _QUERY.sub(r"\1***", _USERINFO.sub("//***@", str(value)))
     if len(text) > _LONGEST_SHOWN:
         text = f"{text[:_LONGEST_SHOWN]}..."
     return f'; given: "{text}"' if text.isprintable() else f"; given: {text!r}"

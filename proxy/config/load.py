@@ -107,8 +107,11 @@ def load(
 
 
 def _leaves(value: object, place: Place) -> Iterator[Place]:
-    """Where the values stand that are given themselves; a list of plain values is one of them."""
-    if isinstance(value, dict):
+    """Where the values stand that are given themselves; a list of plain values is one of them.
+
+    So is a mapping with nothing in it.
+    """
+    if isinstance(value, dict) and (value or not place):
         for name, inner in value.items():
             yield from _leaves(inner, (*place, name))
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):

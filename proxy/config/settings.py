@@ -21,6 +21,7 @@ from proxy.config.resources import HttpResource
 from proxy.config.section import Section, conflict
 from proxy.config.semantic import Semantic
 from proxy.config.tiers import L1Memory, L2Disk, L2Redis, Storage
+from proxy.config.tracing import Tracing
 from proxy.config.units import (
     Address,
     Bytes,
@@ -263,6 +264,10 @@ class Settings(Section):
         description="Routes of RAG services that speak JSON of their own; the first that matches "
         "counts.",
         examples=[[{"paths": ["/ask"], "answer": "/answer", "sources": "/sources"}]],
+    )
+    tracing: Tracing = Field(
+        default_factory=Tracing,
+        description="A span for each request, sent to a collector (OpenTelemetry).",
     )
     metrics: Metrics = Field(default_factory=Metrics, description="What is counted of requests.")
     savings: Savings = Field(

@@ -189,7 +189,8 @@ def whole(value: object) -> object:
     return value
 
 
-def _unmistakable(value: object) -> object:
+def unmistakable(value: object) -> object:
+    """``value``, which may yet be no number, but no boolean. Raises ValueError."""
     if type(value) is bool:
         raise ValueError("must be a number")
     return value
@@ -289,28 +290,28 @@ Bytes = Annotated[
 Count = Annotated[int, BeforeValidator(whole), Field(ge=0), Accepts("a whole number")]
 SomeCount = Annotated[int, BeforeValidator(whole), Field(ge=1), Accepts("a whole number from 1")]
 Fraction = Annotated[
-    float, BeforeValidator(_unmistakable), Field(ge=0, lt=1), Accepts("a number from 0, below 1")
+    float, BeforeValidator(unmistakable), Field(ge=0, lt=1), Accepts("a number from 0, below 1")
 ]
 Share = Annotated[
     float,
-    BeforeValidator(_unmistakable),
+    BeforeValidator(unmistakable),
     Field(gt=0, le=1),
     Accepts("a number above 0, up to 1"),
 ]
 Multiple = Annotated[
     float,
-    BeforeValidator(_unmistakable),
+    BeforeValidator(unmistakable),
     Field(ge=1, allow_inf_nan=False),
     Accepts("a number from 1"),
 ]
 Strength = Annotated[
     float,
-    BeforeValidator(_unmistakable),
+    BeforeValidator(unmistakable),
     Field(ge=0, allow_inf_nan=False),
     Accepts("a number from 0"),
 ]
 Temperature = Annotated[
-    float, BeforeValidator(_unmistakable), Field(ge=0, le=2), Accepts("a number from 0 to 2")
+    float, BeforeValidator(unmistakable), Field(ge=0, le=2), Accepts("a number from 0 to 2")
 ]
 Listen = Annotated[
     Address,

@@ -37,6 +37,7 @@ class Flights:
         clock: seconds, monotonic.
         report: told of an exception that no rule foresees; a bug.
         fleet: the other replicas; None: there are none.
+        watch: told of each refresh before it begins, and may give it another errand.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Flights:
         clock: Callable[[], float],
         report: Callable[[BaseException], None],
         fleet: Fleet | None = None,
+        watch: Callable[[Flight], None] | None = None,
     ) -> None:
         self.limits = limits
         self.edition = 0  # of the settings; see ``Errand``
@@ -53,6 +55,7 @@ class Flights:
         self._clock = clock
         self._report = report
         self._fleet = fleet
+        self._watch = watch
         self._board: dict[bytes, Flight] = {}
         self._up: set[Flight] = set()
         self._bytes = 0  # in all logs
@@ -123,7 +126,10 @@ class Flights:
             return False
         self.counts.refreshes += 1
         self._refreshing += 1
-        self._send(Flight(errand, now, shared=True, background=True))
+        refresh = Flight(errand, now, shared=True, background=True)
+        self._send(refresh)
+        if self._watch is not None:
+            self._watch(refresh)
         return True
 
     async def drain(self, limit_s: float) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from proxy.model.decision import HeadVerdict, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import BrokenReply
-from proxy.model.message import Arrival, Head
+from proxy.model.message import Arrival, Head, Request
 from proxy.model.outcome import Outcome, Verdict
 from proxy.model.query import Form, Refusal
 
@@ -45,6 +45,15 @@ class Errand(Protocol):
 
     @property
     def key(self) -> CacheKey: ...
+
+    @property
+    def request(self) -> Request:
+        """The request that it is sent for."""
+        ...
+
+    def asking_as(self, request: Request) -> Errand:
+        """The same errand, sent for ``request``."""
+        ...
 
     @property
     def asked(self) -> Form:

@@ -110,6 +110,13 @@ class Seat:
         return self._flight.errand
 
     @property
+    def leader(self) -> str:
+        """The trace context of who sent the flight; "" if he sits here, or nobody traces."""
+        if self.first:
+            return ""
+        return next((told for _name, told in self.errand.request.trace), "")
+
+    @property
     def asked(self) -> Form:
         """The form that was asked of the upstream."""
         return self._flight.errand.asked

@@ -119,6 +119,8 @@ class Request(NamedTuple):
     body: Body
     peer: str = ""  # the client's address
     scheme: str = "http"
+    # What is told upstream in place of the trace context that came; (): that goes on as it is.
+    trace: tuple[tuple[str, str], ...] = ()
 
     @property
     def target(self) -> str:

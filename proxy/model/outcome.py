@@ -92,6 +92,7 @@ class Outcome(NamedTuple):
     usage: Usage | None = None  # tokens of the answer; known once it is whole
     known: Usage | None = None  # of these, those of parts that were stored, where others were not
     spared_s: float = 0.0  # seconds the backend would have taken, had it been asked
+    leader: str = ""  # the trace context of who asked the backend, where another was heard
 
     @property
     def stages(self) -> Stages:

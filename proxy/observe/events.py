@@ -15,6 +15,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -86,13 +88,29 @@ def events(
     telling = Telling(handler, ours)
     telling.change(level, secrets)
     access.disabled = True  # it tells query strings
+    # What ends a thread, or cannot be raised, the interpreter prints with all that it quotes.
+    hooks = threading.excepthook, sys.unraisablehook
+    threading.excepthook = _in_thread
+    sys.unraisablehook = _unraisable
     try:
         yield telling
     finally:
+        threading.excepthook, sys.unraisablehook = hooks
         root.handlers = handlers
         for logger, before in zip((root, *ours), levels, strict=True):
             logger.setLevel(before)
         access.disabled = quiet
+
+
+def _in_thread(failed: threading.ExceptHookArgs) -> None:
+    name = "" if failed.thread is None else failed.thread.name
+    logging.getLogger("sidecache").error(
+        "a thread failed", extra={"where": name}, exc_info=failed.exc_value
+    )
+
+
+def _unraisable(failed: sys.UnraisableHookArgs) -> None:
+    logging.getLogger("sidecache").error("cleaning up failed", exc_info=failed.exc_value)
 
 
 class Redactor:

@@ -93,6 +93,13 @@ class Fetch:
     # -- asking -------------------------------------------------------------------------------
 
     @property
+    def request(self) -> Request:
+        return self.resource.request
+
+    def asking_as(self, request: Request) -> Fetch:
+        return replace(self, resource=self.resource._replace(request=request))
+
+    @property
     def asks_about(self) -> Entry | None:
         """The stored entry that the backend is asked about; None: it is asked for all."""
         stored = self.stored

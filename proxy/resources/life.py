@@ -246,7 +246,7 @@ class Resources:
         asked = self._rooms.clock()
         boarding = await seat.boarded()
         outcome = self._missed(fetch, miss, seat.why)._replace(
-            upstream_s=self._rooms.clock() - asked
+            upstream_s=self._rooms.clock() - asked, leader=seat.leader
         )
         match boarding:
             case Released(why):

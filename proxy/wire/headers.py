@@ -73,6 +73,7 @@ _WRITTEN_ANEW: Final = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-for
 _NO_TUNNEL: Final = frozenset({"h2c", "http", "tls"})
 _LONGEST_COUNT: Final = 9  # digits; int() takes long ones ill, and nobody has so many hops
 _NOTHING: Final[frozenset[str]] = frozenset()
+_TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate"})
 
 
 def outbound(
@@ -99,6 +100,8 @@ def outbound(
     headers = request.headers
     index = headers.index()
     named = nominated(headers)
+    if request.trace:
+        drop |= _TRACE_CONTEXT
     attribute = forwarded != "off"
     spelled: dict[str, str] = {}
     kept: list[tuple[str, str]] = []
@@ -119,6 +122,7 @@ def outbound(
         kept.append((spelled.setdefault(lower, name), value))
     if accept_identity:
         kept.append(("Accept-Encoding", "identity"))
+    kept += request.trace
     if attribute:
         kept += _attribution(request, index, append=trusted_peer and forwarded == "append")
     if "upgrade" in index and (protocol := tunnelled(headers)):

@@ -90,6 +90,7 @@ def test_only_what_ends_in_file_or_is_masked_holds_a_secret() -> None:
         "semantic.index.api_key",
         f"degradation.standby.{EACH}.set_headers",
         f"degradation.retrieval.{EACH}.set_headers",
+        "tracing.headers",
     ]
     files = {s.name for s in SETTINGS}
     assert {f"upstreams.{EACH}.set_headers_file", "admin.token_file"} <= files

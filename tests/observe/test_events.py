@@ -4,6 +4,7 @@ import asyncio
 import errno
 import io
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -212,6 +213,32 @@ def test_a_text_is_cut_but_never_inside_a_secret() -> None:
     redact = Redactor([CANARY])
     assert len(redact("x" * 5000)) == 1000
     assert "hunter" not in redact("x" * 995 + CANARY)
+
+
+def test_what_ends_a_thread_is_told_without_what_it_quotes() -> None:
+    def fail() -> None:
+        raise ValueError(CANARY)
+
+    with listening() as told:
+        thread = threading.Thread(target=fail, name="helper")
+        thread.start()
+        thread.join()
+    (line,) = told.lines
+    assert (line["event"], line["where"]) == ("a thread failed", "helper")
+    assert line["error"] == "ValueError"
+    assert CANARY not in told.text
+
+
+def test_what_cannot_be_raised_is_told_without_what_it_quotes() -> None:
+    class Dying:
+        def __del__(self) -> None:
+            raise ValueError(CANARY)
+
+    with listening() as told:
+        Dying()
+    (line,) = told.lines
+    assert (line["event"], line["error"]) == ("cleaning up failed", "ValueError")
+    assert CANARY not in told.text
 
 
 def test_what_is_told_may_change_and_secrets_of_before_stay_so() -> None:

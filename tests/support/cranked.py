@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.model.decision import HeadVerdict, Share
 from proxy.model.entry import CacheKey, Entry, Lifetime
@@ -124,6 +124,10 @@ class Errand:
     kept: list[Entry] = field(default_factory=list)
     bug: Exception | None = None
     took_s: float = 0.0  # what the flight said that the upstream took
+    request: Request = field(default_factory=lambda: posted(b""))
+
+    def asking_as(self, request: Request) -> Errand:
+        return replace(self, request=request)
 
     async def look(self) -> Entry | None:
         return self.found
