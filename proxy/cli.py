@@ -23,6 +23,7 @@ from proxy.commands.purge import purge
 from proxy.commands.refused import Refused
 from proxy.commands.stats import stats
 from proxy.commands.top import top
+from proxy.commands.tune import tune
 from proxy.commands.warm import warm
 from proxy.config import render
 from proxy.config.environment import CONFIG_FILE, UPSTREAM
@@ -142,7 +143,7 @@ def cli() -> None:
 
 
 for _command in (
-    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, model,
+    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, tune, model,
 ):  # fmt: skip
     cli.add_command(_command)
 

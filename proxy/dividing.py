@@ -204,6 +204,7 @@ class Dividing:
             laps=whole.laps,
             usage=_usage(told),
             spared_s=max(hit.entry.upstream_s for hit in hits),  # it would have been one call
+            parts=len(told),
         )
 
     # -- what is not ------------------------------------------------------------------------------
@@ -297,6 +298,7 @@ class Dividing:
             detail=next((answer.detail for answer in asked if answer.detail), ""),
             usage=_usage(told),
             known=_usage(_spared(told)),
+            parts=len(told),
         )
         if not known:
             return outcome

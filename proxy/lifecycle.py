@@ -161,6 +161,8 @@ class Lifecycle:
             laps=question.laps,
             usage=entry.usage,
             spared_s=entry.upstream_s,
+            controls=question.query.controls,
+            about_now=question.terms.about_now,
         )
         if entry.key != question.key:
             outcome = question.credited(outcome)

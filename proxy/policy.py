@@ -46,6 +46,9 @@ _PERSONAL_PREFIXES: Final = (
 _PERSONAL_SUFFIXES: Final = ("request-id", "requestid", "trace-id", "correlation-id")
 
 
+_MATCHED: Final = frozenset({"path", "model", "dialect"})  # of a rule; the rest are terms
+
+
 class AboutNow(StrEnum):
     """What becomes of a question about now."""
 
@@ -76,6 +79,7 @@ class Terms:
     variants: int = 1  # answers kept for one question, of which chance draws one
     max_variants: int = 20  # the most that a caller may ask for
     by_meaning: bool = True  # the question may be answered by the answer to it in other words
+    about_now: bool = False  # the question is; see ``hasten``
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Rule:
 
     def changes(self) -> dict[str, object]:
         """The terms this rule sets."""
-        own = {f.name: getattr(self, f.name) for f in fields(Terms)}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _MATCHED}
         return {name: value for name, value in own.items() if value is not None}
 
 
@@ -260,6 +264,7 @@ def hasten(terms: Terms) -> Terms | Bypass:
                 ttl=terms.ttl * factor,
                 stale_while_revalidate=terms.stale_while_revalidate * factor,
                 stale_if_error=terms.stale_if_error * factor,
+                about_now=True,
             )
 
 

@@ -250,6 +250,7 @@ class Question(NamedTuple):
             similarity=finding.best.score,
             measured=finding.measured,
             match=self.key.digest[:8].hex(),
+            nearest=finding.nearest,
         )
 
     def missed(self, why: Why, seat: Why, *, joined: bool) -> Outcome:
@@ -259,25 +260,22 @@ class Question(NamedTuple):
         verdict = Verdict.COALESCED if follower else Verdict.MISS
         if self.standby:
             verdict, notable = Verdict.DEGRADED, Why.STANDBY
+        finding = self.finding
         return Outcome(
-            verdict,
-            notable,
-            dialect=self.query.dialect,
-            model=self.query.model,
-            key=self.key,
-            fwd=_FWD.get(why, Fwd.MISS),
-            collapsed=True if follower else None,
-            doubt=None if self.finding is None else self.finding.doubt,
-            variant=self.variant,
+            verdict, notable, dialect=self.query.dialect, model=self.query.model, key=self.key,
+            fwd=_FWD.get(why, Fwd.MISS), collapsed=True if follower else None,
+            doubt=None if finding is None else finding.doubt, variant=self.variant,
             compressed=compressor.saved(self.key.digest) if compressor is not None else 0,
-            laps=self.laps,
-        )
+            laps=self.laps, controls=self.query.controls, about_now=self.terms.about_now,
+            terms_ttl_s=self.terms.ttl, nearest=None if finding is None else finding.nearest,
+        )  # fmt: skip
 
     def failed(self, why: Why) -> Outcome:
         """The outcome of an error for ``why``."""
         return Outcome(
-            Verdict.ERROR, why, dialect=self.query.dialect, model=self.query.model, key=self.key
-        )
+            Verdict.ERROR, why, dialect=self.query.dialect, model=self.query.model, key=self.key,
+            controls=self.query.controls, about_now=self.terms.about_now,
+        )  # fmt: skip
 
     # -- the errand ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from proxy.app.generation import Generation
 from proxy.app.house import House
 from proxy.app.looking import Parts
 from proxy.app.observing import Observing
+from proxy.app.recording import recorder
 from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
@@ -65,9 +67,11 @@ class Sidecache:
         self._ready = False
         self.store = Store(settings)
         self.traces = Traces(settings)
+        self.recorder = recorder(settings)
+        told = readers if self.recorder is None else [*readers, self.recorder]
         self.observing = Observing(
-            settings, version=operating.release(), replica=self.store.place, readers=readers,
-            dropped=dropped,
+            settings, version=operating.release(), replica=self.store.place,
+            readers=told, dropped=dropped,
         )  # fmt: skip
         report = self.observing.report_bug
         secret = key_secret(settings, self.store.directory)
@@ -77,6 +81,8 @@ class Sidecache:
         self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay, watch=watch)
         self.fetches = Flights(limits, clock=seconds, report=report, watch=watch)
         self.semantic = _semantic(settings, self.store, self._answer_in)
+        if self.recorder is not None and self.semantic is not None:
+            self.semantic.learner.labelled = self.recorder.label
         self.house = House(
             secret, self.store.ladder, self.store.browsing, self.flights, self.fetches,
             self.semantic, self.observing, self.traces,
@@ -132,6 +138,8 @@ class Sidecache:
     async def start(self) -> None:
         """Listen. Raises ConfigError where that cannot be done."""
         settings, generation = self.settings, self.generation
+        if self.recorder is not None:
+            self.recorder.start()
         self.observing.start()
         await self.store.open()
         if self.semantic is not None:
@@ -186,6 +194,8 @@ class Sidecache:
         await self.retired.close()
         await self.generation.close()
         await self.traces.close()
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
 
     def _next(self, loaded: Loaded) -> Generation:
         current = self.generation

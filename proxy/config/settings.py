@@ -16,6 +16,7 @@ from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
 from proxy.config.observing import Metrics, Savings
 from proxy.config.rag import Rag
+from proxy.config.recording import Recording
 from proxy.config.reload import Reload
 from proxy.config.resources import HttpResource
 from proxy.config.section import Section, conflict
@@ -273,6 +274,11 @@ class Settings(Section):
     savings: Savings = Field(
         default_factory=Savings,
         description="What tokens cost, so that it can be told what the cache saves.",
+    )
+    recording: Recording = Field(
+        default_factory=Recording,
+        description="A trace of requests for `sidecache tune`: when, how large, what it cost; no "
+        "content.",
     )
     log: Log = Field(
         default_factory=Log,

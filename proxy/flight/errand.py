@@ -9,7 +9,7 @@ from proxy.model.decision import HeadVerdict, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import BrokenReply
 from proxy.model.message import Arrival, Head, Request
-from proxy.model.outcome import Outcome, Verdict
+from proxy.model.outcome import Kept, Outcome, Verdict
 from proxy.model.query import Form, Refusal
 
 
@@ -168,7 +168,8 @@ class Landed:
         if entry is None:
             return outcome
         spared_s = entry.upstream_s if outcome.verdict is Verdict.COALESCED else 0.0
-        return outcome._replace(usage=entry.usage, spared_s=spared_s)
+        made = Kept(entry.size, entry.lifetime, entry.head, entry.upstream_s, entry.negative)
+        return outcome._replace(usage=entry.usage, spared_s=spared_s, kept=made)
 
     @property
     def _negative(self) -> bool:

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proxy.model.decision import Why
-from proxy.model.entry import CacheKey
+from proxy.model.entry import CacheKey, Lifetime
 from proxy.model.meaning import Doubt, Measured
 from proxy.model.message import Head, Request
-from proxy.model.query import Usage
+from proxy.model.query import Controls, Usage
 
 
 class Verdict(StrEnum):
@@ -65,6 +65,24 @@ class Laps:
         self.sought = 0.0  # meaning had been asked
 
 
+class Kept(NamedTuple):
+    """What was made of the backend's answer to be stored, less the answer."""
+
+    size: int  # bytes it is accounted for
+    lifetime: Lifetime
+    head: Head
+    upstream_s: float  # seconds the backend took for all of it
+    negative: bool = False  # an error or an empty result
+
+
+class Nearest(NamedTuple):
+    """The entry that came nearest to answering a question in other words."""
+
+    key: CacheKey
+    score: float  # the similarity of the questions
+    unopposed: bool  # nothing but the threshold could speak against it
+
+
 class Outcome(NamedTuple):
     """What was decided about one request, known when its head goes out."""
 
@@ -93,6 +111,12 @@ class Outcome(NamedTuple):
     known: Usage | None = None  # of these, those of parts that were stored, where others were not
     spared_s: float = 0.0  # seconds the backend would have taken, had it been asked
     leader: str = ""  # the trace context of who asked the backend, where another was heard
+    controls: Controls | None = None  # what the caller asked of the cache; None: it was not asked
+    about_now: bool = False  # the question is, so its answer is kept for less
+    terms_ttl_s: float = 0.0  # for how long its answer is kept by the settings alone; a miss only
+    parts: int = 0  # inputs that were looked for each by itself; 0: it was not divided
+    nearest: Nearest | None = None  # None: nothing was near, or nobody looked
+    kept: Kept | None = None  # None: nothing was made to be stored
 
     @property
     def stages(self) -> Stages:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from proxy.model.decision import Hit
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Measured, Wording
+from proxy.model.outcome import Nearest
 from proxy.semantic.budget.labels import Stratum
 from proxy.semantic.words.text import Text
 
@@ -51,6 +52,14 @@ class Finding(NamedTuple):
     stratum: Stratum | None = None  # of the budget, which ``best`` counts for
     measured: Measured | None = None  # how often such hits are wrong
     neighbours: tuple[Candidate, ...] = ()
+
+    @property
+    def nearest(self) -> Nearest | None:
+        """The candidate that came nearest to being served, or was."""
+        if self.best is None and not self.neighbours:
+            return None
+        nearest = self.best or self.neighbours[0]
+        return Nearest(nearest.entry.key, nearest.score, unopposed=self.best is not None)
 
 
 class Neighbour(NamedTuple):

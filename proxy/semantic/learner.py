@@ -164,6 +164,7 @@ class Learner:
         self._worker: asyncio.Task[None] | None = None
         self._served: OrderedDict[bytes, Served] = OrderedDict()
         self._pass_over = 0  # exact hits, before the next that is asked again
+        self.labelled: Callable[[Stratum, Label], None] = lambda _stratum, _label: None
         self.dropped = 0  # what came faster than it could be learned
         self.unknown = 0  # pairs of answers that could not be compared
 
@@ -355,6 +356,7 @@ class Learner:
         self._budget.wrong(key.digest, score if certain else min(score, _NEARLY))
 
     def _learn_label(self, stratum: Stratum, label: Label) -> None:
+        self.labelled(stratum, label)
         change = self._budget.learn(stratum, label, self._wall())
         if change is not None:
             self._report(stratum, change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from support.cranked import Clock
@@ -110,7 +111,7 @@ def test_a_span_has_its_steps_and_no_more(scene: Scene, span: Span, step_s: int,
     assert len(points) == most
     assert points[-1].at == NOON + 90_000
     assert points[0].at == NOON + 90_000 - step_s * (most - 1)
-    steps = {after.at - before.at for before, after in zip(points, points[1:], strict=False)}
+    steps = {after.at - before.at for before, after in pairwise(points)}
     assert steps == {step_s}
     came = [NOON + 900 * number for number in range(100)]
     counted = sum(sum(point.outcomes.values()) for point in points)
