@@ -21,6 +21,7 @@ from proxy.commands.model import model
 from proxy.commands.profile import profile
 from proxy.commands.purge import purge
 from proxy.commands.refused import Refused
+from proxy.commands.report import report
 from proxy.commands.stats import stats
 from proxy.commands.top import top
 from proxy.commands.tune import tune
@@ -143,7 +144,7 @@ def cli() -> None:
 
 
 for _command in (
-    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, tune, model,
+    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, tune, report, model,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -16,7 +16,7 @@ from proxy.model.decision import GiveUp, HeadVerdict, Hit, Miss, Share, Why
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.meaning import Doubt, Wording
 from proxy.model.message import Arrival, Head, Headers, Outbound, Request, Upstream
-from proxy.model.outcome import Fwd, Laps, Outcome, Verdict
+from proxy.model.outcome import FWD_OF, Fwd, Laps, Outcome, Verdict
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.policy import (
     Policy,
@@ -36,13 +36,6 @@ from proxy.wire.tags import collected, tags_of
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # much, for who does without
 
-_FWD: Final = {
-    Why.UNSEEN: Fwd.URI_MISS,
-    Why.EXPIRED: Fwd.STALE,
-    Why.NO_CACHE: Fwd.REQUEST,
-    Why.MAX_AGE: Fwd.REQUEST,
-    Why.MIN_FRESH: Fwd.REQUEST,
-}
 _ON_LOOP_BYTES: Final = 32 * 2**10  # a longer prompt is made shorter in a thread
 _SAME_S: Final = 1.0  # by which the time that one entry was stored at differs from tier to tier
 
@@ -263,7 +256,7 @@ class Question(NamedTuple):
         finding = self.finding
         return Outcome(
             verdict, notable, dialect=self.query.dialect, model=self.query.model, key=self.key,
-            fwd=_FWD.get(why, Fwd.MISS), collapsed=True if follower else None,
+            fwd=FWD_OF.get(why, Fwd.MISS), collapsed=True if follower else None,
             doubt=None if finding is None else finding.doubt, variant=self.variant,
             compressed=compressor.saved(self.key.digest) if compressor is not None else 0,
             laps=self.laps, controls=self.query.controls, about_now=self.terms.about_now,

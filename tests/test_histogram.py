@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_bounds_rise_by_a_tenth_of_a_decade_at_most() -> None:
     assert list(SECONDS) == sorted(set(SECONDS))
     assert SECONDS[0] == 1e-6
     assert SECONDS[-1] == 120
-    steps = [after / before for before, after in zip(SECONDS, SECONDS[1:], strict=False)]
+    steps = [after / before for before, after in pairwise(SECONDS)]
     assert max(steps) < 1.35
 
 

@@ -16,7 +16,7 @@ def sight(
     splitters: Splitters,
     text: str = "q",
     *,
-    path: str = "/v1/chat",
+    path: str = "/chat",
     scope: str = "s",
     **fields: str,
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 
+from proxy.flight.asking import ask
 from proxy.flight.errand import (
     Boarded,
     Counts,
@@ -23,7 +24,7 @@ from proxy.flight.orphans import Orphans
 from proxy.flight.seat import Flight, Seat, Suits
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import Entry
-from proxy.model.errors import BrokenReply, ConnectFailed, UpstreamError
+from proxy.model.errors import BrokenReply, UpstreamError
 from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting, Sought, Stored
 from proxy.model.message import Arrival
 from proxy.model.query import Refusal
@@ -231,7 +232,8 @@ class Flights:
                 await self._hear(flight, met.arrival)
             else:
                 flight.asking = True
-                await self._hear(flight, await self._ask(flight.errand))
+                arrival = await ask(flight.errand, self.limits.elections, self.counts)
+                await self._hear(flight, arrival)
         finally:
             if isinstance(met, Leading):
                 met.over(flight.landed is not None and flight.landed.stored)
@@ -252,9 +254,11 @@ class Flights:
     def _admit(self, flight: Flight, *, fresh: bool) -> SeatedGuest | None:
         """A seat on ``flight`` for another replica, if a newcomer may join it."""
         errand, now = flight.errand, self._clock()
-        if flight.over or errand.edition != self.edition:
-            return None
-        if not self._takes(flight, errand, lambda _: True, now, fresh=fresh):
+        if (
+            flight.over
+            or errand.edition != self.edition
+            or not self._takes(flight, errand, lambda _: True, now, fresh=fresh)
+        ):
             return None
         seat = self._join(flight)
         return SeatedGuest(seat, errand, self._clock) if isinstance(seat, Seat) else None
@@ -285,15 +289,6 @@ class Flights:
                 arrival.close()
         await self._land(flight, flight.boarding, verdict)
 
-    async def _ask(self, errand: Errand) -> Arrival:
-        """Ask; where no connection could be made, nothing was sent and asking again is safe."""
-        for _ in range(self.limits.elections):
-            try:
-                return await errand.ask()
-            except ConnectFailed:
-                self.counts.elected += 1
-        return await errand.ask()
-
     async def _carry(self, flight: Flight, arrival: Arrival) -> None:
         limits = self.limits
         async for piece in arrival.chunks():
@@ -321,21 +316,12 @@ class Flights:
 
         Pieces that not even the fastest seat has read are waited for instead.
         """
-        surplus, number = flight.size - self.limits.window_bytes, 0
-        while surplus > 0:
-            surplus -= len(flight.log[number])
-            number += 1
-        if flight.seats:
-            number = min(number, max(seat.read for seat in flight.seats) - flight.dropped)
+        number = flight.surplus(self.limits.window_bytes)
         if number <= 0:
             flight.drained.clear()
             await flight.drained.wait()
             return
-        freed = sum(map(len, flight.log[:number]))
-        del flight.log[:number]
-        flight.dropped += number
-        flight.size -= freed
-        self._bytes -= freed
+        self._bytes -= flight.forget(number)
         laggards = [seat for seat in flight.seats if seat.read < flight.dropped]
         for seat in laggards:
             self.counts.laggards += 1

@@ -84,6 +84,24 @@ class Flight:
             return False
         return suits(self.offered)
 
+    def surplus(self, window_bytes: int) -> int:
+        """How many pieces have to go to fit the window, of those that some seat has read."""
+        surplus, number = self.size - window_bytes, 0
+        while surplus > 0:
+            surplus -= len(self.log[number])
+            number += 1
+        if self.seats:
+            number = min(number, max(seat.read for seat in self.seats) - self.dropped)
+        return number
+
+    def forget(self, number: int) -> int:
+        """Drop so many pieces from the log; the bytes that this frees."""
+        freed = sum(map(len, self.log[:number]))
+        del self.log[:number]
+        self.dropped += number
+        self.size -= freed
+        return freed
+
     def publish(self) -> None:
         """Wake all who wait; they go on in the loop's next round."""
         self.pulse.set()

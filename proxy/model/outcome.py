@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.model.decision import Why
 from proxy.model.entry import CacheKey, Lifetime
@@ -36,6 +36,16 @@ class Fwd(StrEnum):
     REQUEST = "request"
     STALE = "stale"
     PARTIAL = "partial"
+
+
+FWD_OF: Final = {
+    Why.UNSEEN: Fwd.URI_MISS,
+    Why.EXPIRED: Fwd.STALE,
+    Why.NO_CACHE: Fwd.REQUEST,
+    Why.MAX_AGE: Fwd.REQUEST,
+    Why.MIN_FRESH: Fwd.REQUEST,
+}
+"""What a miss for a reason is called."""
 
 
 class Stages(NamedTuple):

@@ -289,16 +289,24 @@ def of_clients(state: State, lag: Histogram) -> Iterator[Metric]:
         "bugs", "Failures that nobody foresaw; the log says where.", ("where",),
         (((where,), count) for where, count in state.bugs.items()),
     )  # fmt: skip
-    for name, says, counts in (
-        ("compression", "What shorter prompts saved, about.", state.compression),
-        ("embedding", "Inputs asked for, and in how many calls.", state.batching),
-        ("fleet", "Flights shared with other replicas.", state.fleet),
+
+
+def of_calls(state: State) -> Iterator[Metric]:
+    """What was done to the calls of the backends: shorter, several in one, shared by replicas."""
+    for name, counts, counted, says in (
+        ("compression_requests", state.compression, "requests", "Prompts that were made shorter."),
+        ("compression_tokens", state.compression, "tokens", "Tokens that this saved, about."),
+        ("embedding_inputs", state.batching, "inputs", "Inputs asked for."),
+        ("embedding_calls", state.batching, "calls", "Calls that they were asked for in."),
+        ("embedding_calls_halved", state.batching, "halved", "Calls that were refused for one."),
+        ("embedding_calls_odd", state.batching, "odd", "Replies that could not be taken apart."),
     ):
-        if counts:
-            yield counter(
-                f"{name}_events", says, ("what",),
-                (((what,), count) for what, count in counts.items()),
-            )  # fmt: skip
+        if counted in counts:
+            yield counter(name, says, (), [((), counts[counted])])
+    yield counter(
+        "fleet_flights", "Flights shared with other replicas.", ("verdict",),
+        (((verdict,), count) for verdict, count in state.fleet.items()),
+    )  # fmt: skip
 
 
 def of_meaning(semantic: SemanticState) -> Iterator[Metric]:

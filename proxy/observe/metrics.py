@@ -78,6 +78,7 @@ class Metrics(Collector):
         yield from families.of_flights(tally, state)
         yield from families.of_upstreams(state.upstreams)
         yield from families.of_clients(state, self._lag.seconds)
+        yield from families.of_calls(state)
         if state.semantic is not None:
             yield from families.of_meaning(state.semantic)
         yield from families.of_config(state, self._version, platform.python_version())

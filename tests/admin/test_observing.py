@@ -17,6 +17,10 @@ from support.sdk_caller import Caller, chat
 from proxy.admin.api import Admin
 from proxy.admin.gate import Gate
 from proxy.admin.live import LiveRoute
+from proxy.app import Sidecache
+from proxy.config.settings import Settings
+from proxy.model.meaning import Script
+from proxy.semantic.budget.labels import Label, Source, Stratum
 
 Json = dict[str, Any]
 PRICED: Json = {"savings": {"currency": "EUR", "prices": [{"model": "*", "input": 1e6}]}}
@@ -163,6 +167,47 @@ async def test_backends_tell_how_they_fare(backend: OpenAIBackend) -> None:
     assert upstreams["dead"]["breaker"] == {"enabled": True, "state": "open", "refused": 2}
     assert upstreams["dead"]["errors"] == {"connection_refused": 5}
     assert (upstreams["spare"]["standby"], upstreams["spare"]["prefix"]) == (True, None)
+
+
+async def test_a_redis_that_is_away_is_told_as_down(backend: OpenAIBackend) -> None:
+    redis = {"l2_redis": {"url": "redis://127.0.0.1:1"}, "cache": {"scope": {"secret": "s" * 32}}}
+    async with proxied(backend.url, **ADMIN, **redis) as proxy, Caller(proxy) as caller:
+        await caller.ask(chat())
+        _, shared = (await told(proxy, "/tiers"))["tiers"]
+        assert (shared["tier"], shared["state"]) == ("l2_redis", "down")
+        assert (shared["trusted"], shared["entries"]) == (False, None)
+        assert shared["detail"]["standing"] == "off"
+        up = 'sidecache_tier_up{tier="l2_redis"} 0.0'
+        assert up in (await proxy.observing.metrics.written(""))[0].decode()
+
+
+async def test_hits_by_meaning_are_told_with_how_wrong_they_are(backend: OpenAIBackend) -> None:
+    meaning = {"semantic": {"enabled": True, "embedder": {"kind": "ngram"}}}
+    async with proxied(backend.url, **ADMIN, **meaning) as proxy, Caller(proxy) as caller:
+        assert proxy.semantic is not None
+        for text in ("What is the capital of France?", "what's the capital of France?"):
+            await caller.ask(chat(messages=[{"role": "user", "content": text}]))
+        stratum = Stratum("f", Script.LATIN, "model")
+        proxy.semantic.budget.learn(stratum, Label(0.9, True, 1.0, Source.FEEDBACK, True), 0.0)
+        written = (await proxy.observing.metrics.written(""))[0].decode()
+    assert 'sidecache_semantic_lookups_total{outcome="' in written
+    assert 'sidecache_semantic_labels_total{stratum="f latin model"} 1.0' in written
+    assert "sidecache_semantic_embedder_up" in written
+    assert "sidecache_semantic_index_rows" in written
+
+
+async def test_other_prices_hold_once_they_are_adopted(proxy: Proxied) -> None:
+    proxy.observing.adopt(Settings.model_validate({"savings": {"currency": "CHF"}}))
+    assert (await told(proxy, "/stats"))["saved"]["currency"] == "CHF"
+
+
+async def test_a_flight_that_fails_in_an_unforeseen_way_is_a_bug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy = Sidecache(Settings.model_validate({"upstreams": [{"url": "http://127.0.0.1:1"}]}))
+    proxy.observing.report_bug(ValueError())
+    assert proxy.observing.bugs()["flights"] == 1
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
 
 
 async def events(reply: aiohttp.ClientResponse, count: int) -> list[tuple[str, Json]]:

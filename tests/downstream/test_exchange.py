@@ -11,8 +11,9 @@ from support.raw_client import RawClient
 from support.serving import NOON, OUTCOME, reply_with, serving
 
 from proxy.downstream.limits import Limits
+from proxy.downstream.request import Origin
 from proxy.downstream.server import Server
-from proxy.downstream.service import Attending
+from proxy.downstream.service import Attending, LastWord
 from proxy.model.decision import Why
 from proxy.model.errors import (
     ConnectFailed,
@@ -130,6 +131,36 @@ async def test_what_could_not_be_parsed_is_recorded_without_a_word_of_it() -> No
     counts = stage.server.counts
     assert (counts.refused, counts.requests, counts.malformed) == (0, 0, 1)
     assert counts.received == 1
+
+
+async def test_a_bug_is_an_answer_and_a_record_like_any_other() -> None:
+    async def answer(request: Request) -> Reply:
+        raise ValueError(request.path)
+
+    async with serving(answer) as stage, await stage.client() as client:
+        await client.send(GET)
+        assert (await client.response()).status == 500
+        record = await stage.record()
+        assert (record.outcome.verdict, record.outcome.why) == (Verdict.ERROR, Why.INTERNAL)
+        assert record.delivery.status == 500
+        counts = stage.server.counts
+        assert (counts.received, counts.bugs) == (1, 1)
+
+
+async def test_a_last_word_that_nobody_is_left_to_hear_is_recorded_all_the_same() -> None:
+    class Gone:
+        def write(self, data: bytes) -> None:
+            raise ConnectionResetError
+
+    async with serving() as stage:
+        service = stage.server._service
+        word = LastWord(408, "http_request_error", "The head of the request came too slowly.")
+        with pytest.raises(ConnectionError):
+            service.part(Gone(), Origin("192.0.2.1", "http"), word, told=True)  # type: ignore[arg-type] # a line, as far as it is asked
+        record = await stage.record()
+        delivery = record.delivery
+        assert (delivery.status, delivery.sent, delivery.complete) == (408, 0, False)
+        assert record.request.peer == "192.0.2.1"
 
 
 async def test_what_goes_wrong_in_recording_does_not_concern_the_client(

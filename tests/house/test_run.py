@@ -330,6 +330,25 @@ def test_only_the_whole_test_run_is_gated(
 CLIENTS = "requirements-clients.lock"
 
 
+def test_what_heavy_tests_start_and_is_not_there_is_named(tree: Tree, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in reversed(os.environ["PATH"].split(":")):
+        for tool in Path(folder).glob("*"):
+            if tool.name not in {"prometheus", "promtool", "chromium", "id"}:
+                (tools / tool.name).unlink(missing_ok=True)
+                (tools / tool.name).symlink_to(tool)
+    for name, script in (("id", "echo 1000"), ("redis-server", "exit 0")):
+        (tools / name).unlink(missing_ok=True)
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    done = tree.run("test", "all", PATH=f"{tree.home / 'bin'}:{tools}")
+
+    assert done.returncode == 1
+    assert "sudo apt-get install prometheus chromium" in done.stderr
+    assert "pytest in" not in done.stdout
+
+
 def test_clients_are_fetched_once_and_when_they_change(tree: Tree) -> None:
     tree.run("test")
     tree.asked()

@@ -6,6 +6,7 @@ import asyncio
 from bisect import bisect
 from itertools import accumulate
 from random import Random
+from typing import Self
 
 import aiohttp
 from aiohttp import web
@@ -20,7 +21,7 @@ class ZipfBackend:
         self._longest = longest
         self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> ZipfBackend:
+    async def __aenter__(self) -> Self:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", self._answer)
         self._runner = web.AppRunner(application, access_log=None)
