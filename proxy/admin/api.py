@@ -32,11 +32,7 @@ from proxy.model.errors import ConfigError
 
 _KEEPALIVE_S: Final = 75.0  # aiohttp's own default for a runner is an hour
 _CLOSING_S: Final = 1.0  # seconds for what is under way; aiohttp may wait twice as long
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Server": "sidecache",
-}
+_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Server": "sidecache"}
 
 Asked = Call[Nothing, Nothing]
 
@@ -169,3 +165,4 @@ class Admin:
 
 async def _finish(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")  # the pages say otherwise

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from proxy.admin import pages
 from proxy.admin.api import Admin
 from proxy.admin.config import Configurations, Current
 from proxy.admin.endpoint import Endpoint
@@ -37,6 +38,7 @@ def admin(proxy: Sidecache, ready: Callable[[], bool]) -> Admin:
         ready,
         Gate(chosen.bearer, chosen.allowed_hosts, clock=seconds),
         endpoints=_endpoints(proxy),
+        pages=pages.routes(),
         version=release(),
     )
 

@@ -1,0 +1,270 @@
+/** Health: tiers, backends, flights and the process itself. */
+
+import { h, refill } from "../dom.js";
+import { bytes, count, duration, percent, some } from "../format.js";
+import { card, empty, facts, heading, meter, state, trouble, waiting } from "../parts/bits.js";
+import { toast } from "../parts/dialog.js";
+import { table } from "../parts/table.js";
+import { repeat } from "../stream.js";
+import { tierName } from "../words.js";
+
+export const title = "Health";
+
+const EVERY_MS = 5000;
+const KINDS = { up: "good", down: "bad", distrusted: "bad", off: "off" };
+const PROFILE_S = 5;
+
+export function open(main, { api, signal }) {
+  const standing = h("div");
+  const body = h("div", { class: "stack" }, waiting());
+  const live = h("div", { class: "stack" });
+  const profile = h("div");
+  api.offers("/profile", signal).then((offered) => offered && refill(profile, profiling(api, signal)), failed);
+  refill(main, heading("Health"), standing, body);
+
+  async function refresh() {
+    const [tiers, upstreams, stats] = await Promise.all(
+      ["/tiers", "/upstreams", "/stats"].map((path) => api.get(path, {}, signal)),
+    );
+    refill(standing);
+    if (body.firstChild !== live) refill(body, live, profile);
+    if (live.contains(document.activeElement) || live.querySelector("details[open]")) return; // somebody reads it
+    refill(
+      live,
+      summary(tiers, upstreams, stats),
+      tiersOf(tiers),
+      upstreamsOf(upstreams),
+      h("div", { class: "pair" }, guard(tiers), flights(stats)),
+      h("div", { class: "pair" }, process(stats), others(stats, tiers)),
+    );
+  }
+
+  function failed(error) {
+    if (!signal.aborted)
+      refill(
+        standing,
+        trouble(error, () => refresh().catch(failed)),
+      );
+  }
+
+  repeat(refresh, EVERY_MS, { failed, signal });
+}
+
+function summary({ tiers }, { upstreams }, { loop_lag: lag }) {
+  const bad = [
+    ...tiers.filter((each) => KINDS[each.state] === "bad").map((each) => `${tierName(each.tier)} is ${each.state}`),
+    ...upstreams
+      .filter((each) => each.breaker.enabled && each.breaker.state !== "closed")
+      .map((each) => `the breaker of ${each.upstream} is open`),
+  ];
+  const good = "All tiers and backends are well.";
+  return h(
+    "p",
+    { class: "summary" },
+    bad.length ? [state("bad", "Look here"), ` ${sentence(bad)}.`] : good,
+    ` The event loop is late by ${duration(lag.p99_s)} at most, 99 times in 100.`,
+  );
+}
+
+function sentence(parts) {
+  const text = parts.join(", ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function tiersOf({ tiers, order }) {
+  if (!tiers.length) return card("Tiers", empty("There are none.", "Nothing is stored."));
+  const sorted = [...tiers].sort((one, other) => order.indexOf(one.tier) - order.indexOf(other.tier));
+  return h(
+    "section",
+    { "aria-labelledby": "tiers-title" },
+    h("h2", { id: "tiers-title" }, "Tiers"),
+    h("div", { class: "cards" }, sorted.map(tierOf)),
+  );
+}
+
+function tierOf(tier) {
+  const removed = Object.entries(tier.removed ?? {}).filter(([, number]) => number);
+  const details = Object.entries(tier.detail ?? {});
+  return h(
+    "section",
+    { class: "card", "aria-label": tierName(tier.tier) },
+    h("header", h("h3", tierName(tier.tier)), state(KINDS[tier.state] ?? "off", tier.state)),
+    facts([
+      ["Entries", count(tier.entries)],
+      [
+        "Size",
+        tier.max_bytes && tier.bytes !== null
+          ? meter(tier.bytes / tier.max_bytes, `${bytes(tier.bytes)} of ${bytes(tier.max_bytes)}`)
+          : bytes(tier.bytes),
+      ],
+      removed.length > 0 && ["Removed", removed.map(([cause, number]) => `${count(number)} ${cause}`).join(", ")],
+    ]),
+    tier.operations.length > 0 &&
+      h(
+        "details",
+        h("summary", "Operations"),
+        table(
+          `Operations of ${tierName(tier.tier)}`,
+          [
+            ["Operation", (row) => row.operation, "name"],
+            ["Result", (row) => row.result],
+            ["Count", (row) => count(row.count), "number"],
+          ],
+          tier.operations,
+        ),
+        tier.latency.length > 0 &&
+          table(
+            `Latency of ${tierName(tier.tier)}`,
+            [
+              ["Operation", (row) => row.operation, "name"],
+              ["Half", (row) => duration(row.p50_s), "number"],
+              ["99 %", (row) => duration(row.p99_s), "number"],
+            ],
+            tier.latency,
+          ),
+      ),
+    details.length > 0 &&
+      h(
+        "details",
+        h("summary", "More"),
+        facts(
+          details.map(([name, value]) => [words(name), typeof value === "number" ? count(value) : String(value)]),
+        ),
+      ),
+  );
+}
+
+function upstreamsOf({ upstreams }) {
+  if (!upstreams.length) return card("Backends", empty("There are none.", "Give one with --upstream or upstreams."));
+  return card(
+    "Backends",
+    table(
+      "Backends",
+      [
+        [
+          "Backend",
+          (row) => h("span", row.upstream, row.standby && h("span", { class: "quiet" }, " stands by")),
+          "name",
+        ],
+        ["Address", (row) => h("code", `${row.url}${row.prefix ? ` at ${row.prefix}` : ""}`), "wide"],
+        ["Breaker", (row) => breaker(row.breaker)],
+        ["Connections", (row) => `${count(row.in_use)} of ${count(row.max_connections)}`, "number"],
+        ["Answers", (row) => pairs(row.responses)],
+        ["Errors", (row) => pairs(row.errors)],
+        ["Half", (row) => duration(row.latency.p50_s), "number"],
+        ["99 %", (row) => duration(row.latency.p99_s), "number"],
+      ],
+      upstreams,
+    ),
+  );
+}
+
+function breaker({ enabled, state: now, refused }) {
+  if (!enabled) return state("off", "off");
+  return now === "closed" ? state("good", "closed") : state("bad", `${now}, ${count(refused)} refused`);
+}
+
+const pairs = (counts) =>
+  Object.entries(counts ?? {})
+    .filter(([, number]) => number)
+    .map(([name, number]) => `${count(number)} × ${name}`)
+    .join(", ") || "none";
+
+function guard({ guard: found }) {
+  if (!found)
+    return card(
+      "Guard",
+      empty("There is none.", "It saves lookups on the disk; see ", h("code", "l2_disk.guard"), "."),
+    );
+  return card(
+    "Guard",
+    facts([
+      ["Full", meter(found.fill_ratio, percent(found.fill_ratio))],
+      ["Asked", some(found.lookups, "time")],
+      ["Lookups saved", count(found.saved)],
+      ["Looked for nothing", some(found.false_positives, "time")],
+    ]),
+  );
+}
+
+const words = (name) => {
+  const text = name.replace(/_s$/, "").replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+};
+
+const counts = (found) =>
+  facts(
+    Object.entries(found ?? {}).map(([name, number]) => [
+      words(name),
+      name.endsWith("_s") ? duration(number) : typeof number === "number" ? count(number) : String(number ?? ""),
+    ]),
+  );
+
+const flights = ({ flights: found }) =>
+  card("Flights", h("p", { class: "hint" }, "Calls to backends, each with all who wait for it."), counts(found));
+
+function process({ process: own, loop_lag: lag, uptime_s: up, version, python, pid }) {
+  return card(
+    "Process",
+    facts([
+      ["Up for", duration(up)],
+      ["Version", `${version}, Python ${python}, process ${pid}`],
+      ["Memory", bytes(own.rss_bytes)],
+      ["Processor time", duration(own.cpu_s)],
+      ["Open files", count(own.open_fds)],
+      [
+        "Event loop late by",
+        `${duration(lag.p50_s)} half of the time, ${duration(lag.p99_s)} 99 times in 100, ${duration(lag.max_s)} at most`,
+      ],
+    ]),
+  );
+}
+
+function others({ clients, compression, batching }, { journal }) {
+  const groups = [
+    ["Clients", clients],
+    ["Purges", journal],
+    ["Compression", compression],
+    ["Embeddings together", batching],
+  ];
+  return card(
+    "Clients and the rest",
+    groups
+      .filter(([, found]) => found && Object.keys(found).length)
+      .map(([name, found]) => h("details", h("summary", name), counts(found))),
+  );
+}
+
+function profiling(api, signal) {
+  const place = h("div", { role: "status" });
+  const button = h("button", { type: "button" }, `Take a profile of ${PROFILE_S} s`);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    refill(place, waiting("Looking where the time goes …"));
+    try {
+      const response = await api.fetch("/profile", { parameters: { seconds: PROFILE_S, format: "svg" }, signal });
+      const url = URL.createObjectURL(await response.blob());
+      signal.addEventListener("abort", () => URL.revokeObjectURL(url));
+      refill(
+        place,
+        h("a", { class: "button", href: url, download: "sidecache-profile.svg" }, "Save the flame graph"),
+      );
+    } catch (error) {
+      refill(place);
+      if (!signal.aborted) toast(error.message, true);
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return card(
+    "Profile",
+    h(
+      "p",
+      { class: "hint" },
+      "Where the proxy spends its time, as a flame graph. It needs the extra ",
+      h("code", "profile"),
+      ".",
+    ),
+    h("div", { class: "row" }, button, place),
+  );
+}
