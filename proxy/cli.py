@@ -144,7 +144,8 @@ def cli() -> None:
 
 
 for _command in (
-    stats, top, explain, profile, purge, warm, export, import_, bench, calibrate, tune, report, model,
+    stats, top, explain, report, profile, purge, warm, export, import_, tune, calibrate, bench,
+    model,
 ):  # fmt: skip
     cli.add_command(_command)
 

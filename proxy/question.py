@@ -109,8 +109,7 @@ class Question(NamedTuple):
     def relay(self, offered: Form, asked: Form) -> Relay:
         """How to hear what comes as ``offered`` and was asked for as ``asked``.
 
-        Who asks in the same words gets the same bytes, whether the backend did as it was asked or
-        not.
+        Who asks in the same words gets the same bytes, in whatever form the backend answers.
         """
         wanted = self.query.form
         return Relay.VERBATIM if asked == wanted else self.dialect.relay(offered, wanted)

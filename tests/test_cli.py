@@ -192,7 +192,7 @@ def test_the_module_is_the_command() -> None:
 def test_the_shell_can_complete_commands() -> None:
     environ = {"COMP_WORDS": "sidecache s", "COMP_CWORD": "1"}
     ran = sidecache(_SIDECACHE_COMPLETE="bash_complete", **environ)
-    assert ran.stdout.split() == ["plain,schema", "plain,serve"]
+    assert ran.stdout.split() == ["plain,schema", "plain,serve", "plain,stats"]
 
 
 def test_starting_the_command_line_imports_nothing_that_serving_does_not_need() -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from support.cranked import Given
 from support.documents import chances, objects, picture, small_documents, spell
 from support.properties import unhurried
 
@@ -758,3 +759,29 @@ def test_an_alias_is_the_callers_own_and_says_what_it_is_for() -> None:
     ]
     assert one.scope == "scope"
     assert len({one.digest, *(other.digest for other in others)}) == 4
+
+
+# -- explained -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scoping", "headers", "fields"),
+    [
+        (Scoping(), [("Authorization", "a"), ("X-Api-Key", "b")], ("authorization", "x-api-key")),
+        (Scoping(), [("X-Tenant", "a")], ()),
+        (Scoping(ScopeBy.SHARED), [("Authorization", "a")], ()),
+        (Scoping(ScopeBy.HEADER, "x-tenant"), [("Authorization", "a"), ("X-Tenant", "t")],
+         ("x-tenant",)),
+        (Scoping(ScopeBy.HEADER, "x-tenant"), [("Authorization", "a")], ("authorization",)),
+    ],
+)  # fmt: skip
+def test_the_headers_that_make_the_scope_are_named(
+    scoping: Scoping, headers: list[tuple[str, str]], fields: tuple[str, ...]
+) -> None:
+    rules = KeyRules(b"a secret of sixteen bytes", scoping=scoping)
+    asked = Request("POST", "/", "", Headers(headers), Given(b""))
+
+    assert rules.scope_fields(asked) == fields
+    others = [pair for pair in headers if pair[0].lower() not in fields]
+    less = asked._replace(headers=Headers(others))
+    assert rules.scope_of(less) != rules.scope_of(asked) or not fields

@@ -226,14 +226,15 @@ async def _run(
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt, int(number))
-        saving = loop.create_task(_save(done, file))
+        over = asyncio.Event()
+        saving = loop.create_task(_save(done, file, over))
         watching = loop.create_task(watch.show(warming))
         try:
             with suppress(asyncio.CancelledError):
                 await running
         finally:
-            for each in (saving, watching):
-                each.cancel()
+            watching.cancel()
+            over.set()
             await asyncio.gather(saving, watching, return_exceptions=True)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
@@ -250,12 +251,17 @@ def _settle(warming: Warming, done: Done, file: DoneFile | None, *, complete: bo
         file.save(done.ranges)
 
 
-async def _save(done: Done, file: DoneFile | None) -> None:
-    """Write down what is done, again and again."""
+async def _save(done: Done, file: DoneFile | None, over: asyncio.Event) -> None:
+    """Write down what is done, again and again until it is over.
+
+    Not to be cancelled: a write under way would go on, and be mixed up with the last one.
+    """
     saved = done.count
-    while file is not None:
-        await asyncio.sleep(_SAVE_S)
-        if done.count != saved:
+    while file is not None and not over.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SAVE_S):
+                await over.wait()
+        if done.count != saved and not over.is_set():
             saved = done.count
             await asyncio.to_thread(file.save, done.ranges)
 

@@ -22,5 +22,5 @@ class Recording(Section):
     max_bytes: Bytes = Field(
         default=256 * 2**20,
         description="What the file and the older ones beside it may take; the oldest go first. A "
-        "million requests take some 20 MB.",
+        "million requests take some 30 MB.",
     )

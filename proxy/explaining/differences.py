@@ -67,13 +67,28 @@ def differences(one: Side, other: Side) -> list[Difference]:
     else:  # nothing is known to be left out of what has no key
         found += _of_body(one.body, other.body, matters=True)
     mattering = {(each.where, each.name) for each in found}
+    if any(each.where is Where.BODY for each in found):
+        mattering.add((Where.BODY, ""))  # that it is written differently goes without saying
     found += [
         each
         for each in (*_left_out_headers(one, other), *_left_out_body(one, other))
         if (each.where, each.name) not in mattering
     ]
     found.sort(key=lambda each: not each.matters)
-    return found[:MOST]
+    scoped = _scoped(one, other)
+    return [
+        # Who a caller is, is told by a hash alone: the scope.
+        each._replace(one=None, other=None)
+        if each.where is Where.HEADER and each.name in scoped
+        else each
+        for each in found[:MOST]
+    ]
+
+
+def _scoped(one: Side, other: Side) -> frozenset[str]:
+    """The headers that either scope is made of."""
+    keyed = (one.explanation.keyed, other.explanation.keyed)
+    return frozenset(name for each in keyed if each is not None for name in each.scope_fields)
 
 
 def _parts(side: Side) -> KeyParts | None:
@@ -135,7 +150,7 @@ def _header(
     name: str, left: Mapping[str, str], right: Mapping[str, str], *, matters: bool
 ) -> Difference:
     if not matters:
-        says = f"{name} is no part of the question."
+        says = f"{name} is not in the key by itself."
     elif name in left and name in right:
         says = f"{name} differs, and counts; cache.inert_headers can name it."
     else:
@@ -153,14 +168,8 @@ def _is_secret(name: str) -> bool:
 
 def _left_out_headers(one: Side, other: Side) -> Iterator[Difference]:
     """Headers that differ and are in no key."""
-    scoped = {
-        name
-        for side in (one, other)
-        if side.explanation.keyed is not None
-        for name in side.explanation.keyed.scope_fields
-    }
     left, right = _index(one.request.headers), _index(other.request.headers)
-    for name in sorted({*left, *right} - scoped):
+    for name in sorted({*left, *right} - _scoped(one, other)):
         if left.get(name) != right.get(name):
             yield _header(name, left, right, matters=False)
 

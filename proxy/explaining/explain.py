@@ -32,7 +32,8 @@ from proxy.model.query import Query, Refusal
 from proxy.policy import Terms, judge, lifetime, renews
 from proxy.question import Question, Rooms
 from proxy.reader import Asked, Passed, Reader
-from proxy.resources.life import Foreseen, Resources
+from proxy.resources.foreseen import Foreseen
+from proxy.resources.life import Resources
 from proxy.resources.shelf import DIALECT
 from proxy.semantic.found import Finding, Nearby, Sought
 from proxy.tiers.browsing import Browsing, found_in
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # much, for who does without
 
 _OK: Final = Head(HTTPStatus.OK, "OK", Headers())
+_COMPLAINT: Final = (
+    "It complains of the last answer: whom that keeps from being served by meaning is seen then."
+)
 _LONGEST_THROW: Final = 1.0 - 2.0**-53  # of the dice
 
 
@@ -79,11 +83,6 @@ class Explaining:
         if meaning is not None:
             meaning = replace(meaning, finder=meaning.finder.dry(browsing))
         self._meaning = meaning
-
-    @property
-    def keys(self) -> KeyRules:
-        """What makes requests equal."""
-        return self._parts.keys
 
     async def explain(self, draft: Draft, neighbours: int = 0) -> Explanation:
         """What would become of ``draft``. Raises nothing of its own.
@@ -201,7 +200,8 @@ class Explaining:
     async def _single(self, told: Explanation, question: Question, neighbours: int) -> Explanation:
         rooms, controls = self._parts.rooms, question.query.controls
         looks = await self._parts.browsing.look(question.key.digest, question.key)
-        told = replace(told, key=question.key, looks=looks, notes=_chances(told))
+        notes = [*_chances(told), *self._host(question.request)]
+        told = replace(told, key=question.key, looks=looks, notes=notes)
         found = found_in(looks)
         now = rooms.clock()
         match judge(found.entry, found.tier, controls, now):
@@ -222,6 +222,8 @@ class Explaining:
         if self._meaning is not None:
             meant, finding = await self._meant(question, self._meaning, miss, neighbours)
             told = replace(told, meant=meant)
+            if controls.complaint:
+                told = replace(told, notes=[*told.notes, _COMPLAINT])
             if finding is not None and finding.hit is not None:
                 hit = finding.hit
                 notes = [
@@ -353,6 +355,14 @@ class Explaining:
     def _shuns(self, whole: Question) -> bool:
         return self._parts.dividing is not None and self._parts.dividing.shuns(whole)
 
+    def _host(self, request: Request) -> list[str]:
+        """That something is missing which all clients send, where it counts."""
+        others, keys = self._parts.others, self._parts.keys
+        counts = not keys.is_inert("host") or (others is not None and others.told_hosts)
+        if not counts or "host" in request.headers:
+            return []
+        return ["The Host that a client names may count here: give it among the headers."]
+
     # -- resources --------------------------------------------------------------------------------
 
     async def _other(self, told: Explanation, request: Request, upstream: Upstream) -> Explanation:
@@ -370,7 +380,7 @@ class Explaining:
         return replace(
             told, dialect=DIALECT, key=seen.key, asked_key=seen.resource.key, rules=rules,
             tier=seen.place.tier if seen.verdict in _SERVED else "", controls=seen.controls,
-            terms=seen.terms, looks=looks, notes=_of_resources(seen),
+            terms=seen.terms, looks=looks, notes=[*_of_resources(seen), *self._host(request)],
             flying=seen.verdict is Verdict.COALESCED,
         )  # fmt: skip
 

@@ -7,21 +7,11 @@ import contextvars
 from collections.abc import Callable
 
 from proxy.flight.asking import ask
-from proxy.flight.errand import (
-    Boarded,
-    Counts,
-    Errand,
-    Foretold,
-    Found,
-    Handed,
-    Landed,
-    Limits,
-    Released,
-)
+from proxy.flight.errand import Boarded, Counts, Errand, Found, Handed, Landed, Limits, Released
 from proxy.flight.guest import SeatedGuest
 from proxy.flight.memory import Marks, Setbacks
 from proxy.flight.orphans import Orphans
-from proxy.flight.seat import Flight, Seat, Suits
+from proxy.flight.seat import Flight, Foretold, Seat, Suits
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import Entry
 from proxy.model.errors import BrokenReply, UpstreamError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from proxy.model.decision import HeadVerdict, Why
 from proxy.model.entry import CacheKey, Entry
@@ -131,13 +131,6 @@ class Released:
 
 
 Boarding = Boarded | Found | Handed | Released
-
-
-class Foretold(NamedTuple):
-    """What boarding would come to."""
-
-    why: Why  # of the seat; CROWDED: there is none
-    joined: bool = False  # an answer that has begun already
 
 
 @dataclass(frozen=True, slots=True)

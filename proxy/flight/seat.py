@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
 from proxy.model.decision import Why
@@ -106,6 +106,13 @@ class Flight:
         """Wake all who wait; they go on in the loop's next round."""
         self.pulse.set()
         self.pulse.clear()
+
+
+class Foretold(NamedTuple):
+    """What boarding would come to."""
+
+    why: Why  # of the seat; CROWDED: there is none
+    joined: bool = False  # an answer that has begun already
 
 
 class Seat:

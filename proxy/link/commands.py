@@ -152,7 +152,7 @@ class Commands:
     async def scan(
         self, begins: str, server: int, cursor: int, count: int
     ) -> tuple[list[str], tuple[int, int] | None]:
-        """Some keys that begin so and end in hexadecimal digits, and where to go on, if anywhere.
+        """Some keys that begin so, and where to go on, if anywhere.
 
         Args:
             begins: as it is, no pattern.
@@ -163,7 +163,7 @@ class Commands:
         servers = await self._client.keepers()
         if server >= len(servers):  # the cluster has become smaller
             return [], None
-        pattern = _GLOB.sub(r"\\\1", begins) + "[0-9a-f]*"
+        pattern = _GLOB.sub(r"\\\1", begins) + "*"
         found = await servers[server].execute_command(
             "SCAN", cursor, "MATCH", pattern, "COUNT", count
         )

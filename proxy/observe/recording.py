@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from math import nan
+from math import inf, nan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.model.meaning import Doubt
@@ -43,6 +43,7 @@ _LONGEST_MODEL: Final = 100  # characters; clients choose them
 _LONGEST_PATH: Final = 256
 _MOST_NAMES: Final = 1000  # models, and paths, that a recording tells apart
 _SURELY: Final = 1.0001  # times a lifetime: more than rounding makes of it
+_LARGEST: Final = 1e38  # of the fractions that a row holds
 _MOST_TOKENS: Final = 2**32 - 1
 _OTHER: Final = "other"
 _CLOSE_S: Final = 5.0
@@ -208,7 +209,7 @@ class Recorder:
         block = Block(rows, labels, new, dropped - self._dropped_told)
         try:
             self._writer.put(trace.encode(block))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             if not self.failed:  # once, until it is better
                 log.warning("requests are not recorded", exc_info=error)
             self.failed = True
@@ -292,12 +293,15 @@ def _age(kept: Kept) -> float | None:
 
 
 def _counted(tokens: int) -> int:
-    """``tokens`` as a column holds them: backends may say anything."""
+    """``tokens`` as a row holds them: backends may say anything."""
     return min(max(tokens, 0), _MOST_TOKENS)
 
 
 def _or_nan(value: float | None) -> float:
-    return nan if value is None else float(value)
+    """``value`` as a row holds it; what is too large for that is infinite."""
+    if value is None:
+        return nan
+    return float(value) if value < _LARGEST else inf
 
 
 def _known(names: dict[str, str], name: str) -> str:

@@ -2,13 +2,13 @@
 
 A row says of one request when it came, what it asked for (as hashes that mean nothing outside of
 this recording), what became of it, and what that took; nothing of its content. A file begins with
-the name of its recording and is a series of blocks, each of which can be read by itself: rows in
-columns, each column with its bytes sorted by place, and all of it compressed. A block that is torn
-or altered is known by its checksum and left out.
+the name of its recording and is a series of blocks, each of which can be read by itself: rows of
+one length, compressed together. A block that is torn or altered is known by its checksum and left
+out.
 
     file      magic, version, recording (16 bytes)
     block     mark, bytes of the payload, checksum of the payload (16 bytes), payload (zstd)
-    payload   bytes of the legend, legend (JSON), columns
+    payload   bytes of the legend, legend (JSON), rows
     legend    rows, kinds (what many rows have in common), scopes, models; labels; counts
 
 Numbers are little-endian; texts are bounded and printable. Bytes of the file are never trusted:
@@ -18,9 +18,7 @@ whatever is odd ends in ``TraceError`` or in a block that is counted as unreadab
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -93,13 +91,8 @@ class Row(NamedTuple):
     facts: Facts
 
 
-# What the columns are of, and the type of each in memory. What is not named is a number of 4 bytes.
-_TYPES: Final = (
-    ("since", "q"), ("kind", "H"), ("scope", "H"), ("took", "f"), ("key", "Q"), ("near", "Q"),
-    ("flags", "I"), ("sent", "Q"), ("size", "Q"), ("read", "I"), ("written", "I"),
-    *((name, "f") for name in Facts._fields[4:]),
-)  # fmt: skip
-_WIDTHS: Final = tuple(array(code).itemsize for _, code in _TYPES)
+# Microseconds since the row before; seconds; kind, scope; key, near; flags; the numbers.
+_ROW: Final = struct.Struct("<qfHHQQIQQII13f")
 
 STORED: Final = 1  # flags
 NOT_STORED: Final = 2
@@ -146,25 +139,17 @@ def encode(block: Block) -> bytes:
     """``block``, of at most ``MOST_ROWS`` rows, as bytes of a file."""
     kinds: dict[Kind, int] = {}
     scopes: dict[int, int] = {}
-    rows = block.rows
-    at, before = array("q"), 0
+    rows, packed, before = block.rows, [], 0
     for row in rows:
-        now = round(row.at * 1e6)
-        at.append(now - before)
+        at, took, kind, scope, key, near, flags, facts = row
+        now = round(at * 1e6)
+        packed.append(
+            _ROW.pack(
+                now - before, took, kinds.setdefault(kind, len(kinds)),
+                scopes.setdefault(scope, len(scopes)), key, near, flags, *facts,
+            )
+        )  # fmt: skip
         before = now
-    numbers: list[Sequence[float]] = [
-        at,
-        [kinds.setdefault(row.kind, len(kinds)) for row in rows],
-        [scopes.setdefault(row.scope, len(scopes)) for row in rows],
-        [row.took for row in rows],
-        [row.key for row in rows],
-        [row.near for row in rows],
-        [row.flags for row in rows],
-        *(zip(*(row.facts for row in rows), strict=True) if rows else [()] * len(Facts._fields)),
-    ]
-    columns = [
-        array(code, values).tobytes() for (_, code), values in zip(_TYPES, numbers, strict=True)
-    ]
     legend = orjson.dumps(
         {
             "rows": len(rows),
@@ -175,12 +160,8 @@ def encode(block: Block) -> bytes:
             "dropped": block.dropped,
         }
     )
-    by_place = [
-        _coarse(planes, len(rows)) if code == "f" else planes
-        for (_, code), planes in zip(_TYPES, map(sorted_by_place, columns, _WIDTHS), strict=True)
-    ]
     payload = zstandard.ZstdCompressor(level=_LEVEL).compress(
-        b"".join([_LENGTH.pack(len(legend)), legend, *by_place])
+        b"".join([_LENGTH.pack(len(legend)), legend, *packed])
     )
     return _HEAD.pack(_MARK, len(payload), _checksum(payload)) + payload
 
@@ -236,7 +217,7 @@ def _read(file: BinaryIO, head: bytes) -> Block | None:
         return None
     try:
         return _decode(payload)
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, zstandard.ZstdError):
+    except (ValueError, KeyError, TypeError, IndexError, struct.error, zstandard.ZstdError):
         return None  # the checksum is right, so whoever wrote it did not write this
 
 
@@ -262,14 +243,8 @@ def _decode(payload: bytes) -> Block:
     (length,) = _LENGTH.unpack_from(raw)
     legend = orjson.loads(raw[_LENGTH.size : _LENGTH.size + length])
     count, start = int(legend["rows"]), _LENGTH.size + length
-    if not 0 <= count <= MOST_ROWS or len(raw) != start + count * sum(_WIDTHS):
+    if not 0 <= count <= MOST_ROWS or len(raw) != start + count * _ROW.size:
         raise ValueError("not as long as it says")
-    columns: list[Sequence[float]] = []
-    for (_, code), width in zip(_TYPES, _WIDTHS, strict=True):
-        column = array(code)
-        column.frombytes(restored(raw[start : start + count * width], width))
-        columns.append(column)
-        start += count * width
     kinds = [Kind(*map(str, kind)) for kind in legend["kinds"]]
     scopes = [int(scope, 16) for scope in legend["scopes"]]
     labels = [
@@ -280,51 +255,16 @@ def _decode(payload: bytes) -> Block:
         for at, score, wrong, weight, source, served, model, script in legend["labels"]
     ]  # fmt: skip
     others = {str(name): int(number) for name, number in legend["others"].items()}
-    return Block(_rows(columns, kinds, scopes), labels, others, int(legend["dropped"]))
+    return Block(_rows(raw[start:], kinds, scopes), labels, others, int(legend["dropped"]))
 
 
-def _rows(
-    columns: Sequence[Iterable[float]], kinds: Sequence[Kind], scopes: Sequence[int]
-) -> list[Row]:
+def _rows(packed: bytes, kinds: Sequence[Kind], scopes: Sequence[int]) -> list[Row]:
     rows, at = [], 0
-    for since, kind, scope, took, key, near, flags, *facts in zip(*columns, strict=True):
-        at += int(since)
-        sent, size, read, written, *others = facts
-        told = Facts(int(sent), int(size), int(read), int(written), *others)
-        rows.append(
-            Row(
-                at / 1e6, took, kinds[int(kind)], scopes[int(scope)], int(key), int(near),
-                int(flags), told,
-            )
-        )  # fmt: skip
+    for since, took, kind, scope, key, near, flags, *facts in _ROW.iter_unpack(packed):
+        at += since
+        row = Row(at / 1e6, took, kinds[kind], scopes[scope], key, near, flags, Facts(*facts))
+        rows.append(row)
     return rows
-
-
-def sorted_by_place(column: bytes, width: int, order: str = sys.byteorder) -> bytes:
-    """``column`` with the lowest byte of every number first: what is alike stands together.
-
-    Args:
-        width: bytes of a number.
-        order: how numbers lie in ``column``, "little" or "big".
-    """
-    return b"".join([column[place::width] for place in _places(width, order)])
-
-
-def restored(column: bytes, width: int, order: str = sys.byteorder) -> bytes:
-    """What ``sorted_by_place`` was given, for a machine of this ``order``."""
-    numbers, count = bytearray(len(column)), len(column) // width
-    for rank, place in enumerate(_places(width, order)):
-        numbers[place::width] = column[rank * count : (rank + 1) * count]
-    return bytes(numbers)
-
-
-def _coarse(planes: bytes, count: int) -> bytes:
-    """Fractions as ``sorted_by_place`` made them, to one part in 32,000: the rest is noise."""
-    return bytes(count) + planes[count:]
-
-
-def _places(width: int, order: str) -> Sequence[int]:
-    return range(width) if order == "little" else range(width - 1, -1, -1)
 
 
 def _checksum(payload: bytes) -> bytes:

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from proxy.reporting import words
 from proxy.reporting.series import ended
-from proxy.reporting.told import OUTCOMES, Point, Stats, Told
+from proxy.reporting.stats import OUTCOMES, Point, Stats
+from proxy.reporting.told import Told
 
 _DEVIATIONS: Final = 6.0  # of a normal distribution, once in a billion; traffic has heavier tails
 _NORMAL: Final = 1.4826  # deviations as standard deviations, were the distribution normal

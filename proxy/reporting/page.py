@@ -16,8 +16,9 @@ from proxy.reporting.anomalies import Anomaly
 from proxy.reporting.drawing import Picture
 from proxy.reporting.findings.finding import Finding
 from proxy.reporting.series import Chart
+from proxy.reporting.stats import Spread, Stats
 from proxy.reporting.style import STYLE
-from proxy.reporting.told import Spread, Stats, Told
+from proxy.reporting.told import Told
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

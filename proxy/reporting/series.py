@@ -10,7 +10,8 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from proxy.reporting import words
-from proxy.reporting.told import OUTCOMES, STAGES, Point, Stats, Told
+from proxy.reporting.stats import OUTCOMES, STAGES, Point, Stats
+from proxy.reporting.told import Told
 
 _MOST_POINTS: Final = 96  # of a chart over time
 _MOST_MODELS: Final = 8

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from proxy.reporting import words
 from proxy.reporting.findings.slow import Bottleneck, bottleneck
-from proxy.reporting.told import Stats, Told
+from proxy.reporting.stats import Stats
+from proxy.reporting.told import Told
 
 _STAGES = {
     "read": "waiting for the client to send its request",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from proxy.coming import Coming
 from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
@@ -19,12 +19,13 @@ from proxy.passing import Passing
 from proxy.policy import Policy, Terms
 from proxy.reply import Replies
 from proxy.resources.fetch import FAILING, Fetch, Rooms
+from proxy.resources.foreseen import Foreseen
 from proxy.resources.reuse import reuse
 from proxy.resources.shelf import DIALECT, Look, Place, Resource
 from proxy.resources.showing import shown, unmodified
 from proxy.rfc9111.invalidation import invalidated
 from proxy.rfc9111.validators import is_unmodified, must_be_asked
-from proxy.wire.cache_control import UNASKED, controls_from_headers
+from proxy.wire.cache_control import controls_from_headers
 from proxy.wire.headers import OVERRIDES
 
 _CACHED: Final = frozenset({"GET", "HEAD"})
@@ -36,19 +37,6 @@ _FWD: Final = {
     Why.MAX_AGE: Fwd.REQUEST,
     Why.MIN_FRESH: Fwd.REQUEST,
 }
-
-
-class Foreseen(NamedTuple):
-    """What would become of a request."""
-
-    verdict: Verdict
-    why: Why
-    resource: Resource | None = None  # None: it is passed on, as is all that follows
-    place: Place | None = None
-    controls: Controls = UNASKED
-    terms: Terms | None = None
-    key: CacheKey | None = None
-    asks_about: bool = False  # the backend is asked whether what is stored still holds
 
 
 class Resources:
@@ -79,7 +67,7 @@ class Resources:
         self._flights = flights
         self._replies = replies
         self._passing = passing
-        self._told_hosts = told_hosts
+        self.told_hosts = told_hosts
         self._controls = controls
 
     async def answer(self, request: Request, upstream: Upstream, began: float) -> Reply:
@@ -160,7 +148,7 @@ class Resources:
         return (controls, terms) if terms.enabled else Why.DISABLED
 
     def _resource(self, request: Request, upstream: str, namespace: str) -> Resource:
-        host = request.headers.get("host").lower() if self._told_hosts else ""
+        host = request.headers.get("host").lower() if self.told_hosts else ""
         key = self._keys.resource_of(request, upstream, namespace, host)
         scope = self._keys.scope_of(request)
         apart = scope != "shared"

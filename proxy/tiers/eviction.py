@@ -131,7 +131,8 @@ class S3Fifo:
 
     def slots(self) -> list[Slot]:
         """All that are here, in no order that means anything."""
-        return [*self._newcomers.values(), *self._main.values()]
+        # Not in the order of an OrderedDict, which takes 20 ms to follow where 100,000 are here.
+        return [*dict.values(self._newcomers), *dict.values(self._main)]
 
     def clear(self) -> None:
         """Let go of all slots; the ghost remembers what it remembered."""

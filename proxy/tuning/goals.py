@@ -58,8 +58,8 @@ class Chosen(NamedTuple):
 def choose(results: Sequence[Result], goal: Goal, limits: Limits) -> Chosen:
     """The best of ``results`` for ``goal`` within ``limits``.
 
-    Of those that are about as good the one with the least memory, then the freshest answers, then
-    the fewest calls, then the first is taken: what is gained by more must be worth having.
+    Of those that are about as good the one with the least memory, then the fewest calls, then the
+    freshest answers, then the first is taken: what is gained by more must be worth having.
     """
     allowed = [result for result in results if limits.hold(result)]
     if not allowed:
@@ -106,7 +106,7 @@ def _rounded(value: float) -> float:
 
 
 def _modesty(result: Result) -> tuple[float, ...]:
-    return (result.choice.memory_bytes, result.mean_age_s, result.calls)
+    return (result.choice.memory_bytes, result.calls, result.mean_age_s)
 
 
 def _cost(result: Result) -> float:

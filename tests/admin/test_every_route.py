@@ -18,7 +18,7 @@ from support.redis_servers import needs_redis
 
 pytestmark = needs_redis
 
-# What is open to all: it tells nothing of the proxy but that it is there. docs/admin.md says so.
+# What is open to all: it tells nothing of the proxy but that it is there.
 OPEN = ("/healthz", "/readyz")
 PAGES = ("/", "/ui")  # static files, the same for everybody
 

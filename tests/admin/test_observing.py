@@ -201,6 +201,22 @@ async def test_other_prices_hold_once_they_are_adopted(proxy: Proxied) -> None:
     assert (await told(proxy, "/stats"))["saved"]["currency"] == "CHF"
 
 
+async def test_counts_outlive_a_reload(backend: OpenAIBackend) -> None:
+    async with proxied(backend.url, **ADMIN) as proxy, Caller(proxy) as caller:
+        await caller.ask(chat())
+        # another backend, of the same name
+        await proxy.change(upstreams=[{"url": backend.url, "keepalive_s": 1.0}])
+        await caller.ask(chat(messages=[{"role": "user", "content": "another"}]))
+        stats = await told(proxy, "/stats")
+        assert (stats["generation"], stats["requests"]["miss"]) == (2, 2)
+        assert stats["flights"]["started"] == 2
+        [only] = (await told(proxy, "/upstreams"))["upstreams"]
+        assert only["responses"] == {"2xx": 2}
+        written = (await proxy.observing.metrics.written(""))[0].decode()
+    assert "sidecache_config_generation 2.0" in written
+    assert 'sidecache_config_reloads_total{result="applied"} 1.0' in written
+
+
 async def test_a_flight_that_fails_in_an_unforeseen_way_is_a_bug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

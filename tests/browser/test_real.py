@@ -172,7 +172,9 @@ async def all_inert(visit: Visit, texts: tuple[str, ...], place: str) -> None:
 async def test_what_strangers_say_is_shown_and_does_nothing(visiting: Visiting) -> None:
     """In the question, the answer, the model, a tag, a header, the scope and the path."""
     async with (
-        scene({"show_content": True}, scope={"by": "header", "header": "x-tenant"}) as at,
+        scene(
+            {"show_content": True}, cache={"scope": {"by": "header", "header": "x-tenant"}}
+        ) as at,
         visiting(at.admin) as visit,
     ):
         for text in HOSTILE:

@@ -21,7 +21,7 @@ from proxy.demo.backend import DemoBackend, Pace
 
 @asynccontextmanager
 async def staged() -> AsyncIterator[tuple[DemoBackend, str]]:
-    async with DemoBackend(Pace(0.01, 0)) as backend, proxied(backend.url) as proxy:
+    async with DemoBackend(Pace(0.1, 0)) as backend, proxied(backend.url) as proxy:
         yield backend, proxy.url
 
 
@@ -36,7 +36,7 @@ def test_a_load_tells_hits_from_misses_and_compares_with_the_backend(run: Run) -
         assert said["hit_ratio"] == said["hit_ratio_possible"] == pytest.approx(55 / 60)
         assert (said["hits"]["answers"], said["misses"]["answers"]) == (55, 5)
         assert said["coalesced"] is None
-        assert said["hits"]["p50_s"] < 0.01 <= said["misses"]["p50_s"]
+        assert said["hits"]["p50_s"] < 0.1 <= said["misses"]["p50_s"]
         assert said["hits_in_proxy"]["p50_s"] < said["hits"]["p50_s"]
         assert said["direct"]["requests"] == 10
         assert said["faster"] > 1

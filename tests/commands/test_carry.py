@@ -11,12 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 import zstandard
-from click.testing import Result
+from click.testing import CliRunner, Result
 from support.demo_calls import ask
 from support.proxied import Proxied, proxied
 from support.told_admin import Listener, Run
 
 from proxy.carrying.parcel import Heading, Packing
+from proxy.cli import cli
 from proxy.demo.backend import DemoBackend, Pace
 
 TOKEN = "an-admin-token"
@@ -256,3 +257,7 @@ def test_a_pipe_will_do(run: Run, admin: Listener) -> None:
         b"one"
     )
     assert "exported 1 entries" in result.stderr
+    admin.say("/import", {"taken": 1})
+    sent = CliRunner().invoke(cli, ["import", "-", "--admin-url", admin.url], input=parcel(b"one"))
+    assert (sent.exit_code, "1 are stored now" in sent.stdout) == (0, True)
+    assert admin.asked[-1].body == parcel(b"one")

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from rich.console import Console
+from support.live_events import request, stream
 from support.told_admin import Listener, Run
 
 from proxy.commands.asking import Answered, Event, Unreachable
@@ -15,22 +15,6 @@ from proxy.commands.refused import Refused
 from proxy.commands.top_screen import Screen
 
 Script = list[list[Event | Exception]]
-
-
-def request(seq: int, outcome: str = "hit", **more: Any) -> Event:
-    said = {
-        "seq": seq, "at": f"2026-01-02T03:04:{seq:02}Z", "method": "POST", "path": "/v1/chat",
-        "status": 200, "outcome": outcome, "reason": "fresh", "detail": "", "dialect": "openai",
-        "model": "m", "tier": "l1_memory", "duration_s": 0.0005, "bytes": 2048, "complete": True,
-        "error": None,
-    }  # fmt: skip
-    return Event("request", said | more)
-
-
-def stream(*events: Event) -> bytes:
-    return b"".join(
-        f"event: {kind}\ndata: {json.dumps(said)}\n\n".encode() for kind, said in events
-    )
 
 
 class Streams:

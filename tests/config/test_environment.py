@@ -42,6 +42,12 @@ def test_an_empty_variable_counts_as_absent() -> None:
     assert given_by(SIDECACHE_LISTEN="", SIDECACHE_NONSENSE="") == []
 
 
+def test_what_tells_commands_where_a_proxy_is_is_no_setting() -> None:
+    named = {"URL": "http://a", "TOKEN": "t", "TOKEN_FILE": "/f"}
+    assert given_by(**{f"SIDECACHE_ADMIN_{name}": value for name, value in named.items()}) == []
+    assert faults_of(SIDECACHE_ADMIN_URLS="x") != []
+
+
 def test_lists_are_given_as_yaml_or_as_words_with_commas() -> None:
     for written in ("a,b", "a, b", "[a, b]", '["a", "b"]'):
         assert given_by(SIDECACHE_CACHE__INERT_FIELDS=written)[0][1] == ["a", "b"]

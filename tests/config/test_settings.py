@@ -177,6 +177,8 @@ def test_the_two_listeners_must_differ_where_both_are_there() -> None:
     [
         ({"admin": {"token": "t", "token_file": "FILE"}}, "cannot both be given"),
         ({"admin": {"token": ""}}, "must not be empty"),
+        ({"admin": {"allow_export": True}}, "to export entries takes a `token`"),
+        ({"admin": {"allow_import": True}}, "to import entries takes a `token`"),
         ({"admin": {"token": "a\nb"}}, "control characters"),
         ({"tls": {"key_file": "FILE"}}, "needs a `cert_file`"),
         ({"cache": {"scope": {"by": "header"}}}, "needs a `header`"),

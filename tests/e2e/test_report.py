@@ -17,6 +17,7 @@ from support.proxied import Proxied, proxied
 from support.sdk_caller import Caller, chat
 
 from proxy.admin import semantic, states, stats
+from proxy.reporting import stats as seen
 from proxy.reporting import told as read
 
 ROOT = Path(__file__).parents[2]
@@ -75,10 +76,10 @@ async def test_a_report_tells_what_a_running_proxy_did(
 
 # What a report reads of an answer, and the model that the answer is made by.
 READ: Mapping[type[BaseModel], type[BaseModel]] = {
-    read.Stats: stats.Stats, read.Requests: stats.Requests, read.By: stats.Group,
-    read.Latency: stats.OutcomeLatency, read.Stage: stats.StageLatency, read.Saved: stats.Saved,
-    read.Spent: stats.Spent, read.Model: stats.Model, read.Lag: stats.Extremes,
-    read.Process: stats.Process, read.Splitter: stats.Splits, read.History: stats.History,
+    seen.Stats: stats.Stats, seen.Requests: stats.Requests, seen.By: stats.Group,
+    seen.Latency: stats.OutcomeLatency, seen.Stage: stats.StageLatency, seen.Saved: stats.Saved,
+    seen.Spent: stats.Spent, seen.Model: stats.Model, seen.Lag: stats.Extremes,
+    seen.Process: stats.Process, seen.Splitter: stats.Splits, seen.History: stats.History,
     read.Tiers: states.Tiers, read.Tier: states.Tier, read.Operation: states.Operation,
     read.TierLatency: states.OperationLatency, read.Guard: states.Guard,
     read.Upstreams: states.Upstreams, read.Upstream: states.Upstream, read.Breaker: states.Breaker,
@@ -93,7 +94,7 @@ def test_what_a_report_reads_is_told(model: type[BaseModel]) -> None:
 
 
 def test_what_a_report_reads_of_the_history_is_told() -> None:
-    wanted = {field.alias or name for name, field in read.Point.model_fields.items()}
+    wanted = {field.alias or name for name, field in seen.Point.model_fields.items()}
 
     # The lag of the event loop over time is not told yet: a report does without.
     assert wanted - set(stats.Point.model_fields) == {"loop_lag_p99_s"}

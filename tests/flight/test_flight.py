@@ -705,3 +705,38 @@ async def test_other_limits_count_from_then_on():
             call.answer()
             call.end()
         await asyncio.gather(*listeners)
+
+
+# -- foretold ------------------------------------------------------------------------------------
+
+
+async def test_what_boarding_would_come_to_is_told_without_boarding() -> None:
+    clock, crank = Clock(), Crank()
+    limits = Limits(flights=1, followers=1, wait_timeout=5.0, stall_timeout=5.0)
+    flights = Flights(limits, clock=clock, report=lambda _: None)
+    errand = Errand(crank, clock)
+    other = Errand(crank, clock, key=CacheKey("anon", b"o" * 32))
+
+    def told(asked: Errand = errand, *, fresh: bool = False) -> tuple[Why, bool]:
+        return tuple(flights.foretell(asked, lambda _: True, fresh=fresh))
+
+    assert told() == (Why.UNSEEN, False)
+    seat = flights.board(errand, lambda _: True)
+    await settle()
+    assert told() == told(fresh=True) == (Why.JOINED, False)
+    assert told(other) == (Why.CROWDED, False)
+    crank.calls[0].answer()
+    await settle()
+    assert told() == (Why.JOINED, True)
+    assert told(fresh=True) == (Why.CROWDED, False)
+    follower = flights.board(errand, lambda _: True)
+    assert told() == (Why.CROWDED, False)
+    clock.turn(6.0)
+    aged = flights.counts.aged
+    assert told() == (Why.CROWDED, False)
+    assert flights.counts.aged == aged
+    assert (flights.counts.started, flights.counts.crowded) == (1, 0)
+    for each in (seat, follower):
+        assert isinstance(each, Seat)
+        each.leave()
+    await flights.close()

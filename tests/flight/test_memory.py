@@ -151,3 +151,12 @@ def test_with_another_bound_the_oldest_setbacks_are_forgotten() -> None:
         setbacks.add(digest, 0.0)
     setbacks.limit(1)
     assert [setbacks.holds(digest, 0.5) for digest in (A, B, C)] == [False, False, True]
+
+
+def test_a_mark_is_foretold_as_long_as_it_stands() -> None:
+    marks = Marks(5.0, 10)
+    marks.add(b"k", 0.0)
+    assert marks.stands(b"k", 4.9)
+    assert not marks.stands(b"k", 5.0)
+    assert not marks.stands(b"o", 0.0)
+    assert len(marks) == 1

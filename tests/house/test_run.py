@@ -55,8 +55,12 @@ esac
 
 NPM = """#!/bin/sh
 echo "npm $* in $PWD" >>"$CALLS"
+mkdir -p node_modules
 [ -z "$NPM_FAILS" ]
 """
+
+CLIENTS = "requirements-clients.lock"
+HEAVY = ("chromium", "prometheus", "promtool")  # what heavy tests start
 
 
 class Tree:
@@ -83,10 +87,12 @@ class Tree:
             "requirements-torch.lock",
             "requirements-clients.lock",
             "tests/clients/package-lock.json",
+            "tests/browser/package-lock.json",
         ):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_text(f"{name}, as it was\n")
         tools = {"bin/uv": UV, "bin/npm": NPM, "tool": TOOL}
+        tools |= {f"bin/{name}": "#!/bin/sh\n" for name in HEAVY}
         for path, text in ((home / name, text) for name, text in tools.items()):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
@@ -327,15 +333,14 @@ def test_only_the_whole_test_run_is_gated(
     assert done.returncode == 0
 
 
-CLIENTS = "requirements-clients.lock"
-
-
 def test_what_heavy_tests_start_and_is_not_there_is_named(tree: Tree, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
+    for name in HEAVY:
+        (tree.home / "bin" / name).unlink()
     for folder in reversed(os.environ["PATH"].split(":")):
         for tool in Path(folder).glob("*"):
-            if tool.name not in {"prometheus", "promtool", "chromium", "id"}:
+            if tool.name not in {*HEAVY, "id"}:
                 (tools / tool.name).unlink(missing_ok=True)
                 (tools / tool.name).symlink_to(tool)
     for name, script in (("id", "echo 1000"), ("redis-server", "exit 0")):
@@ -376,6 +381,19 @@ def test_clients_that_cannot_be_fetched_are_fetched_anew_the_next_time(
 
     assert tree.run("test", "clients").returncode == 0
     assert tree.asked()[0] == CLIENTS
+
+
+def test_what_finds_faults_in_pages_is_fetched_once_for_the_heavy_tests(tree: Tree) -> None:
+    tree.run("test")
+    tree.asked()
+    axe = f"npm ci --silent --ignore-scripts in {tree.root / 'tests' / 'browser'}\n"
+
+    assert "without axe" in tree.run("test", "all", NPM_FAILS="1").stderr
+    tree.calls.unlink()
+    tree.run("test", "all")
+    assert tree.calls.read_text() == axe
+    tree.run("test", "all")
+    assert tree.calls.read_text() == axe
 
 
 @pytest.mark.parametrize("arguments", [(), ("all",), ("clients",), ("tests/wire",)])

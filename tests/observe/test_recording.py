@@ -234,6 +234,11 @@ def test_numbers_that_a_backend_makes_up_fit(kit: Kit) -> None:
     assert (row.facts.read, row.facts.written) == (0, 2**32 - 1)
 
 
+def test_an_age_that_nothing_has_is_infinite(kit: Kit) -> None:
+    (row,) = kit.rows(miss(Head(200, "OK", Headers([("Age", "9" * 60)]))))
+    assert row.facts.told_age == float("inf")
+
+
 def test_what_comes_faster_than_it_is_written_is_dropped_and_told(tmp_path: Path) -> None:
     kit = Kit(tmp_path, most=10)
     (block,) = kit.blocks(*[hit()] * 25)

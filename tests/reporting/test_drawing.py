@@ -35,8 +35,8 @@ def test_every_chart_becomes_an_svg_with_its_lines_named(slug: str) -> None:
     assert {line.name for line in CHARTS[slug].lines} <= set(texts(drawn))
 
 
-@pytest.mark.parametrize("slug", CHARTS)
-def test_every_chart_becomes_a_png(slug: str) -> None:
+@pytest.mark.parametrize("slug", ["hit-rate", "models"])
+def test_a_chart_becomes_a_png(slug: str) -> None:
     drawn = png(CHARTS[slug])
 
     assert drawn.startswith(b"\x89PNG\r\n\x1a\n")
@@ -45,8 +45,7 @@ def test_every_chart_becomes_a_png(slug: str) -> None:
     assert 200 < height < 1_000
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("unit", Unit)
+@pytest.mark.parametrize(("kind", "unit"), list(zip(Kind, Unit, strict=True)))
 def test_values_that_are_not_known_are_left_out(kind: Kind, unit: Unit) -> None:
     assert svg(chart(kind, unit, None, 0.5, None, 0.25)).startswith("<svg ")
 

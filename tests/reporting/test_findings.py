@@ -19,7 +19,6 @@ from proxy.config.outline import outline
 from proxy.reporting.findings import RULES, findings, health, reuse, slow
 from proxy.reporting.findings import meaning as by_meaning
 from proxy.reporting.findings.finding import Finding, Rule, Weight
-from proxy.reporting.findings.slow import bottleneck
 from proxy.reporting.told import read
 
 
@@ -307,7 +306,7 @@ def test_every_setting_that_is_named_exists() -> None:
     named = {name for each in found for name in each.settings}
     named |= {name for settings in _remedies() for name in settings}
 
-    assert named - known - {"savings.prices", "listen"} == set()
+    assert named - known == set()
 
 
 def _remedies() -> list[tuple[str, ...]]:
@@ -340,34 +339,6 @@ def test_a_proxy_of_which_nothing_is_known_is_judged_too() -> None:
     )
 
     assert [each.title for each in findings(bare)] == ["Nothing was asked yet"]
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "stage", "share"), [((), "flight", 0.99), (("hit", "stale"), "deliver", 0.4)]
-)
-def test_the_bottleneck_is_the_stage_that_takes_most(
-    outcomes: tuple[str, ...], stage: str, share: float
-) -> None:
-    found = bottleneck(told().stats, *outcomes)
-
-    assert found is not None
-    assert found.stage == stage
-    assert found.share > share
-
-
-def test_hits_of_which_few_are_measured_count_as_many_as_there_were() -> None:
-    few = [*stages("hit", 8, deliver=0.01), *stages("miss", 1, flight=0.1)]
-    requests = {"hit": 6_000, "stale": 0, "miss": 1}
-
-    found = bottleneck(told(stats={"stages": few, "requests": requests}).stats)
-
-    assert found is not None
-    assert found.stage == "deliver"
-    assert found.mean_s == pytest.approx(0.012)
-
-
-def test_where_nothing_was_measured_there_is_no_bottleneck() -> None:
-    assert bottleneck(told(stats={"stages": []}).stats) is None
 
 
 @pytest.mark.parametrize(("number", "weight"), [(0.06, Weight.CHANGE), (0.5, Weight.ACT)])

@@ -7,7 +7,7 @@ import pytest
 from support.reported import Json, model, point, staged, told
 
 from proxy.reporting.series import Chart, Unit, charts, coarser
-from proxy.reporting.told import Point
+from proxy.reporting.stats import Point
 
 
 def drawn(**changes: Any) -> dict[str, Chart]:

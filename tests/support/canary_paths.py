@@ -50,7 +50,7 @@ ODD_HEADERS: Final = {
     "not from the cache": {"Cache-Control": "no-cache"},
     "not to be kept": {"Cache-Control": "no-store"},
     "a loop": {"Via": "1.1 sidecache"},
-    "a place of its own": {"X-Cache-Namespace": PROMPT, "X-Cache-Tags": f"{TENANT},{TOOL}"},
+    "a place of its own": {"X-Cache-Namespace": PROMPT, "X-Cache-Tags": "one,two"},
     "controls that make no sense": {"X-Cache-TTL": PROMPT, "X-Cache-Control": TOOL},
     "called wrong": {"X-Cache-Feedback": "wrong"},
     "an expectation": {"Expect": PROMPT},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from types import SimpleNamespace
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from proxy.histogram import Histogram
-from proxy.observe import families
+from proxy.observe.metrics import Metrics
 from proxy.observe.state import (
     ConfigState,
     GuardState,
@@ -40,8 +41,8 @@ STATE = State(
         embedder_up=True, index_rows=1, not_learned=0, shadow_calls=0,
     ),
     fleet={"led": 1},
-    compression={"tokens": 1},
-    batching={"inputs": 1},
+    compression=dict.fromkeys(("requests", "tokens"), 1),
+    batching=dict.fromkeys(("inputs", "calls", "halved", "odd"), 1),
     bugs={"flights": 0},
     log_lines_dropped=0,
     config=ConfigState(1, 0.0, {"applied": 1}),
@@ -55,12 +56,9 @@ _PROCESS = (  # prometheus_client's own
 def exposed() -> dict[str, frozenset[str]]:
     """The labels of every series that can be scraped, by its name; also the process's own."""
     tally = Tally(Prices([Price("*", 1.0, 1.0)]))
-    told = [
-        *families.of_requests(tally, STATE), *families.of_savings(tally),
-        *families.of_tiers(STATE), *families.of_flights(tally, STATE),
-        *families.of_upstreams(STATE.upstreams), *families.of_clients(STATE, Histogram()),
-        *families.of_meaning(STATE.semantic), *families.of_config(STATE, "1", "3.11"),
-    ]  # fmt: skip
+    lag = SimpleNamespace(seconds=Histogram())
+    metrics = Metrics(tally, lag, state=lambda: STATE, flush=lambda: None, version="1")
+    told = list(metrics._all(tally, STATE))  # those too that have nothing to tell yet
     found: dict[str, frozenset[str]] = {}
     for family in told:
         labels = frozenset(family._labelnames)

@@ -89,7 +89,7 @@ def _point(index: int) -> Json:
     hits = round(40 + 25 * math.sin(index / 6))
     misses = round(20 + 6 * math.cos(index / 4))
     return {
-        "at": _at((59 - index) * 60),
+        "at": _at((60 - index) * 60),
         "requests": hits + misses + 12,
         "hit": hits,
         "stale": 3,

@@ -215,7 +215,7 @@ def test_the_same_words_need_no_threshold(play: Any) -> None:
 
 
 def test_a_sample_comes_near_to_all_of_it_and_says_how_near(play: Any) -> None:
-    rows = [row(str(n * n % 1999 % 700), n / 20, size=2000 + n % 999) for n in range(12_000)]
+    rows = [row(str(n * n % 1999 % 700), n / 20, size=2000 + n % 999) for n in range(6000)]
     whole = play(*rows, memory=600_000)
     some = play(*rows, memory=600_000, share=0.3)
 

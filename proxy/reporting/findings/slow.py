@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from proxy.reporting import words
 from proxy.reporting.findings.finding import ENOUGH, Finding, Rule, Weight, part
-from proxy.reporting.told import STAGES, Stage, Stats, Tier, Told
+from proxy.reporting.stats import STAGES, Stage, Stats
+from proxy.reporting.told import Tier, Told
 
 _STORED: Final = ("hit", "stale")  # answers that are there
 _MOSTLY: Final = 0.5  # of the time: then it is the bottleneck

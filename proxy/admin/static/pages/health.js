@@ -200,8 +200,16 @@ const counts = (found) =>
     ]),
   );
 
-const flights = ({ flights: found }) =>
-  card("Flights", h("p", { class: "hint" }, "Calls to backends, each with all who wait for it."), counts(found));
+function flights({ flights: found }) {
+  const some = Object.fromEntries(Object.entries(found).filter(([name, number]) => number || name === "in_progress"));
+  const all = h("details", h("summary", "All counts"), counts(found));
+  return card(
+    "Flights",
+    h("p", { class: "hint" }, "Calls to backends, each with all who wait for it."),
+    counts(some),
+    all,
+  );
+}
 
 function process({ process: own, loop_lag: lag, uptime_s: up, version, python, pid }) {
   return card(

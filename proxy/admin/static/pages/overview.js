@@ -6,7 +6,7 @@ import { choice, heading, tile, trouble, waiting } from "../parts/bits.js";
 import { spark } from "../parts/chart.js";
 import { repeat } from "../stream.js";
 import { sinceStart } from "./since.js";
-import { sums, Trends } from "./trends.js";
+import { over, sums, Trends } from "./trends.js";
 
 export const title = "Overview";
 
@@ -98,7 +98,7 @@ class View {
     const total = sums(past.points);
     this.sum(total, stats, span);
     this.count(total, stats, past);
-    this.trends.show(past);
+    this.trends.show(past, stats.now);
     // Where somebody is reading a table, it is left as it is until its numbers change.
     const told = JSON.stringify([stats.by, stats.latency, stats.stages, stats.models, stats.splitters]);
     if (told !== this.shown && !this.rest.contains(document.activeElement)) {
@@ -134,8 +134,9 @@ class View {
 
   count(total, stats, past) {
     const [ratio, requests, tokens, cash, time, hit, miss, failures, lag] = this.tiles;
-    const now = past.points.at(-1);
-    const ratios = past.points.map((point) => sums([point]).ratio);
+    const ended = over(past.points, past.step_s, stats.now);
+    const now = ended.at(-1);
+    const ratios = ended.map((point) => sums([point]).ratio);
     ratio.show(
       percent(total.ratio),
       [h("span", `last 5 min: ${percent(stats.hit_ratio_recent)}`), spark(ratios)],

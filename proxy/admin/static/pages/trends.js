@@ -23,6 +23,11 @@ export function sums(points) {
   };
 }
 
+/** The points whose time has ended by `now`. */
+export function over(points, step, now) {
+  return points.filter((point) => Date.parse(point.at) + step * 1000 <= Date.parse(now));
+}
+
 const FAILURES = ["degraded", "error", "shed"];
 
 const named = (names) => names.map((name) => ({ name: label(name), colour: name }));
@@ -86,7 +91,9 @@ export class Trends {
     this.charts = [];
   }
 
-  show({ points, step_s: step }) {
+  /** Draw the points that are over; the last one may have begun just now. */
+  show({ points: all, step_s: step }, now) {
+    const points = over(all, step, now);
     const tiers = [...new Set(points.flatMap((point) => Object.keys(point.tiers)))].sort();
     if (String(tiers) !== this.tiers) {
       this.tiers = String(tiers);

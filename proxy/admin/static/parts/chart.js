@@ -5,7 +5,7 @@
  */
 
 import { fresh, h, refill, s } from "../dom.js";
-import { minute } from "../format.js";
+import { clock, minute } from "../format.js";
 import { decades, linear, logarithmic, nice } from "./scale.js";
 import { table } from "./table.js";
 
@@ -33,6 +33,7 @@ export class Chart {
       values: series.map(() => []),
       index: null,
     });
+    this.when = minute;
     const name = fresh("chart");
     this.plot = s("svg", { class: "plot", role: "img", tabindex: "0", "aria-labelledby": name });
     this.told = h("p", { class: "told", "aria-live": "polite" });
@@ -77,6 +78,8 @@ export class Chart {
   show(at, values) {
     this.at = at;
     this.values = values;
+    this.when = at.length > 1 && at[1] - at[0] < 60_000 ? clock : minute;
+    if (this.stacked) [...this.legend.children].forEach((item, row) => (item.hidden = !values[row].some(Boolean)));
     this.index = null;
     this.draw();
     this.tell();
@@ -115,7 +118,7 @@ export class Chart {
     for (let index = this.at.length - 1; index >= 0; index -= step) {
       const end = index === this.at.length - 1 ? "end" : "middle";
       if (this.x(index) > LEFT + 12)
-        times.push(s("text", { x: this.x(index), y: HEIGHT - 6, "text-anchor": end }, minute(this.at[index])));
+        times.push(s("text", { x: this.x(index), y: HEIGHT - 6, "text-anchor": end }, this.when(this.at[index])));
     }
     return s("g", { class: "axes", "aria-hidden": "true" }, lines, times);
   }
@@ -164,13 +167,13 @@ export class Chart {
           `${each.name} ${this.format(value)}`,
         ),
       );
-    refill(this.told, h("span", minute(this.at[this.index])), parts.length ? parts : h("span", "nothing"));
+    refill(this.told, h("span", this.when(this.at[this.index])), parts.length ? parts : h("span", "nothing"));
   }
 
   tell() {
     if (!this.numbers.open) return;
     const columns = [
-      ["Time", (index) => minute(this.at[index]), "name"],
+      ["Time", (index) => this.when(this.at[index]), "name"],
       ...this.series.map((each, row) => [each.name, (index) => this.format(this.values[row][index]), "number"]),
     ];
     const newest = this.at.map((_, index) => index).reverse();
