@@ -17,6 +17,7 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from proxy.calling import Heard, Question, Unheard
+from proxy.model.outcome import SERVED
 
 _HITS = frozenset({"hit", "stale"})
 
@@ -60,7 +61,7 @@ class Run:
     @property
     def hit_ratio(self) -> float | None:
         """The share of answers that the backend was not asked for; None: there were none."""
-        spared = sum(len(self.taken.get(each, ())) for each in (*_HITS, "coalesced"))
+        spared = sum(len(self.taken.get(each, ())) for each in SERVED)
         return spared / self.answered if self.answered else None
 
     def times(self, *verdicts: str) -> Times | None:

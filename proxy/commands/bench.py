@@ -13,17 +13,8 @@ import click
 
 from proxy.commands.credentials import Header, asks_as_client, headers
 from proxy.commands.refused import Refused
-from proxy.commands.screen import (
-    clean,
-    console,
-    count,
-    duration,
-    json_option,
-    share,
-    styled,
-    table,
-    tell,
-)
+from proxy.commands.screen import clean, console, json_option, styled, table, tell
+from proxy.figures import count, duration, share
 
 if TYPE_CHECKING:
     from proxy.benching import Run, Times

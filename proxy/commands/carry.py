@@ -15,7 +15,8 @@ import click
 from proxy.commands.asking import Json, Operator, asks_operator
 from proxy.commands.refused import Refused
 from proxy.commands.said import number
-from proxy.commands.screen import console, json_option, size, tell
+from proxy.commands.screen import console, json_option, tell
+from proxy.figures import size
 
 if TYPE_CHECKING:
     from proxy.carrying.parcel import Heading

@@ -14,8 +14,9 @@ from proxy.commands.asking import Json, Operator, asks_operator
 from proxy.commands.credentials import Header, asks_as_client, headers
 from proxy.commands.refused import Refused
 from proxy.commands.said import Said, flag, number, part, rows, text, texts
-from proxy.commands.screen import console, count, duration, json_option, size, styled, table, tell
+from proxy.commands.screen import console, json_option, styled, table, tell
 from proxy.commands.stats import STYLES
+from proxy.figures import count, duration, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

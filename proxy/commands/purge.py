@@ -10,7 +10,8 @@ import click
 from proxy.commands.asking import Json, Operator, asks_operator
 from proxy.commands.refused import Refused
 from proxy.commands.said import flag, number, rows, text
-from proxy.commands.screen import clean, duration, json_option, tell
+from proxy.commands.screen import clean, json_option, tell
+from proxy.figures import duration
 
 _KINDS: Final = ("key", "tag", "model", "dialect", "scope", "path")
 _AT_ONCE: Final = 1000  # values that a purge takes

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PLAIN_WIDTH: Final = 160  # of a table in a file or a pipe, where no window says how wide
-_NONE: Final = "-"  # in place of a number that is not known
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
-_MINUTE_S: Final = 60
-_HOUR_S: Final = 3600
-_DAY_S: Final = 86400
 
 json_option: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     "--json", "as_json", is_flag=True, help="Tell it as one JSON object."
@@ -72,50 +67,3 @@ def clean(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
-
-
-def count(number: float | None) -> str:
-    """A number of things."""
-    return _NONE if number is None else f"{number:,.0f}"
-
-
-def share(ratio: float | None) -> str:
-    """A share of one, in percent."""
-    return _NONE if ratio is None else f"{ratio:.1%}"
-
-
-def size(number: float | None) -> str:
-    """Bytes, in the unit that suits."""
-    if number is None:
-        return _NONE
-    for unit in _UNITS[:-1]:
-        if number < 1024:  # noqa: PLR2004 - what the units mean
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} {_UNITS[-1]}"
-
-
-def duration(seconds: float | None) -> str:
-    """A time, from microseconds to days."""
-    if seconds is None:
-        return _NONE
-    if seconds < 0:
-        return f"-{duration(-seconds)}"
-    for least, factor, unit in ((1.0, 1.0, "s"), (1e-3, 1e3, "ms")):
-        if least <= seconds < _MINUTE_S:
-            return f"{seconds * factor:.3g} {unit}"
-    if seconds < 1:
-        return f"{seconds * 1e6:.3g} µs"
-    minutes, rest = divmod(round(seconds), _MINUTE_S)
-    if seconds < _HOUR_S:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if seconds < _DAY_S:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h"
-
-
-def money(amount: float | None, currency: str) -> str:
-    """An amount of money."""
-    return _NONE if amount is None else f"{amount:,.2f} {currency}".rstrip()

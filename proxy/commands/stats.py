@@ -9,27 +9,14 @@ import click
 
 from proxy.commands.asking import Answered, Json, Operator, asks_operator
 from proxy.commands.said import Said, number, part, rows, text, texts
-from proxy.commands.screen import (
-    clean,
-    console,
-    count,
-    duration,
-    json_option,
-    money,
-    share,
-    size,
-    styled,
-    table,
-    tell,
-)
+from proxy.commands.screen import clean, console, json_option, styled, table, tell
+from proxy.figures import count, duration, money, share, size
+from proxy.model.outcome import OUTCOMES, STAGES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-OUTCOMES: Final = (
-    "hit", "stale", "coalesced", "miss", "bypass", "degraded", "error", "shed",
-)  # fmt: skip
 STYLES: Final = {
     "hit": "green", "stale": "yellow", "coalesced": "cyan", "degraded": "yellow", "error": "red",
     "shed": "red",
@@ -37,7 +24,6 @@ STYLES: Final = {
 _MODELS: Final = 10
 _REASONS: Final = 12
 _NOT_UP: Final = {"down": "red", "distrusted": "yellow", "off": "dim", "open": "red"}
-_STAGES: Final = ("read", "key", "lookup", "meaning", "flight", "deliver")
 
 
 @click.command()
@@ -152,13 +138,13 @@ def _latency(told: Said) -> Table:
 
 def _stages(told: Said) -> Table:
     """The median of each stage, for each outcome."""
-    made = table("median of", *(f"#{stage}" for stage in _STAGES))
+    made = table("median of", *(f"#{stage}" for stage in STAGES))
     found = {
         (text(each, "outcome"), text(each, "stage")): number(each, "p50_s")
         for each in rows(told, "stages")
     }
     for outcome in dict.fromkeys(outcome for outcome, _ in found):
-        times = (duration(found.get((outcome, stage))) for stage in _STAGES)
+        times = (duration(found.get((outcome, stage))) for stage in STAGES)
         made.add_row(styled(outcome, STYLES.get(outcome, "")), *times)
     return made
 

@@ -13,8 +13,10 @@ from rich.text import Text
 from proxy.commands.asking import Event
 from proxy.commands.following import Found, Lost, News
 from proxy.commands.said import Said, flag, number, text
-from proxy.commands.screen import count, duration, money, share, size, styled, table
-from proxy.commands.stats import OUTCOMES, STYLES
+from proxy.commands.screen import styled, table
+from proxy.commands.stats import STYLES
+from proxy.figures import count, duration, money, share, size
+from proxy.model.outcome import OUTCOMES
 
 _KEPT: Final = 200  # requests
 _WINDOW_S: Final = 10.0  # over which rates are taken

@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from proxy.commands.screen import clean, console, duration
+from proxy.commands.screen import clean, console
+from proxy.figures import duration
 from proxy.warming.run import Tally, Warming
 
 _LOOK_S: Final = 0.2

@@ -25,6 +25,15 @@ class Verdict(StrEnum):
     ERROR = "ERROR"
 
 
+OUTCOMES: Final = (
+    "hit", "stale", "coalesced", "miss", "bypass", "degraded", "error", "shed",
+)  # fmt: skip
+"""What requests come to, as it is counted: the verdicts, and what was turned away at the door."""
+
+SERVED: Final = OUTCOMES[:3]
+"""Those of them that spare the backend."""
+
+
 class Fwd(StrEnum):
     """Why a request went on to the upstream (RFC 9211, section 2.2)."""
 
@@ -56,6 +65,10 @@ class Stages(NamedTuple):
     lookup: float = 0.0  # the tiers were asked
     meaning: float = 0.0  # the answer to the question in other words was looked for
     flight: float = 0.0  # the backend's head was waited for, whoever asked
+
+
+STAGES: Final = (*Stages._fields, "deliver")
+"""Where the time of a request goes, to its end."""
 
 
 class Laps:

@@ -14,12 +14,12 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from proxy.histogram import SECONDS, quantile
+from proxy.model.outcome import SERVED
 from proxy.observe.gather import Line
 from proxy.observe.tally import Tally
 
 _RECENT_S: Final = 300.0
 _FAILED_HERE: Final = "error"
-SERVED: Final = ("hit", "stale", "coalesced")
 _CACHEABLE: Final = (*SERVED, "miss", "degraded")
 
 

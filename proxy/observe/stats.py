@@ -9,20 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from proxy.histogram import Histogram
+from proxy.model.outcome import OUTCOMES, SERVED, STAGES
 from proxy.observe.history import History, Point, Span, cacheable, outcomes
 from proxy.observe.lag import Lag
 from proxy.observe.log import Stamp
 from proxy.observe.state import Counts, GuardState, State, TierState, UpstreamState
-from proxy.observe.tally import STAGES, Spending, Tally
+from proxy.observe.tally import Spending, Tally
 from proxy.splitters import Splitter
-
-OUTCOMES: Final = (
-    "hit", "stale", "coalesced", "miss", "bypass", "degraded", "error", "shed",
-)  # fmt: skip
-_SERVED: Final = ("hit", "stale", "coalesced")
 
 Told = dict[str, object]
 
@@ -167,7 +162,7 @@ class Stats:
 
     def _hit_ratio(self) -> float | None:
         could, counted = cacheable(self._tally), outcomes(self._tally)
-        return sum(counted.get(name, 0) for name in _SERVED) / could if could else None
+        return sum(counted.get(name, 0) for name in SERVED) / could if could else None
 
     def _saved(self) -> Told:
         tally = self._tally

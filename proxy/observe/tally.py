@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from proxy.histogram import Histogram
-from proxy.model.outcome import Delivery, Outcome, Verdict
+from proxy.model.outcome import STAGES, Delivery, Outcome, Verdict
 from proxy.model.query import Usage
 from proxy.observe.gather import Line
 from proxy.observe.log import printable
@@ -20,7 +20,6 @@ from proxy.prices import Prices
 OTHER: Final = "other"
 """Stands for all models beyond the bound, and for those that nobody has answered to."""
 
-STAGES: Final = ("read", "key", "lookup", "meaning", "flight", "deliver")
 _LONGEST: Final = 100  # characters of a model's name
 _BUSY: Final = 32  # lines in a batch, from which on only some hits are looked at stage by stage
 _SAMPLED: Final = 8  # one in so many

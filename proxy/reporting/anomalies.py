@@ -12,9 +12,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Final, NamedTuple
 
-from proxy.reporting import words
+from proxy import figures
+from proxy.model.outcome import OUTCOMES
 from proxy.reporting.series import ended
-from proxy.reporting.stats import OUTCOMES, Point, Stats
+from proxy.reporting.stats import Point, Stats
 from proxy.reporting.told import Told
 
 _DEVIATIONS: Final = 6.0  # of a normal distribution, once in a billion; traffic has heavier tails
@@ -110,12 +111,12 @@ def _failed(point: Point) -> float:
 
 
 _MEASURES: Final = (
-    _Measure("errors", _failed, words.share, 0.02),
-    _Measure("slowest requests (p99)", lambda p: p.p99_s, words.duration, 0.01, relative=0.5),
-    _Measure("backend's median", lambda p: p.upstream_p50_s, words.duration, 0.02, relative=0.5),
-    _Measure("hit ratio", lambda p: p.hit_ratio, words.share, 0.1, down=True),
-    _Measure("lag of the event loop (p99)", lambda p: p.loop_lag_p99_s, words.duration, 0.02),
-    _Measure("requests passed on", lambda p: p.bypass / p.total, words.share, 0.1),
+    _Measure("errors", _failed, figures.share, 0.02),
+    _Measure("slowest requests (p99)", lambda p: p.p99_s, figures.duration, 0.01, relative=0.5),
+    _Measure("backend's median", lambda p: p.upstream_p50_s, figures.duration, 0.02, relative=0.5),
+    _Measure("hit ratio", lambda p: p.hit_ratio, figures.share, 0.1, down=True),
+    _Measure("lag of the event loop (p99)", lambda p: p.loop_lag_p99_s, figures.duration, 0.02),
+    _Measure("requests passed on", lambda p: p.bypass / p.total, figures.share, 0.1),
 )  # fmt: skip
 
 
@@ -146,8 +147,8 @@ def _gaps(told: Told, points: Sequence[Point]) -> Iterator[Anomaly]:
         if step_s and apart > _GAP * step_s:
             yield Anomaly(
                 "a gap in the record",
-                f"Nothing was recorded for {words.duration(apart)} from {one.at:%Y-%m-%d %H:%M:%S} "
-                "on: the machine slept, or the process was stopped.",
+                f"Nothing was recorded for {figures.duration(apart)} from "
+                f"{one.at:%Y-%m-%d %H:%M:%S} on: the machine slept, or the process was stopped.",
                 one.at,
             )
     counts = [point.total for point in points]
@@ -157,7 +158,7 @@ def _gaps(told: Told, points: Sequence[Point]) -> Iterator[Anomaly]:
                 yield Anomaly(
                     "nobody asked",
                     f"No request from {point.at:%Y-%m-%d %H:%M:%S}; {median(counts):.0f} in "
-                    f"{words.duration(step_s)} are usual.",
+                    f"{figures.duration(step_s)} are usual.",
                     point.at,
                 )
 
@@ -168,7 +169,7 @@ def _restarts(told: Told) -> Iterator[Anomaly]:
         yield Anomaly(
             "a start",
             f"The proxy started at {stats.started_at:%Y-%m-%d %H:%M:%S}, "
-            f"{words.duration(stats.uptime_s)} before this was asked for: what was before is not "
+            f"{figures.duration(stats.uptime_s)} before this was asked for: what was before is not "
             "in these numbers, and its memory was empty then.",
             stats.started_at,
         )
@@ -181,16 +182,16 @@ def _sums(stats: Stats) -> Iterator[Anomaly]:
     if abs(received - requests.ended) > under_way:
         yield Anomaly(
             "counters that do not add up",
-            f"{words.count(received)} requests came, and {words.count(requests.ended)} ended "
-            f"({words.count(under_way)} may be under way). This should not be: please report it.",
+            f"{figures.count(received)} requests came, and {figures.count(requests.ended)} ended "
+            f"({figures.count(under_way)} may be under way). This should not be: please report it.",
         )
     told = {name: sum(by.requests for by in stats.by if by.outcome == name) for name in OUTCOMES}
     for name, number in requests.by_outcome().items():
         if told[name] > number + under_way:
             yield Anomaly(
                 "counters that do not add up",
-                f"{words.count(told[name])} requests have a reason to be a {name}, and only "
-                f"{words.count(number)} are one. This should not be: please report it.",
+                f"{figures.count(told[name])} requests have a reason to be a {name}, and only "
+                f"{figures.count(number)} are one. This should not be: please report it.",
             )
 
 

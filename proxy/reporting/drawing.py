@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy import figures
 from proxy.model.errors import ConfigError
-from proxy.reporting import words
 from proxy.reporting.series import Chart, Kind, Unit
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ def _tick(chart: Chart, value: float) -> str:
         case Unit.SHARE:
             return f"{value * 100:.0f} %"
         case Unit.SECONDS:
-            return words.duration(value) if value > 0 else "0"
+            return figures.duration(value) if value > 0 else "0"
         case Unit.COUNT:
-            return words.rough(value)
+            return figures.rough(value)
         case Unit.MONEY:
             return f"{value:,.4g}"
 

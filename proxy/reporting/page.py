@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from proxy.reporting import words
+from proxy import figures
 from proxy.reporting.anomalies import Anomaly
 from proxy.reporting.drawing import Picture
 from proxy.reporting.findings.finding import Finding
@@ -109,12 +109,12 @@ def _section(slug: str, title: str, body: str) -> str:
 def _summary(stats: Stats, sentences: Sequence[str]) -> str:
     saved = stats.saved
     cards = [
-        ("Hit ratio", words.share(stats.hit_ratio)),
-        ("Calls saved", words.count(saved.calls)),
-        ("Tokens saved", words.count(saved.input_tokens + saved.output_tokens)),
-        ("Money saved", words.money(saved.money or None, saved.currency)),
-        ("Time saved", words.duration(saved.seconds)),
-        ("Errors", words.count(stats.requests.error + stats.requests.shed)),
+        ("Hit ratio", figures.share(stats.hit_ratio)),
+        ("Calls saved", figures.count(saved.calls)),
+        ("Tokens saved", figures.count(saved.input_tokens + saved.output_tokens)),
+        ("Money saved", figures.money(saved.money or None, saved.currency)),
+        ("Time saved", figures.duration(saved.seconds)),
+        ("Errors", figures.count(stats.requests.error + stats.requests.shed)),
     ]
     shown = "".join(f"<div><dt>{name}</dt><dd>{text(said)}</dd></div>" for name, said in cards)
     said = "".join(f"<p>{text(each)}</p>" for each in sentences)
@@ -183,11 +183,11 @@ def _savings(stats: Stats) -> str:
     currency = stats.saved.currency
     rows = [
         [
-            each.model, words.count(each.requests), words.count(each.hits),
-            words.count(each.saved.input_tokens), words.count(each.saved.output_tokens),
-            words.money(each.saved.money, currency), words.duration(each.saved.seconds),
-            words.count(each.spent.input_tokens), words.count(each.spent.output_tokens),
-            words.money(each.spent.money, currency),
+            each.model, figures.count(each.requests), figures.count(each.hits),
+            figures.count(each.saved.input_tokens), figures.count(each.saved.output_tokens),
+            figures.money(each.saved.money, currency), figures.duration(each.saved.seconds),
+            figures.count(each.spent.input_tokens), figures.count(each.spent.output_tokens),
+            figures.money(each.spent.money, currency),
         ]
         for each in sorted(stats.models, key=lambda model: -model.requests)
     ]  # fmt: skip
@@ -200,7 +200,7 @@ def _savings(stats: Stats) -> str:
 
 def _reasons(stats: Stats) -> str:
     rows = [
-        [each.outcome, each.reason, each.dialect, each.tier, words.count(each.requests)]
+        [each.outcome, each.reason, each.dialect, each.tier, figures.count(each.requests)]
         for each in sorted(stats.by, key=lambda by: -by.requests)
         if each.requests
     ]
@@ -214,7 +214,7 @@ def _latency(stats: Stats) -> str:
     measured: list[tuple[str, str, Spread]] = [(e.what, "all of it", e) for e in stats.latency]
     staged: list[tuple[str, str, Spread]] = [(e.outcome, e.stage, e) for e in stats.stages]
     rows = [
-        [outcome, stage, words.count(took.count), *_times(took)]
+        [outcome, stage, figures.count(took.count), *_times(took)]
         for outcome, stage, took in sorted([*measured, *staged], key=lambda row: row[0])
         if took.count
     ]
@@ -225,17 +225,17 @@ def _latency(stats: Stats) -> str:
 
 
 def _times(took: Spread) -> list[str]:
-    return [words.duration(each) for each in (took.mean_s, took.p50_s, took.p90_s, took.p99_s)]
+    return [figures.duration(each) for each in (took.mean_s, took.p50_s, took.p90_s, took.p99_s)]
 
 
 def _tiers(told: Told) -> str:
     rows = [
         [
-            tier.tier, tier.state, words.count(tier.entries), words.size(tier.bytes),
-            words.size(tier.max_bytes), words.count(tier.did("get", "hit")),
-            words.count(tier.did("get", "miss")), words.count(tier.did("get", "error")),
-            words.count(tier.removed.evicted), words.count(tier.removed.expired),
-            words.duration(took.p99_s) if (took := tier.took("get")) else words.UNKNOWN,
+            tier.tier, tier.state, figures.count(tier.entries), figures.size(tier.bytes),
+            figures.size(tier.max_bytes), figures.count(tier.did("get", "hit")),
+            figures.count(tier.did("get", "miss")), figures.count(tier.did("get", "error")),
+            figures.count(tier.removed.evicted), figures.count(tier.removed.expired),
+            figures.duration(took.p99_s) if (took := tier.took("get")) else figures.UNKNOWN,
         ]
         for tier in told.tiers.tiers
     ]  # fmt: skip
@@ -252,9 +252,9 @@ def _backends(told: Told) -> str:
     rows = [
         [
             each.upstream, each.url, each.breaker.state if each.breaker.enabled else "none",
-            f"{words.count(each.in_use)} of {words.count(each.max_connections)}",
+            f"{figures.count(each.in_use)} of {figures.count(each.max_connections)}",
             _counts(each.responses), _counts(each.errors),
-            words.duration(each.latency.p50_s), words.duration(each.latency.p99_s),
+            figures.duration(each.latency.p50_s), figures.duration(each.latency.p99_s),
         ]
         for each in told.upstreams.upstreams
     ]  # fmt: skip
@@ -269,8 +269,8 @@ def _meaning(told: Told) -> str:
         return ""
     rows = [
         [
-            each.family, each.script, f"{each.threshold:.3f}", words.count(each.labels),
-            words.share(each.error), f"{words.share(each.low)} to {words.share(each.high)}",
+            each.family, each.script, f"{each.threshold:.3f}", figures.count(each.labels),
+            figures.share(each.error), f"{figures.share(each.low)} to {figures.share(each.high)}",
             "open" if each.open else "closed",
         ]
         for each in told.semantic.strata
@@ -285,14 +285,14 @@ def _facts(told: Told) -> str:
     stats, config = told.stats, told.config
     facts = [
         ("Version", f"{stats.version}, Python {stats.python}"),
-        ("Replica", stats.replica or words.UNKNOWN),
+        ("Replica", stats.replica or figures.UNKNOWN),
         ("Started", f"{stats.started_at:%Y-%m-%d %H:%M:%S} UTC" if stats.started_at else "?"),
-        ("Running for", words.duration(stats.uptime_s)),
+        ("Running for", figures.duration(stats.uptime_s)),
         ("Configuration", f"number {config.generation or stats.generation}"),
-        ("Read from", config.file or words.UNKNOWN),
-        ("Memory", words.size(stats.process.rss_bytes)),
-        ("Processor time", words.duration(stats.process.cpu_s)),
-        ("Loop lag, p99", words.duration(stats.loop_lag.p99_s)),
+        ("Read from", config.file or figures.UNKNOWN),
+        ("Memory", figures.size(stats.process.rss_bytes)),
+        ("Processor time", figures.duration(stats.process.cpu_s)),
+        ("Loop lag, p99", figures.duration(stats.loop_lag.p99_s)),
     ]  # fmt: skip
     facts += [(name, said) for name in _SETTINGS if (said := _setting(told, name)) is not None]
     rows = "".join(f"<div><dt>{text(n)}</dt><dd>{text(said)}</dd></div>" for n, said in facts)
@@ -316,9 +316,9 @@ def _setting(told: Told, name: str) -> str | None:
             return None
         found = found[step]
     if name.endswith("_bytes") and isinstance(found, int):
-        return words.size(found)
+        return figures.size(found)
     if name.endswith("_s") and isinstance(found, int | float):
-        return words.duration(found) if found else "0"
+        return figures.duration(found) if found else "0"
     match found:
         case None:
             return "none"
@@ -332,7 +332,7 @@ def _setting(told: Told, name: str) -> str | None:
 
 
 def _counts(numbers: dict[str, int]) -> str:
-    told = [f"{name}: {words.count(number)}" for name, number in numbers.items() if number]
+    told = [f"{name}: {figures.count(number)}" for name, number in numbers.items() if number]
     return ", ".join(told) or "none"
 
 
@@ -351,7 +351,7 @@ def _table(
     )
     body = "".join(f"<tr>{_cells(row, left)}</tr>" for row in rows[:most])
     more = len(rows) - most
-    note = f'<p class="soft">and {words.count(more)} more</p>' if more > 0 else ""
+    note = f'<p class="soft">and {figures.count(more)} more</p>' if more > 0 else ""
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}">'
         f"<table><caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead>"

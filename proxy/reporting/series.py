@@ -9,8 +9,9 @@ from itertools import accumulate
 from math import ceil
 from typing import Final, NamedTuple
 
-from proxy.reporting import words
-from proxy.reporting.stats import OUTCOMES, STAGES, Point, Stats
+from proxy import figures
+from proxy.model.outcome import OUTCOMES, STAGES
+from proxy.reporting.stats import Point, Stats
 from proxy.reporting.told import Told
 
 _MOST_POINTS: Final = 96  # of a chart over time
@@ -68,13 +69,13 @@ class Chart(NamedTuple):
         """A value for people."""
         match self.unit:
             case Unit.SHARE:
-                return words.share(value)
+                return figures.share(value)
             case Unit.SECONDS:
-                return words.duration(value)
+                return figures.duration(value)
             case Unit.COUNT:
-                return words.count(value)
+                return figures.count(value)
             case Unit.MONEY:
-                return words.money(value, self.currency)
+                return figures.money(value, self.currency)
 
 
 def charts(told: Told) -> list[Chart]:
@@ -242,7 +243,7 @@ def _stages(stats: Stats) -> Iterator[Chart]:
         "beside its name.",
         Kind.BARS,
         Unit.SHARE,
-        tuple(f"{outcome}, {words.duration(totals[outcome])}" for outcome in there),
+        tuple(f"{outcome}, {figures.duration(totals[outcome])}" for outcome in there),
         tuple(
             Line(stage, tuple(means[outcome][stage] / totals[outcome] for outcome in there))
             for stage in stages

@@ -7,9 +7,11 @@ is not known is ignored, and what is missing is nought or unknown.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from proxy.model.outcome import OUTCOMES
 
 
 def _nought(value: object) -> object:
@@ -62,10 +64,6 @@ class Requests(Part):
     def by_outcome(self) -> dict[str, int]:
         """How many of each."""
         return {name: getattr(self, name) for name in OUTCOMES}
-
-
-OUTCOMES: Final = ("hit", "stale", "coalesced", "miss", "bypass", "degraded", "error", "shed")
-STAGES: Final = ("read", "key", "lookup", "meaning", "flight", "deliver")
 
 
 class By(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.reporting import words
+from proxy import figures
 from proxy.reporting.findings.slow import Bottleneck, bottleneck
 from proxy.reporting.stats import Stats
 from proxy.reporting.told import Told
@@ -33,39 +33,39 @@ def _sentences(told: Told) -> Iterator[str]:
     stats = told.stats
     requests = stats.requests
     if not requests.total:
-        yield f"Nothing was asked in the {words.duration(stats.uptime_s)} since the start."
+        yield f"Nothing was asked in the {figures.duration(stats.uptime_s)} since the start."
         return
     yield (
-        f"In the {words.duration(stats.uptime_s)} since its start, the proxy had "
-        f"{words.count(requests.total)} requests. {words.count(requests.spared)} of them were "
-        f"answered without a call of their own: {words.count(requests.hit)} from the cache, "
-        f"{words.count(requests.stale)} of it past its lifetime, and "
-        f"{words.count(requests.coalesced)} by a call that was under way."
+        f"In the {figures.duration(stats.uptime_s)} since its start, the proxy had "
+        f"{figures.count(requests.total)} requests. {figures.count(requests.spared)} of them were "
+        f"answered without a call of their own: {figures.count(requests.hit)} from the cache, "
+        f"{figures.count(requests.stale)} of it past its lifetime, and "
+        f"{figures.count(requests.coalesced)} by a call that was under way."
     )
     if stats.hit_ratio is not None:
         recent = (
-            f" ({words.share(stats.hit_ratio_recent)} in the last five minutes)"
+            f" ({figures.share(stats.hit_ratio_recent)} in the last five minutes)"
             if stats.hit_ratio_recent is not None
             else ""
         )
-        yield f"Of what could be answered so, {words.share(stats.hit_ratio)} was{recent}."
+        yield f"Of what could be answered so, {figures.share(stats.hit_ratio)} was{recent}."
     yield _saved(stats)
     yield from _times(stats)
     failed = requests.error + requests.shed
     if failed:
         yield (
-            f"{words.count(failed)} requests ({words.share(failed / requests.total)}) ended in an "
-            "error or were turned away."
+            f"{figures.count(failed)} requests ({figures.share(failed / requests.total)}) ended in "
+            "an error or were turned away."
         )
 
 
 def _saved(stats: Stats) -> str:
     saved = stats.saved
-    cost = f", {words.money(saved.money, saved.currency)}" if saved.money else ""
+    cost = f", {figures.money(saved.money, saved.currency)}" if saved.money else ""
     return (
-        f"That saved {words.count(saved.calls)} calls with {words.count(saved.input_tokens)} "
-        f"tokens of input and {words.count(saved.output_tokens)} of output{cost}, and callers "
-        f"{words.duration(saved.seconds)} of waiting."
+        f"That saved {figures.count(saved.calls)} calls with {figures.count(saved.input_tokens)} "
+        f"tokens of input and {figures.count(saved.output_tokens)} of output{cost}, and callers "
+        f"{figures.duration(saved.seconds)} of waiting."
     )
 
 
@@ -73,8 +73,9 @@ def _times(stats: Stats) -> Iterator[str]:
     hit, miss = stats.took("hit"), stats.took("miss")
     if hit is not None and miss is not None:
         yield (
-            f"A hit took {words.duration(hit.p50_s)} as a rule (p99 {words.duration(hit.p99_s)}), "
-            f"a miss {words.duration(miss.p50_s)} (p99 {words.duration(miss.p99_s)})."
+            f"A hit took {figures.duration(hit.p50_s)} as a rule "
+            f"(p99 {figures.duration(hit.p99_s)}), "
+            f"a miss {figures.duration(miss.p50_s)} (p99 {figures.duration(miss.p99_s)})."
         )
     if (found := bottleneck(stats)) is not None:
         yield f"Most of the time went into {_part(found)}."
@@ -84,6 +85,6 @@ def _times(stats: Stats) -> Iterator[str]:
 
 def _part(found: Bottleneck) -> str:
     return (
-        f"{stage_in_words(found.stage)}: {words.share(found.share)}, "
-        f"{words.duration(found.mean_s)} on average"
+        f"{stage_in_words(found.stage)}: {figures.share(found.share)}, "
+        f"{figures.duration(found.mean_s)} on average"
     )

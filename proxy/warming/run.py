@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from proxy.calling import Heard, Question, Unheard
+from proxy.model.outcome import SERVED
 from proxy.warming.done import Done
 
 _FIRST_WAIT_S: Final = 0.5
@@ -23,7 +24,6 @@ _HOPELESS: Final = 20  # questions in a row that fail after all attempts: nobody
 _DENIED: Final = frozenset({401, 403, 407})
 _BUSY: Final = frozenset({429, 503})
 _MOST_REASONS: Final = 100
-_HITS: Final = frozenset({"hit", "stale", "coalesced"})
 
 
 class Asks(Protocol):
@@ -79,7 +79,7 @@ class Tally:
         if not heard.ok:
             self.refused += 1
             self.note(f"status {heard.status}")
-        elif heard.verdict in _HITS:
+        elif heard.verdict in SERVED:
             self.hits += 1
         elif heard.verdict == "miss":
             self.fetched += 1

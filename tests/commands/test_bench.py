@@ -43,7 +43,13 @@ def test_a_load_tells_hits_from_misses_and_compares_with_the_backend(run: Run) -
         assert said["seed"] == 7
 
         result = run(*words, *direct)
-        for shown in ("hits", "in the proxy itself", "backend alone", "100.0%, of 91.7%", "times"):
+        for shown in (
+            "hits",
+            "in the proxy itself",
+            "backend alone",
+            "100.0 %, of 91.7 %",
+            "times",
+        ):
             assert shown in result.stdout, shown
         assert "--seed 7" in result.stdout
 

@@ -40,8 +40,8 @@ def test_an_explanation_is_shown_whole(run: Run, admin: Listener) -> None:
     assert result.exit_code == 0, result.output
     for shown in (
         "miss: unseen", "It was never asked.", "Ask it once.", "0157fb (by credential)", "ab" * 32,
-        "accept-language", "user-agent", "/messages, /model", "no-store", "30 min 0 s: it is about",
-        "ttl_s 1 h 0 min", "0, 2", "somebody asks this now", "absent", "1 min 40 s", "-40 s",
+        "accept-language", "user-agent", "/messages, /model", "no-store", "30 min: it is about",
+        "ttl_s 1 h", "0, 2", "somebody asks this now", "absent", "1 min 40 s", "-40 s",
         "meaning was asked, threshold 0.9200: negation", "0.9512", "refused", "cd" * 32,
     ):  # fmt: skip
         assert shown in result.output, shown

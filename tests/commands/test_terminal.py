@@ -99,7 +99,7 @@ def test_tables_have_colours_unless_they_are_not_wanted(
     with terminal(monkeypatch) as there:
         assert ran("stats", "--admin-url", admin.url) == 0
     assert b"\x1b[32m" not in b"".join(there.drawn)
-    assert "100.0%" in there.text
+    assert "100.0 %" in there.text
 
 
 def test_warm_shows_how_far_it_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

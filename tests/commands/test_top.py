@@ -141,7 +141,7 @@ def test_the_screen_has_rates_reasons_and_the_last_requests() -> None:
     screen.take(Event("dropped", {"count": 4}))
     shown = drawn(screen)
     for each in (
-        "31 requests", "50.0% hits of late", "1.25 EUR saved", "2 in progress", "fresh 30",
+        "31 requests", "50.0 % hits of late", "1.25 EUR saved", "2 in progress", "fresh 30",
         "unseen 1", "3.0", "m30", "4 not shown",
     ):  # fmt: skip
         assert each in shown, each

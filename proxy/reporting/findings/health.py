@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.reporting import words
+from proxy import figures
 from proxy.reporting.findings.finding import ENOUGH, Finding, Rule, Weight, part
 from proxy.reporting.told import Told, Upstream
 
@@ -31,7 +31,7 @@ def nothing_asked(told: Told) -> Iterable[Finding]:
         yield Finding(
             Weight.NOTE,
             "Nothing was asked yet",
-            f"No request in {words.duration(told.stats.uptime_s)}.",
+            f"No request in {figures.duration(told.stats.uptime_s)}.",
             "Point a client's base URL at the proxy.",
             ("listen",),
         )
@@ -56,12 +56,13 @@ def tiers_fail(told: Told) -> Iterable[Finding]:
     for tier in told.tiers.tiers:
         for operation in ("get", "put"):
             failed, asked = tier.did(operation, "error"), tier.did(operation)
-            if asked >= ENOUGH and part(failed, asked) >= _SOME_FAIL:
+            share = part(failed, asked)
+            if asked >= ENOUGH and share >= _SOME_FAIL:
                 yield Finding(
-                    Weight.ACT if part(failed, asked) >= _FAILING else Weight.CHANGE,
-                    f"{tier.tier} fails at {words.share(part(failed, asked))} of what it is asked",
-                    f"{words.count(failed)} of {words.count(asked)} ({operation}) failed or took "
-                    "longer than they may.",
+                    Weight.ACT if share >= _FAILING else Weight.CHANGE,
+                    f"{tier.tier} fails at {figures.share(share)} of what it is asked",
+                    f"{figures.count(failed)} of {figures.count(asked)} ({operation}) failed or "
+                    "took longer than they may.",
                     "A slow disk or network, or too short a limit. See the log.",
                     _TIER_SETTINGS.get(tier.tier, ()),
                     reach=part(failed, asked),
@@ -75,8 +76,8 @@ def breakers_are_open(told: Told) -> Iterable[Finding]:
             yield Finding(
                 Weight.ACT,
                 f"{each.upstream} is being left alone",
-                f"It could not be reached; {words.count(each.breaker.refused)} requests were told "
-                "so at once.",
+                f"It could not be reached; {figures.count(each.breaker.refused)} requests were "
+                "told so at once.",
                 "Look after it. Meanwhile stale answers, a second backend or a text can stand in.",
                 ("cache.stale_if_error_s", "degradation.standby", "degradation.message"),
                 reach=1.0,
@@ -97,8 +98,8 @@ def backends_fail(told: Told) -> Iterable[Finding]:
         most = max(bad, key=lambda name: bad[name])
         yield Finding(
             Weight.ACT if part(failed, asked) >= _FAILING else Weight.CHANGE,
-            f"{each.upstream} fails at {words.share(part(failed, asked))} of its calls",
-            f"{words.count(failed)} of {words.count(asked)}; most often {most}.",
+            f"{each.upstream} fails at {figures.share(part(failed, asked))} of its calls",
+            f"{figures.count(failed)} of {figures.count(asked)}; most often {most}.",
             "Look after it. Stale answers, a second backend or a text can stand in for errors.",
             ("cache.stale_if_error_s", "degradation.standby", *_ERRORS.get(most, ())),
             reach=part(failed, asked),
@@ -123,8 +124,8 @@ def kept_connections_are_stale(told: Told) -> Iterable[Finding]:
             yield Finding(
                 Weight.CHANGE,
                 f"{each.upstream} closes idle connections sooner than they are given up",
-                f"{words.count(each.stale_retries)} of {words.count(asked)} calls had to be made "
-                "twice.",
+                f"{figures.count(each.stale_retries)} of {figures.count(asked)} calls had to be "
+                "made twice.",
                 "Keep them for less long than the backend does.",
                 ("upstreams.N.keepalive_s",),
                 reach=part(each.stale_retries, asked),
@@ -141,8 +142,8 @@ def errors_are_many(told: Told) -> Iterable[Finding]:
     most = next(iter(reasons), "of no known reason")
     yield Finding(
         Weight.ACT if share >= _FAILING else Weight.CHANGE,
-        f"{words.share(share)} of all requests ended in an error",
-        f"{words.count(requests.error)} of {words.count(requests.total)}; most often {most}.",
+        f"{figures.share(share)} of all requests ended in an error",
+        f"{figures.count(requests.error)} of {figures.count(requests.total)}; most often {most}.",
         "See /live for them as they come, and the log for those that were. Where it is the backend "
         "that fails, a stale answer can stand in.",
         ("cache.stale_if_error_s", "degradation.order"),
@@ -157,7 +158,7 @@ def some_are_turned_away(told: Told) -> Iterable[Finding]:
         yield Finding(
             Weight.ACT,
             "Clients were turned away",
-            f"{words.count(requests.shed)} requests, as there were more connections than are "
+            f"{figures.count(requests.shed)} requests, as there were more connections than are "
             "allowed.",
             "Allow more, with as many file descriptors for the process; or add a replica.",
             ("downstream.limits.max_connections",),
@@ -172,7 +173,7 @@ def clients_hang_up(told: Told) -> Iterable[Finding]:
         yield Finding(
             Weight.CHANGE,
             "Many clients do not wait for their answer",
-            f"{words.count(hang_ups)} hung up before its end.",
+            f"{figures.count(hang_ups)} hung up before its end.",
             "Their own limit may be shorter than an answer takes; raise it. Calls that everybody "
             "has left go on for a while to be stored.",
             ("flights.orphan_grace_s", "flights.orphan_budget_s"),
@@ -192,8 +193,8 @@ def the_guard_is_full(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.NOTE,
         "The guard of the disk rules out less than it should",
-        f"It is {words.share(guard.fill_ratio)} full; {words.share(false)} of what it let pass was "
-        "not there.",
+        f"It is {figures.share(guard.fill_ratio)} full; {figures.share(false)} of what it let pass "
+        "was not there.",
         "It is made anew as the file changes. If it stays so, another process may write to the "
         "same file: then it is of no use and can be left out.",
         ("l2_disk.guard",),

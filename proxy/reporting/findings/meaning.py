@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.reporting import words
+from proxy import figures
 from proxy.reporting.findings.finding import ENOUGH, Finding, Rule, Weight, part
 from proxy.reporting.told import Stratum, Told
 
@@ -27,9 +27,9 @@ def budget_is_spent(told: Told) -> Iterable[Finding]:
     budget = _budget(told)
     for stratum in told.semantic.strata if told.semantic else ():
         bounds = (
-            f"{words.share(stratum.error)} of the hits of {_named(stratum)} are wrong, by "
-            f"{words.count(stratum.labels)} labels ({words.share(stratum.low)} to "
-            f"{words.share(stratum.high)}); {words.share(budget)} are allowed."
+            f"{figures.share(stratum.error)} of the hits of {_named(stratum)} are wrong, by "
+            f"{figures.count(stratum.labels)} labels ({figures.share(stratum.low)} to "
+            f"{figures.share(stratum.high)}); {figures.share(budget)} are allowed."
         )
         if stratum.open:
             yield Finding(
@@ -82,8 +82,8 @@ def vectors_are_missing(told: Told) -> Iterable[Finding]:
         yield Finding(
             Weight.CHANGE,
             "Vectors often come too late, or not at all",
-            f"{words.count(embedder.late)} came late, {words.count(embedder.failed)} not at all, "
-            f"of {words.count(asked)} questions.",
+            f"{figures.count(embedder.late)} came late, {figures.count(embedder.failed)} not at "
+            f"all, of {figures.count(asked)} questions.",
             "Wait longer for them, or use a faster model.",
             ("semantic.embedder.timeout_s", "semantic.embedder.kind"),
             reach=min(share, 1.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from proxy.reporting import words
+from proxy import figures
 from proxy.reporting.findings.finding import ENOUGH, Finding, Rule, Weight, part
 from proxy.reporting.told import Told
 
@@ -186,7 +186,7 @@ def passed_on(told: Told) -> Iterable[Finding]:
     for reason, number in told.stats.ended("bypass").items():
         reach = part(number, total)
         if (remedy := _BYPASSED.get(reason)) and reach >= _MANY:
-            yield _found(remedy, f"{words.share(reach)} of all requests ({reason}).", reach)
+            yield _found(remedy, f"{figures.share(reach)} of all requests ({reason}).", reach)
 
 
 def missed(told: Told) -> Iterable[Finding]:
@@ -199,7 +199,7 @@ def missed(told: Told) -> Iterable[Finding]:
         remedy = _MISSED.get(reason) or _NOT_KEPT.get(reason)
         share = part(number, of)
         if remedy and share >= _MANY:
-            text = f"{words.share(share)} of all misses ({reason})."
+            text = f"{figures.share(share)} of all misses ({reason})."
             yield _found(remedy, text, part(number, total))
 
 
@@ -212,7 +212,7 @@ def not_kept(told: Told) -> Iterable[Finding]:
             yield Finding(
                 Weight.CHANGE,
                 f"{tier.tier} declines much of what it should keep",
-                f"{words.count(declined)} of {words.count(puts)} answers: too long for it, or "
+                f"{figures.count(declined)} of {figures.count(puts)} answers: too long for it, or "
                 "seen for the first time where that is not enough.",
                 "Raise what one entry may take, or keep what is asked once as well.",
                 (
@@ -240,13 +240,15 @@ def memory_is_short(told: Told) -> Iterable[Finding]:
         lowest = tier.tier == told.tiers.tiers[-1].tier
         if not lowest and reuse < _REUSED:
             continue
-        again = f" {words.share(reuse)} of the hits were found further down." if not lowest else ""
+        again = (
+            f" {figures.share(reuse)} of the hits were found further down." if not lowest else ""
+        )
         yield Finding(
             Weight.CHANGE,
             f"{tier.tier} is too small for what is asked again",
-            f"{words.count(evicted)} of {words.count(taken)} entries had to make room within "
-            f"{words.size(tier.max_bytes)}.{again}",
-            f"Give it more: twice as much, {words.size(2 * tier.max_bytes)}, is a fair trial."
+            f"{figures.count(evicted)} of {figures.count(taken)} entries had to make room within "
+            f"{figures.size(tier.max_bytes)}.{again}",
+            f"Give it more: twice as much, {figures.size(2 * tier.max_bytes)}, is a fair trial."
             if tier.max_bytes
             else "Give it more.",
             (setting,) if tier.tier in ("l1_memory", "l2_disk") else (),
@@ -267,8 +269,8 @@ def headers_split(told: Told) -> Iterable[Finding]:
             yield Finding(
                 Weight.CHANGE,
                 f"The header {each.header} splits the cache",
-                f"It had {words.count(each.values)} values before {words.count(each.bodies)} equal "
-                f"{'body' if each.bodies == 1 else 'bodies'}.",
+                f"It had {figures.count(each.values)} values before {figures.count(each.bodies)} "
+                f"equal {'body' if each.bodies == 1 else 'bodies'}.",
                 "Where the backend's answer does not depend on it, say that it does not count.",
                 ("cache.inert_headers",),
                 reach=_MANY,
@@ -285,7 +287,7 @@ def most_are_new(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.NOTE,
         "Hardly anything is asked twice in the same words",
-        f"{words.share(share)} of all requests were for what was never stored.",
+        f"{figures.share(share)} of all requests were for what was never stored.",
         "Do callers ask the same in other words? Those can be answered too, within an error "
         "budget. Is each caller alone with its answers? Callers may share them, if the backend "
         "answers all alike.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from proxy.reporting import words
+from proxy import figures
+from proxy.model.outcome import STAGES
 from proxy.reporting.findings.finding import ENOUGH, Finding, Rule, Weight, part
-from proxy.reporting.stats import STAGES, Stage, Stats
+from proxy.reporting.stats import Stage, Stats
 from proxy.reporting.told import Tier, Told
 
 _STORED: Final = ("hit", "stale")  # answers that are there
@@ -85,9 +86,9 @@ def backend_takes_most(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.NOTE,
         "The backend is the bottleneck",
-        f"{words.share(found.share)} of all the time that requests took was waiting for it, "
-        f"{words.duration(found.mean_s)} each on average; it was asked for "
-        f"{words.share(part(asked, requests.total))} of them.",
+        f"{figures.share(found.share)} of all the time that requests took was waiting for it, "
+        f"{figures.duration(found.mean_s)} each on average; it was asked for "
+        f"{figures.share(part(asked, requests.total))} of them.",
         "Only fewer calls, or a faster backend, make this faster; the other findings say which "
         "calls could be spared.",
         reach=found.share,
@@ -106,15 +107,15 @@ def lookups_are_slow(told: Told) -> Iterable[Finding]:
     worst = max(slow, key=lambda stage: stage.p99_s or 0)
     tier = _slowest(told.tiers.tiers)
     why = (
-        f"One lookup in a hundred takes longer than {words.duration(worst.p99_s)} "
-        f"(of a {worst.outcome}; on average {words.duration(worst.mean_s)})."
+        f"One lookup in a hundred takes longer than {figures.duration(worst.p99_s)} "
+        f"(of a {worst.outcome}; on average {figures.duration(worst.mean_s)})."
     )
     advice = "See /tiers for which one it is."
     settings: tuple[str, ...] = ("l2_disk.read_timeout_s", "l2_redis.timeout_s")
     if tier is not None:
         took = tier.took("get")
         why += (
-            f" {tier.tier}: one in a hundred over {words.duration(took.p99_s if took else None)}."
+            f" {tier.tier}: one in a hundred over {figures.duration(took.p99_s if took else None)}."
         )
         advice, settings = _ADVICE.get(tier.tier, (advice, settings))
     yield Finding(
@@ -163,8 +164,8 @@ def meaning_is_slow(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.CHANGE,
         "Looking for answers in other words takes long",
-        f"It adds {words.duration(stage.mean_s)} to a miss on average, "
-        f"{words.share(dear)} of what the backend takes.",
+        f"It adds {figures.duration(stage.mean_s)} to a miss on average, "
+        f"{figures.share(dear)} of what the backend takes.",
         "Use a faster embedder: one exported to ONNX with int8 takes half the time, a remote one "
         "none of this process's; or wait less long for it.",
         ("semantic.embedder.kind", "semantic.embedder.timeout_s", "semantic.index.timeout_s"),
@@ -182,7 +183,7 @@ def reading_is_slow(told: Told) -> Iterable[Finding]:
         Weight.NOTE,
         "Some clients send slowly",
         f"One request in a hundred (of outcome {worst.outcome}) takes longer than "
-        f"{words.duration(worst.p99_s)} to come.",
+        f"{figures.duration(worst.p99_s)} to come.",
         "Nothing is lost by it but connections. If they become scarce, cut off sooner who sends "
         "too slowly.",
         ("downstream.limits.body_min_rate_bytes", "downstream.limits.body_deadline_s"),
@@ -200,7 +201,7 @@ def keys_are_slow(told: Told) -> Iterable[Finding]:
         Weight.CHANGE,
         "Understanding requests takes long",
         f"Half of the requests of outcome {worst.outcome} take longer than "
-        f"{words.duration(worst.p50_s)} for it, in which nothing else is done.",
+        f"{figures.duration(worst.p50_s)} for it, in which nothing else is done.",
         "Bodies may be very long: what is above a limit is passed on unread. Or the process has "
         "too little processor time: more replicas share the work.",
         ("cache.max_request_bytes",),
@@ -216,8 +217,8 @@ def the_loop_lags(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.ACT if lag.p99_s > _VERY_LATE_S else Weight.CHANGE,
         "The event loop comes late",
-        f"One time in a hundred by more than {words.duration(lag.p99_s)}"
-        + (f", at worst by {words.duration(lag.max_s)}." if lag.max_s is not None else "."),
+        f"One time in a hundred by more than {figures.duration(lag.p99_s)}"
+        + (f", at worst by {figures.duration(lag.max_s)}." if lag.max_s is not None else "."),
         "The process has more to do than one processor can, or something blocks it: take a profile "
         "(/profile on the admin listener). A model in this process competes with requests; a "
         "remote one does not. More replicas share the work.",
@@ -234,7 +235,7 @@ def connections_run_out(told: Told) -> Iterable[Finding]:
             yield Finding(
                 Weight.ACT,
                 f"Nearly all connections to {each.upstream} are in use",
-                f"{words.count(each.in_use)} of {words.count(each.max_connections)}.",
+                f"{figures.count(each.in_use)} of {figures.count(each.max_connections)}.",
                 "Further requests wait for one of them. Allow more, if the backend can take them.",
                 ("upstreams.N.max_connections",),
                 reach=1.0,
@@ -250,9 +251,9 @@ def followers_wait(told: Told) -> Iterable[Finding]:
         yield Finding(
             Weight.CHANGE,
             "Some wait long for another's call",
-            f"One in a hundred who share a call waits over {words.duration(joined.p99_s)}; "
-            f"who asks alone waits {words.duration(alone.p50_s)} as a rule, and "
-            f"{words.duration(alone.p99_s)} at worst.",
+            f"One in a hundred who share a call waits over {figures.duration(joined.p99_s)}; "
+            f"who asks alone waits {figures.duration(alone.p50_s)} as a rule, and "
+            f"{figures.duration(alone.p99_s)} at worst.",
             "Let them ask for themselves sooner.",
             ("flights.wait_timeout_s", "flights.stall_timeout_s"),
             reach=part(joined.count, told.stats.requests.total) / 100,
@@ -268,7 +269,7 @@ def clients_take_slowly(told: Told) -> Iterable[Finding]:
     yield Finding(
         Weight.CHANGE if paced else Weight.NOTE,
         "Stored answers are held up on their way to the client",
-        f"{words.share(found.share)} of a hit's time, {words.duration(found.mean_s)} on average.",
+        f"{figures.share(found.share)} of a hit's time; {figures.duration(found.mean_s)} each.",
         "Streams that are replayed pause between their events, as configured; without, they come "
         "at once."
         if paced
