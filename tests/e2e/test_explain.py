@@ -57,7 +57,7 @@ async def test_what_is_explained_is_told_whole() -> None:
     assert told["says"] == REASONS[Why.FRESH].says
     assert told["dialect"] == "openai_chat"
     assert told["model"] == "m"
-    assert told["upstream"] == d.proxy.routes._upstreams[0].id
+    assert told["upstream"] == d.proxy.generation.routes._upstreams[0].id
     assert told["keyed"] == {
         "headers": ["x-foo"],
         "body": ["messages", "model", "user"],
