@@ -20,6 +20,17 @@ from proxy.dialects.base import Dialect
 from proxy.dividing import Dividing
 from proxy.explaining.draft import Draft
 from proxy.explaining.explanation import Explanation, Keyed, Limits, Meant, Part
+from proxy.explaining.notes import (
+    COMPLAINT,
+    DIVIDED,
+    SHADOWED,
+    UNSTORED,
+    chances,
+    host,
+    of_resources,
+    renewal,
+    shortened,
+)
 from proxy.explaining.sentences import who_decides
 from proxy.flight import Flights
 from proxy.key import KeyRules
@@ -29,10 +40,9 @@ from proxy.model.meaning import Doubt
 from proxy.model.message import Head, Headers, Request, Upstream, Upstreams
 from proxy.model.outcome import Verdict
 from proxy.model.query import Query, Refusal
-from proxy.policy import Terms, judge, lifetime, renews
+from proxy.policy import Terms, judge, lifetime
 from proxy.question import Question, Rooms
 from proxy.reader import Asked, Passed, Reader
-from proxy.resources.foreseen import Foreseen
 from proxy.resources.life import Resources
 from proxy.resources.shelf import DIALECT
 from proxy.semantic.found import Finding, Nearby, Sought
@@ -43,10 +53,6 @@ if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # much, for who does without
 
 _OK: Final = Head(HTTPStatus.OK, "OK", Headers())
-_COMPLAINT: Final = (
-    "It complains of the last answer: whom that keeps from being served by meaning is seen then."
-)
-_LONGEST_THROW: Final = 1.0 - 2.0**-53  # of the dice
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ class Explaining:
             asked_key=asked.key,
             variants=max(1, len(asked.variants)),
             steps=self._steps(question),
-            shortened=_shortened(question),
+            shortened=shortened(question),
         )
         told = replace(told, limits=self._limits(told, asked.terms))
         dividing = self._parts.dividing
@@ -200,7 +206,7 @@ class Explaining:
     async def _single(self, told: Explanation, question: Question, neighbours: int) -> Explanation:
         rooms, controls = self._parts.rooms, question.query.controls
         looks = await self._parts.browsing.look(question.key.digest, question.key)
-        notes = [*_chances(told), *self._host(question.request)]
+        notes = [*chances(told.variants), *self._host(question.request)]
         told = replace(told, key=question.key, looks=looks, notes=notes)
         found = found_in(looks)
         now = rooms.clock()
@@ -212,7 +218,7 @@ class Explaining:
                     why=hit.why,
                     detail=Why.NEGATIVE if hit.entry.negative else "",
                     tier=hit.tier,
-                    notes=[*told.notes, *_renewal(hit, question, now)],
+                    notes=[*told.notes, *renewal(hit, question, now)],
                 )
             case Hit():
                 miss = Miss(Why.FORM)
@@ -223,16 +229,12 @@ class Explaining:
             meant, finding = await self._meant(question, self._meaning, miss, neighbours)
             told = replace(told, meant=meant)
             if controls.complaint:
-                told = replace(told, notes=[*told.notes, _COMPLAINT])
+                told = replace(told, notes=[*told.notes, COMPLAINT])
             if finding is not None and finding.hit is not None:
                 hit = finding.hit
-                notes = [
-                    *told.notes,
-                    "It may be asked again in secret, to learn whether it is right.",
-                ]
                 return replace(
                     told, verdict=Verdict.HIT, why=hit.why, tier=hit.tier, key=hit.entry.key,
-                    notes=notes,
+                    notes=[*told.notes, SHADOWED],
                 )  # fmt: skip
         doubt = "" if meant is None or meant.doubt is None else meant.doubt.value
         return self._missed(replace(told, detail=doubt), question, miss)
@@ -248,7 +250,7 @@ class Explaining:
         notes = list(told.notes)
         admission = self._parts.rooms.admission
         if admission is not None and not admission.would_admit(question.key.digest):
-            notes.append("It would not be stored: only what is asked for twice is.")
+            notes.append(UNSTORED)
         return replace(
             told,
             verdict=outcome.verdict,
@@ -329,7 +331,7 @@ class Explaining:
             known[key] = Part(key, Verdict.COALESCED if joined else Verdict.MISS, judged.why)
         told = replace(
             told, key=whole.key, parts=[known[each.key] for each in inputs], variants=1,
-            notes=["Each input is a question of its own."],
+            notes=[DIVIDED],
         )  # fmt: skip
         missed = [part for part in known.values() if part.verdict in _ASKED]
         if missed and controls.only_if_cached:
@@ -356,12 +358,9 @@ class Explaining:
         return self._parts.dividing is not None and self._parts.dividing.shuns(whole)
 
     def _host(self, request: Request) -> list[str]:
-        """That something is missing which all clients send, where it counts."""
         others, keys = self._parts.others, self._parts.keys
         counts = not keys.is_inert("host") or (others is not None and others.told_hosts)
-        if not counts or "host" in request.headers:
-            return []
-        return ["The Host that a client names may count here: give it among the headers."]
+        return host(request) if counts else []
 
     # -- resources --------------------------------------------------------------------------------
 
@@ -380,7 +379,7 @@ class Explaining:
         return replace(
             told, dialect=DIALECT, key=seen.key, asked_key=seen.resource.key, rules=rules,
             tier=seen.place.tier if seen.verdict in _SERVED else "", controls=seen.controls,
-            terms=seen.terms, looks=looks, notes=[*_of_resources(seen), *self._host(request)],
+            terms=seen.terms, looks=looks, notes=[*of_resources(seen), *self._host(request)],
             flying=seen.verdict is Verdict.COALESCED,
         )  # fmt: skip
 
@@ -396,36 +395,3 @@ def _members(body: bytes) -> tuple[str, ...]:
     except ValueError:
         return ()
     return tuple(document) if isinstance(document, dict) else ()
-
-
-def _chances(told: Explanation) -> list[str]:
-    if told.variants == 1:
-        return []
-    return [f"Chance draws one of {told.variants} answers; this is about the first."]
-
-
-def _renewal(hit: Hit, question: Question, now: float) -> list[str]:
-    """Whether a new answer would be fetched in the background."""
-    controls, terms = question.query.controls, question.terms
-    if renews(hit, controls, terms, now, lambda: 0.0):
-        return ["A new answer is fetched in the background."]
-    if renews(hit, controls, terms, now, lambda: _LONGEST_THROW):
-        return ["It is about to end: by chance, a new answer is fetched in the background."]
-    return []
-
-
-def _shortened(question: Question) -> str:
-    """How the prompt would be made shorter on its way."""
-    plan = question.shortening()
-    if plan is None:
-        return ""
-    rules = ", ".join(sorted(rule.value for rule in plan.rules))
-    limit = f"at most {plan.max_tokens} tokens" if plan.max_tokens else ""
-    return "; ".join(filter(None, [rules, limit]))
-
-
-def _of_resources(seen: Foreseen) -> list[str]:
-    notes = ["For how long a response is kept, its own headers say."]
-    if seen.asks_about:
-        notes.append("The backend is asked whether what is stored still holds (VALIDATED then).")
-    return notes
