@@ -44,8 +44,6 @@ _PERSONAL_PREFIXES: Final = (
     "x-litellm-",
 )  # fmt: skip
 _PERSONAL_SUFFIXES: Final = ("request-id", "requestid", "trace-id", "correlation-id")
-
-
 _MATCHED: Final = frozenset({"path", "model", "dialect"})  # of a rule; the rest are terms
 
 

@@ -177,9 +177,9 @@ def _memory(store: Store) -> TierState:
 
 def _guard(store: Store) -> GuardState | None:
     disk = store.disk
-    if disk is None or not disk.guarded:
+    if disk is None or (guard := disk.guard) is None:
         return None
-    return GuardState(disk.guard_fill_ratio, disk.guard_passed, disk.spared, disk.guard_wrong)
+    return GuardState(guard.fill_ratio, guard.passed, guard.spared, disk.guard_wrong)
 
 
 # -- backends -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from proxy.tiers.browsing import Digest, Fits, Page, Seen
 from proxy.tiers.codec import Codec, opened
 from proxy.tiers.disk_file import DiskFile, Write
 from proxy.tiers.disk_queue import Batch, Put
+from proxy.tiers.guard import Guard
 from proxy.tiers.refill import Refill
 
 T = TypeVar("T")
@@ -123,19 +124,9 @@ class L2Disk:
         return self._file.guard.spared if self._file.guard else 0
 
     @property
-    def guard_passed(self) -> int:
-        """Looks that the guard was asked about, and did not spare."""
-        return self._file.guard.passed if self._file.guard else 0
-
-    @property
-    def guard_fill_ratio(self) -> float | None:
-        """As the guard's; None where there is none."""
-        return self._file.guard.fill_ratio if self._file.guard else None
-
-    @property
-    def guarded(self) -> bool:
-        """Whether there is a guard."""
-        return self._file.guard is not None
+    def guard(self) -> Guard | None:
+        """What rules out reads; None where there is nothing that does."""
+        return self._file.guard
 
     @property
     def max_bytes(self) -> int:
@@ -146,11 +137,6 @@ class L2Disk:
     def is_open(self) -> bool:
         """Whether there is a file that can be asked."""
         return self._open and not self._torn
-
-    @property
-    def guard_failed(self) -> int:
-        """Times that the guard failed, and went silent."""
-        return self._file.guard.failed if self._file.guard else 0
 
     async def start(self) -> None:
         """Open the file. What is found broken is set aside and begun anew.
@@ -210,10 +196,10 @@ class L2Disk:
         for batch in (self._pending, self._writing):
             if batch is not None and batch.knows(key.digest):
                 return self._count(self._alive(key, batch.puts.get(key.digest)))
-        passed = self.guard_passed
+        passed = self._guard_passed()
         if self._refill is not None and self._refill.rules_out(key.digest):
             return self._count(None)
-        passed = self.guard_passed - passed
+        passed = self._guard_passed() - passed
         if self._late is not None and not self._late.done():
             self.late += 1
             raise TierError("the disk is still busy with an earlier read")
@@ -291,6 +277,9 @@ class L2Disk:
         await self._obeyed()
 
     # -- on the loop --------------------------------------------------------------------------
+
+    def _guard_passed(self) -> int:
+        return self._file.guard.passed if self._file.guard else 0
 
     def _check(self) -> None:
         if not self._open:

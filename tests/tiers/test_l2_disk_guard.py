@@ -169,16 +169,16 @@ async def test_what_the_guard_lets_pass_is_counted_and_what_of_it_was_in_vain(
     async with opened(place, clock) as disk:
         await put(disk, KEY)
         await until_it_answers(disk)
-        known = disk.guard_fill_ratio
-        assert known is not None
-        assert 0 < known < 0.001
-        before = disk.guard_passed
+        guard = disk.guard
+        assert guard is not None
+        assert guard.fill_ratio is not None
+        assert 0 < guard.fill_ratio < 0.001
+        before = guard.passed
         assert await disk.get(KEY) is not None
-        assert (disk.guard_passed - before, disk.guard_wrong) == (1, 0)
+        assert (guard.passed - before, disk.guard_wrong) == (1, 0)
         await disk.delete(KEY)  # which a filter cannot forget
         assert await disk.get(KEY) is None
-        assert (disk.guard_passed - before, disk.guard_wrong) == (2, 1)
-        assert disk.guarded
+        assert (guard.passed - before, disk.guard_wrong) == (2, 1)
         assert disk.is_open
         assert disk.max_bytes == 8 * 2**20
     assert not disk.is_open
@@ -187,8 +187,8 @@ async def test_what_the_guard_lets_pass_is_counted_and_what_of_it_was_in_vain(
 async def test_without_a_guard_there_is_nothing_to_tell_of_one(place: Path, clock: Clock) -> None:
     async with opened(place, clock, guarded=False) as disk:
         assert await disk.get(KEY) is None
-        assert (disk.guarded, disk.guard_fill_ratio) == (False, None)
-        assert (disk.guard_passed, disk.guard_wrong) == (0, 0)
+        assert disk.guard is None
+        assert disk.guard_wrong == 0
 
 
 async def test_what_was_written_and_deleted_and_cleared_is_found_or_not_as_it_should(
@@ -215,7 +215,7 @@ async def test_without_a_guard_nothing_is_spared_and_others_are_told_of_writes(
         before = disk._file._tally.count
         await put(disk, KEY)
         assert await disk.get(OTHER) is None
-        assert (disk.spared, disk.guard_failed) == (0, 0)
+        assert (disk.spared, disk.guard_wrong) == (0, 0)
         assert disk._file._tally.count > before
 
 
