@@ -1,7 +1,8 @@
 """A running proxy, asked by its operator: the admin API, for commands.
 
 Commands wait for one answer at a time, so this is the standard library's client. A proxy between
-here and there would see the token, so none is used whatever the environment says.
+here and there would see the token, so none is used whatever the environment says; nor is a
+redirect followed, as the token would go with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import (
+    HTTPRedirectHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 
 import click
 
@@ -49,6 +56,11 @@ class Answered(Refused):
         self.status = status
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Nothing: the redirect is the answer."""
+
+
 class Event(NamedTuple):
     """One event of a stream."""
 
@@ -69,7 +81,7 @@ class Operator:
         self.url = url.rstrip("/")
         self._token = token
         self._wait_s = wait_s
-        self._opener: OpenerDirector = build_opener(ProxyHandler({}))
+        self._opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirects)
 
     def waiting(self, wait_s: float) -> Operator:
         """The same, with more patience."""

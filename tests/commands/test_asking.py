@@ -28,6 +28,19 @@ def test_the_token_comes_from_the_environment_or_a_file_and_goes_into_the_header
     assert sent == ["Bearer t0ken", "Bearer fr0m-a-file", None]
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_as_the_token_would_go_with_it(
+    run: Run, admin: Listener, status: int
+) -> None:
+    admin.elsewhere = f"{admin.url}/elsewhere"
+    admin.say("/stats", (status, {}))
+    admin.say("/elsewhere", {"requests": {"total": 1}})
+    result = run("stats", SIDECACHE_ADMIN_URL=admin.url, SIDECACHE_ADMIN_TOKEN="t0ken")
+    assert result.exit_code == 2
+    assert f"says {status}" in result.output
+    assert [asked.path for asked in admin.asked] == ["/stats"]
+
+
 @pytest.mark.parametrize("name", ["TOKEN", "URL"])
 def test_what_cannot_be_sent_is_refused_without_being_shown(run: Run, name: str) -> None:
     result = run("stats", **{f"SIDECACHE_ADMIN_{name}": "päss wörd"})

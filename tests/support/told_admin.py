@@ -40,6 +40,7 @@ class Listener:
         self.answers: dict[str, list[Json | tuple[int, Json] | bytes]] = {}
         self.asked: list[Asked] = []
         self.url = ""
+        self.elsewhere = ""  # where an answer with a 3xx sends who asked
 
     def say(self, path: str, *answers: Json | tuple[int, Json] | bytes) -> None:
         self.answers[path] = list(answers)
@@ -72,6 +73,8 @@ def telling() -> Iterator[Listener]:
             self.send_response(status)
             kind = "text/event-stream" if stream else "application/json"
             self.send_header("Content-Type", kind)
+            if 300 <= status < 400:
+                self.send_header("Location", listener.elsewhere)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
