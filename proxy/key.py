@@ -204,7 +204,7 @@ class KeyRules:
         query_string = query.query_string
         if query_string is None:
             query_string = request.query_string
-        fields = self._keyed_fields(request.headers)
+        fields = self.fields_of(request.headers)
         fields.sort(key=_name)  # the order of fields with one name counts (RFC 9110, section 5.3)
         return KeyParts(
             self.scope_of(request), query.dialect, upstream, request.method, request.path,
@@ -265,7 +265,7 @@ class KeyRules:
 
     def likeness_of(self, resource: CacheKey, request: Request, scope: str) -> CacheKey:
         """Equal for requests to one URI that no backend would answer differently, as a rule."""
-        fields = sorted(self._keyed_fields(request.headers))
+        fields = sorted(self.fields_of(request.headers))
         text = f"{request.method} {len(scope)}:{scope}" + "".join(
             f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields
         )
@@ -278,15 +278,12 @@ class KeyRules:
             request.query_string and _credentials_in(request.query_string)
         )
 
-    def fields_of(self, headers: Headers) -> list[tuple[str, str]]:
-        """The headers that are part of the key, names in lower case, values as they count."""
-        return self._keyed_fields(headers)
-
     def alias_of(self, scope: str, namespace: bytes, canonical: str) -> CacheKey:
         """The key of the note that says which entry answers a question in its canonical form."""
         return CacheKey(scope, self._hash(b"alias", canonical, namespace, 32))
 
-    def _keyed_fields(self, headers: Headers) -> list[tuple[str, str]]:
+    def fields_of(self, headers: Headers) -> list[tuple[str, str]]:
+        """The headers that are part of the key, names in lower case, values as they count."""
         known = self._known
         index = headers.index()  # where one field says nothing, a second of its name may
         fields = []
