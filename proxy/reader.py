@@ -112,10 +112,15 @@ class Reader:
         return _steered(query, self._steering.controls(request.headers))
 
     def work_out(
-        self, request: Request, body: bytes, dialect: Dialect, upstream: str
+        self,
+        request: Request,
+        body: bytes,
+        dialect: Dialect,
+        upstream: str,
+        understood: Query | Refusal | None = None,
     ) -> Asked | Passed:
-        """As ``read``, without remembering anything."""
-        query = self.understand(request, body, dialect)
+        """As ``read``, without remembering anything; ``understood``: what that method returned."""
+        query = understood or self.understand(request, body, dialect)
         if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
         terms = self._policy.terms(request.path, query.model, query.dialect)

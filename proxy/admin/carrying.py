@@ -18,6 +18,7 @@ from proxy.admin.endpoint import (
     Said,
     Shown,
     Told,
+    cut,
     endpoint,
 )
 from proxy.carrying.parcel import MEDIA_TYPE, Heading, Unpacking, Unreadable
@@ -25,6 +26,7 @@ from proxy.carrying.taking import NotOurs, Taking
 from proxy.model.errors import TierError
 
 _SILENT_S: Final = 30.0  # for which nothing of a parcel may come
+_STALLED_S: Final = 30.0  # that a client may take nothing of what it is sent
 _FORBIDDEN: Final = 403
 
 
@@ -82,7 +84,10 @@ class Carrying:
         tiers: tuple[str, ...],
         give: Callable[[tuple[str, ...]], AsyncIterator[bytes]],
         take: Callable[[Heading, bool], Taking],
+        *,
+        stalled_s: float = _STALLED_S,
     ) -> None:
+        self._stalled_s = stalled_s
         self._allowed = allowed
         self._tiers = tiers
         self._give = give
@@ -128,14 +133,19 @@ class Carrying:
         response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
         await response.prepare(asked.request)
         try:
-            await response.write(first)
+            await self._write(response, first)
             async for piece in pieces:
-                await response.write(piece)
+                await self._write(response, piece)
         except TierError:
             # What was sent has no end of its own: whoever reads it knows that it is not whole.
             response.force_close()
-        await response.write_eof()
+        except (ConnectionError, TimeoutError):
+            cut(asked.request)
         return response
+
+    async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
+        async with asyncio.timeout(self._stalled_s):
+            await response.write(piece)
 
     async def _import(self, asked: Call[Brought, Nothing]) -> Told:
         if not self._allowed().to_import:

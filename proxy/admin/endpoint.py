@@ -6,6 +6,7 @@ OpenAPI document is made of them, so that neither can say something else than th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -14,7 +15,9 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MOST_BYTES: Final = 2**20  # of a body that is sent
+_SENT_S: Final = 30.0  # in which all of it must have come
 _JSON: Final = "application/json"
+_MOST_FAULTS: Final = 100  # that are told; to tell of 100,000 takes half a second
 _WORDS: Final = {
     "json_invalid": "the body is no JSON",
     "model_type": "the body is no object",
@@ -178,7 +181,10 @@ async def _body(model: type[B], request: web.Request) -> B:
         return model()
     _expect(_JSON, request)
     try:
-        sent = await request.read()
+        async with asyncio.timeout(_SENT_S):
+            sent = await request.read()
+    except TimeoutError as error:
+        raise Refused(400, f"the body has not come within {_SENT_S:g} s") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise Refused(413, f"the body is longer than {MOST_BYTES} bytes") from error
     try:
@@ -195,12 +201,20 @@ def _expect(media_type: str, request: web.Request) -> None:
 
 def _faults(error: ValidationError) -> str:
     """What is wrong, each with where; never what was said, which may be confidential."""
+    if error.error_count() > _MOST_FAULTS:
+        return f"{error.error_count()} things in it are not as they should be"
     told = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join(str(step) for step in fault["loc"])
         text = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
         told.append(f"{where}: {text}" if where else text)
     return "; ".join(dict.fromkeys(told))
+
+
+def cut(request: web.Request) -> None:
+    """End its connection at once: to end a reply as usual, a client that reads is needed."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def refusal(refused: Refused) -> web.Response:

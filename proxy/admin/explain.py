@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,7 @@ from proxy.policy import AboutNow, Rule, Terms
 from proxy.tiers.browsing import Answer, Look
 
 _MOST_NEIGHBOURS: Final = 50
+_LONG: Final = 16 * 2**10  # bytes of two bodies; to compare longer ones would hold the loop
 
 
 class Wanted(Said):
@@ -210,14 +212,16 @@ class Explain:
             return Told(Explained(request=told, other=None, same_key=None, differences=[]))
         second = await self._side(other, said)
         keys = first.explanation.asked_key, second.explanation.asked_key
+        if len(first.body) + len(second.body) > _LONG:
+            differ = await asyncio.to_thread(differences, first, second)
+        else:
+            differ = differences(first, second)
         return Told(
             Explained(
                 request=self._told(first.explanation, said.threshold),
                 other=self._told(second.explanation, said.threshold),
                 same_key=None if None in keys else keys[0] == keys[1],
-                differences=[
-                    DifferenceTold(**each._asdict()) for each in differences(first, second)
-                ],
+                differences=[DifferenceTold(**each._asdict()) for each in differ],
             )
         )
 

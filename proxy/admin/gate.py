@@ -22,6 +22,7 @@ from proxy.admin.endpoint import Refused
 _ATTEMPTS: Final = 20  # wrong tokens that one address may send in a row
 _AGAIN_S: Final = 3.0  # after which it may send one more
 _MOST_PEERS: Final = 1024
+_UNGUESSED: Final = 16  # bytes of a token that nobody finds by trying, however often
 _OWN_SITES: Final = frozenset({"same-origin", "none"})  # none: the user typed the address
 
 
@@ -39,6 +40,7 @@ class Gate:
         self, token: str | None, allowed_hosts: Iterable[str], *, clock: Callable[[], float]
     ) -> None:
         self._authorization: bytes | None = None
+        self._is_long = False
         self._own = {"localhost"}
         self._names: frozenset[str] = frozenset()
         self._failures = _Failures(clock)
@@ -52,6 +54,7 @@ class Gate:
     def let_in(self, token: str | None, allowed_hosts: Iterable[str]) -> None:
         """Let in from now on who sends ``token``, and calls the listener by one of these names."""
         self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._is_long = token is not None and len(token.encode()) >= _UNGUESSED
         self._names = frozenset(name.lower() for name in allowed_hosts)
 
     def add_own(self, host: str) -> None:
@@ -75,11 +78,16 @@ class Gate:
             raise Refused(403, "only pages of this listener may ask")
         if self._authorization is None:
             return
-        peer = request.remote or ""
+        peer = _network(request.remote or "")
+        given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
+        is_right = hmac.compare_digest(given, self._authorization)
+        # Many may share an address. One who guesses must not lock the others out; where guesses
+        # can come to something, though, even the right one is not told until the time is over.
+        if is_right and self._is_long:
+            return
         if not self._failures.may_try(peer):
             raise Refused(429, f"too many wrong tokens from this address: wait {_AGAIN_S:g} s")
-        given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-        if hmac.compare_digest(given, self._authorization):
+        if is_right:
             return
         if given:
             self._failures.add(peer)
@@ -116,6 +124,17 @@ class _Failures:
         self._until[peer] = max(self._until.pop(peer, now), now) + _AGAIN_S
         if len(self._until) > _MOST_PEERS:
             self._until.popitem(last=False)
+
+
+def _network(peer: str) -> str:
+    """Who ``peer`` is: in IPv6 whoever has one address has 2**64 of them (RFC 6177)."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if address.version == 4 or address.ipv4_mapped is not None:  # noqa: PLR2004 - IPv4
+        return peer
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _from_own_page(request: web.Request) -> bool:

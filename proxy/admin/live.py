@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.endpoint import Call, Endpoint, Nothing, Problem, Refused, Said, endpoint
+from proxy.admin.endpoint import Call, Endpoint, Nothing, Problem, Refused, Said, cut, endpoint
 
 _STATS_S: Final = 2.0
 _STALLED_S: Final = 10.0  # that a client may take nothing of what it is sent
@@ -82,7 +82,7 @@ class LiveRoute:
             await response.prepare(asked.request)
             await self._show(watcher, response)
         except (ConnectionError, TimeoutError):
-            response.force_close()
+            cut(asked.request)
         finally:
             watcher.close()
         return response

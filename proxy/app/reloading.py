@@ -176,6 +176,8 @@ class Reloading:
 
     async def _in_lane(self, job: Callable[[], T]) -> T:
         """What ``job`` returns, in good time; for whose turn it is. Raises ConfigError."""
+        if self._closed:  # a lane that is made now would never end
+            raise ConfigError("the proxy is being stopped")
         if self._lane is None:
             self._lane = Lane("reload")
         with suppress(TimeoutError):

@@ -110,13 +110,16 @@ class Unpacking:
             return False
         try:
             said = json.loads(self._held[:at])
-            if said["kind"] != _KIND:
-                raise Unreadable("it holds no entries of sidecache")
-            if said["version"] != _VERSION:
-                raise Unreadable(f"it is of another release: version {said['version']}")
-            self.heading = Heading(str(said["keys"]), str(said["purges"]), float(said["made_at"]))
-        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            if said["kind"] == _KIND and said["version"] == _VERSION:
+                made_at = float(said["made_at"])
+                self.heading = Heading(str(said["keys"]), str(said["purges"]), made_at)
+        # ValueError: no JSON, no UTF-8, no number; the last two: it nests or counts too far.
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise Unreadable("it holds no entries of sidecache") from error
+        if self.heading is None:
+            if said["kind"] == _KIND:
+                raise Unreadable(f"it is of another release: version {said['version']}")
+            raise Unreadable("it holds no entries of sidecache")
         self._take(at + 1)
         return True
 

@@ -20,7 +20,6 @@ from proxy.carrying.parcel import Heading
 from proxy.model.entry import CacheKey, Entry
 from proxy.tiers.codec import Odd
 
-_BREATH: Final = 16  # entries taken on end
 _SETTLE_BYTES: Final = 4 * 2**20  # stored on end, before what waits to be written is waited for
 _SAME_S: Final = 1.0  # by which one and the same entry may seem older, as clocks are put right
 
@@ -118,14 +117,13 @@ class Taking:
 
     async def take(self, envelopes: list[bytes]) -> None:
         """Take in some more."""
-        for number, envelope in enumerate(envelopes):
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
+        for envelope in envelopes:
             await self._take(envelope)
 
     async def _take(self, envelope: bytes) -> None:
         place, counts = self._place, self.counts
-        entry = place.opens(envelope, place.clock(), place.wall())
+        # Elsewhere: a few bytes may be 64 MB once they are unpacked.
+        entry = await asyncio.to_thread(place.opens, envelope, place.clock(), place.wall())
         if isinstance(entry, Odd):
             if entry is Odd.EXPIRED:
                 counts.expired += 1

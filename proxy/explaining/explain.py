@@ -8,6 +8,7 @@ entry. What the backend will say is not known; what chance decides is told as su
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -52,6 +53,7 @@ from proxy.wire.headers import passed_before
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # much, for who does without
 
+_LONG: Final = 32 * 2**10  # bytes; to read a longer body may hold the loop
 _OK: Final = Head(HTTPStatus.OK, "OK", Headers())
 
 
@@ -112,8 +114,7 @@ class Explaining:
         told = replace(told, dialect=dialect.name)
         if len(draft.body) > parts.request_bytes:
             return replace(told, why=Why.TOO_LARGE)
-        asked = parts.reader.work_out(request, draft.body, dialect, upstream.id)
-        understood = parts.reader.understand(request, draft.body, dialect)
+        understood, asked = await self._read(draft, dialect, upstream)
         if isinstance(understood, Refusal):
             return replace(told, why=understood.why, detail=understood.detail)
         told = self._with_terms(told, request, draft.body, understood, upstream.id)
@@ -127,11 +128,23 @@ class Explaining:
 
         In place of who is near, why nobody is; None where nothing is looked for by meaning.
         """
-        question = self._as_question(draft)
+        question = await self._as_question(draft)
         if question is None or self._meaning is None:
             return None, 0.0
         nearby = await self._nearby(question, self._meaning, most)
         return nearby, question.query.controls.least_similarity
+
+    async def _read(
+        self, draft: Draft, dialect: Dialect, upstream: Upstream
+    ) -> tuple[Query | Refusal, Asked | Passed]:
+        """What ``draft`` says, before any rule has had its say and after."""
+        reader, request, body = self._parts.reader, draft.request, draft.body
+
+        def read() -> tuple[Query | Refusal, Asked | Passed]:
+            understood = reader.understand(request, body, dialect)
+            return understood, reader.work_out(request, body, dialect, upstream.id, understood)
+
+        return await asyncio.to_thread(read) if len(body) > _LONG else read()
 
     # -- what it is under -------------------------------------------------------------------------
 
@@ -156,13 +169,13 @@ class Explaining:
         parts, scope_fields = keys.parts_of(request, query, upstream), keys.scope_fields(request)
         names = tuple(dict.fromkeys(name for name, _ in parts.fields))
         came = dict.fromkeys(name.lower() for name, _ in request.headers)
-        members, all_members = _members(parts.body), _members(body)
+        members, all_members = dict.fromkeys(_members(parts.body)), _members(body)
         return Keyed(
             parts,
             scope_fields,
             names,
             tuple(name for name in came if name not in names and name not in scope_fields),
-            members,
+            tuple(members),
             tuple(name for name in all_members if name not in members),
         )
 
@@ -293,14 +306,14 @@ class Explaining:
             return sought
         return await meaning.finder.nearby(sought, question.hit_on, most)
 
-    def _as_question(self, draft: Draft) -> Question | None:
+    async def _as_question(self, draft: Draft) -> Question | None:
         """The question that ``draft`` asks; None if it asks none that could be cached."""
         parts, request = self._parts, draft.request
         upstream = parts.upstreams.route(request.path)
         dialect = next((d for d in parts.dialects if d.matches(request.method, request.path)), None)
         if upstream is None or dialect is None or len(draft.body) > parts.request_bytes:
             return None
-        asked = parts.reader.work_out(request, draft.body, dialect, upstream.id)
+        _, asked = await self._read(draft, dialect, upstream)
         if isinstance(asked, Passed):
             return None
         return self._posed(request, upstream, dialect, asked)

@@ -97,6 +97,7 @@ class Listing(NamedTuple):
 
 
 _MOST_LOOKED: Final = 20_000  # entries, after which a listing rests where nothing is found
+_MOST_HELD: Final = 64 * 2**20  # bytes of entries in a listing, and some: bodies come along
 
 
 class Browsing:
@@ -155,7 +156,7 @@ class Browsing:
         Args:
             after: as the listing before said; "" for the first.
             prefix: of their digests, in hexadecimal digits in lower case.
-            most: of them; a few more may come.
+            most: of them; a few more may come, and fewer of large ones.
             tier: only those of the tier so named.
 
         Raises:
@@ -171,7 +172,7 @@ class Browsing:
             tiers = tiers[names.index(name) :]
         found: list[tuple[str, Seen]] = []
         untold: list[str] = []
-        looked_at = 0
+        looked_at = held = 0
 
         def wanted(entry: Entry) -> bool:
             alive = self._ladder.unpurged(entry)
@@ -183,7 +184,7 @@ class Browsing:
                 untold.append(each.name)
                 continue
             while at is not None:
-                if len(found) >= most or looked_at >= _MOST_LOOKED:
+                if len(found) >= most or looked_at >= _MOST_LOOKED or held >= _MOST_HELD:
                     return Listing(found, f"{each.name}:{at}", looked_at, untold)
                 try:
                     page = await each.page(at, prefix, wanted, most - len(found))
@@ -192,6 +193,7 @@ class Browsing:
                     break
                 at, looked_at = page.after, looked_at + page.looked_at
                 found += [(each.name, as_left) for as_left in self._as_left(page.seen)]
+                held += sum(seen.entry.size for seen in page.seen)
         return Listing(found, None, looked_at, untold)
 
     def _as_left(self, seen: Sequence[Seen]) -> Sequence[Seen]:

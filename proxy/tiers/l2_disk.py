@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _LIST_S: Final = 1.0  # that a few entries may take when they are listed
 _MOST_LISTED: Final = 2000  # entries that one page may be looked for among
+_MOST_HELD: Final = 16 * 2**20  # bytes of the entries on one page, and one more
 _PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
 
 
@@ -230,7 +231,7 @@ class L2Disk:
     async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
         """As that of an open tier: by digest. What waits to be written is not told yet."""
         self._check()
-        at, looked_at, seen = bytes.fromhex(after), 0, list[Seen]()
+        at, looked_at, held, seen = bytes.fromhex(after), 0, 0, list[Seen]()
         while looked_at < _MOST_LISTED:
             job = partial(self._guarded, partial(self._list, at, prefix))
             rows, over = await within(_LIST_S, self._reads.submit(job))
@@ -240,7 +241,8 @@ class L2Disk:
                 if entry is None or known or not fits(entry):
                     continue
                 seen.append(Seen(entry))
-                if len(seen) >= most:
+                held += entry.size
+                if len(seen) >= most or held >= _MOST_HELD:
                     return Page(seen, at.hex(), looked_at)
             if over:
                 return Page(seen, None, looked_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,11 +24,15 @@ class Tiers:
         self._pieces = pieces
         self._failing = failing
         self.asked: list[tuple[str, ...]] = []
+        self.left = asyncio.Event()
 
     async def give(self, tiers: tuple[str, ...]) -> AsyncIterator[bytes]:
         self.asked.append(tiers)
-        for piece in self._pieces:
-            yield piece
+        try:
+            for piece in self._pieces:
+                yield piece
+        finally:
+            self.left.set()
         if self._failing:
             raise TierError("l2_redis cannot be told of now")
 
@@ -40,8 +45,12 @@ BOTH = Allowed(to_export=True, to_import=True)
 
 
 @asynccontextmanager
-async def serving(tiers: Tiers, allowed: Allowed = BOTH) -> AsyncIterator[str]:
-    carrying = Carrying(lambda: allowed, ("l1_memory", "l2_redis"), tiers.give, take)
+async def serving(
+    tiers: Tiers, allowed: Allowed = BOTH, *, stalled_s: float = 10
+) -> AsyncIterator[str]:
+    carrying = Carrying(
+        lambda: allowed, ("l1_memory", "l2_redis"), tiers.give, take, stalled_s=stalled_s
+    )
     gate = Gate(None, (), clock=lambda: 0.0)
     admin = Admin(lambda: True, gate, endpoints=carrying.endpoints)
     host, port = await admin.start("127.0.0.1", 0)
@@ -82,6 +91,18 @@ async def test_a_parcel_whose_tier_fails_on_the_way_has_no_end() -> None:
     ):
         assert reply.status == 200
         assert await reply.read() == b"one"
+
+
+async def test_who_takes_nothing_of_a_parcel_is_let_go() -> None:
+    many = Tiers(*[b"x" * 2**20] * 100)
+    async with serving(many, stalled_s=0.05) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(b"GET /export HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            await many.left.wait()
+            assert not (await reader.read()).endswith(b"\r\n0\r\n\r\n")
+        writer.close()
 
 
 @pytest.mark.parametrize("allowed", [Allowed(False, True), Allowed(True, False)])

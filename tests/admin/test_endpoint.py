@@ -104,6 +104,12 @@ async def test_what_makes_no_sense_is_refused_with_all_that_is_wrong(
     assert answer["error"].startswith(why)
 
 
+async def test_of_very_much_that_is_wrong_the_number_is_told(url: str) -> None:
+    body = b"{%b}" % b",".join(b'"name%d":1' % number for number in range(101))
+    status, answer = await post(f"{url}/things/a?seconds=5", body)
+    assert (status, answer["error"]) == (400, "102 things in it are not as they should be")
+
+
 async def test_what_was_said_is_not_told_again(url: str) -> None:
     _, answer = await post(f"{url}/things/a?seconds=confidential", b'{"colour":["confidential"]}')
     assert "confidential" not in answer["error"]

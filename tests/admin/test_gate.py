@@ -15,8 +15,11 @@ RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 WRONG = {"Authorization": "Bearer guess"}
 
 
-def status(gate: Gate, headers: dict[str, str], *, is_open: bool = False) -> int:
+def status(
+    gate: Gate, headers: dict[str, str], *, is_open: bool = False, peer: str = "127.0.0.1"
+) -> int:
     request = make_mocked_request("GET", "/stats", {hdrs.HOST: "localhost:8081", **headers})
+    request = request.clone(remote=peer)
     try:
         gate.check(request, is_open=is_open)
     except Refused as refused:
@@ -50,13 +53,38 @@ def test_what_is_open_any_page_may_link_to() -> None:
     assert status(gate, {"Sec-Fetch-Site": "cross-site"}, is_open=True) == 200
 
 
-def test_who_sends_many_wrong_tokens_has_to_wait_even_with_the_right_one() -> None:
-    clock = Clock()
-    gate = Gate(TOKEN, (), clock=clock)
+def test_who_guesses_locks_nobody_out_who_shares_the_address() -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
     assert [status(gate, WRONG) for _ in range(25)] == [401] * 20 + [429] * 5
-    assert status(gate, RIGHT) == 429
-    clock.turn(3.0)
     assert status(gate, RIGHT) == 200
+    assert status(gate, WRONG) == 429
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "answer"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", 429),
+        ("2001:db8::1", "2001:db8:0:1::1", 401),
+        ("fe80::1%eth0", "fe80::2%eth0", 429),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 401),
+        ("192.0.2.1", "192.0.2.2", 401),
+        ("", "192.0.2.2", 401),
+    ],
+)
+def test_all_of_a_network_of_ipv6_is_one_who_guesses(one: str, other: str, answer: int) -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
+    assert [status(gate, WRONG, peer=one) for _ in range(20)] == [401] * 20
+    assert status(gate, WRONG, peer=other) == answer
+
+
+def test_where_guesses_can_come_to_something_even_the_right_token_has_to_wait() -> None:
+    clock = Clock()
+    gate = Gate("short", (), clock=clock)
+    right = {"Authorization": "Bearer short"}
+    assert [status(gate, WRONG) for _ in range(25)] == [401] * 20 + [429] * 5
+    assert status(gate, right) == 429
+    clock.turn(3.0)
+    assert status(gate, right) == 200
     assert [status(gate, WRONG) for _ in range(2)] == [401, 429]
     clock.turn(3600)
     assert [status(gate, WRONG) for _ in range(21)] == [401] * 20 + [429]

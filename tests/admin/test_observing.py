@@ -302,10 +302,12 @@ async def test_who_takes_nothing_is_let_go() -> None:
     admin = Admin(lambda: True, Gate(None, (), clock=lambda: 0.0), endpoints=[live.endpoint])
     _, port = await admin.start("127.0.0.1", 0)
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
             await endless.closed.wait()
+            # Nor is its connection held until it reads.
+            assert not (await reader.read()).endswith(b"\r\n0\r\n\r\n")
         writer.close()
     finally:
         await admin.close()

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import ssl
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -223,6 +224,14 @@ async def test_a_proxy_that_is_stopped_is_not_reloaded(up: ScriptedUpstream) -> 
         with pytest.raises(ConfigError, match="stopped"):
             await doing
         assert proxy.generation.number == 1
+
+
+async def test_a_proxy_that_was_stopped_makes_no_thread_to_reload_in(up: ScriptedUpstream) -> None:
+    async with proxied(up.url) as proxy:
+        await proxy.reloading.close()
+        with pytest.raises(ConfigError, match="stopped"):
+            await proxy.change(cache={"ttl_s": 7})
+        assert not [each for each in threading.enumerate() if each.name == "reload"]
 
 
 # -- backends ---------------------------------------------------------------------------------

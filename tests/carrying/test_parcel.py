@@ -56,6 +56,10 @@ def test_no_byte_can_be_changed_unnoticed(data: st.DataObject) -> None:
         opened(bytes(parcel))
 
 
+def made_at(when: bytes) -> bytes:
+    return HEADING.written().replace(b"1234.5}", when + b"}")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -66,6 +70,9 @@ def test_no_byte_can_be_changed_unnoticed(data: st.DataObject) -> None:
         (b'{"kind": "sidecache entries", "version": 2}\n', "another release: version 2"),
         (b'{"kind": "sidecache entries", "version": 1}\n', "no entries"),
         (b"{" + b" " * 5000, "no entries"),
+        (b'{"a":' + b"[" * 4000 + b"\n", "no entries"),
+        (made_at(b'"soon"'), "no entries"),
+        (made_at(b"1" + b"0" * 400), "no entries"),
         (HEADING.written() + struct.pack(">I", 2**31), "longer than any"),
         (packed(b"one") + b"x", "after its end"),
     ],

@@ -43,6 +43,13 @@ async def desk(**more: Any) -> AsyncIterator[Desk]:
             yield Desk(up, proxy, operator)
 
 
+async def test_a_body_of_many_members_is_explained_in_good_time() -> None:
+    many = {f"member{number}": number for number in range(20_000)}
+    async with desk() as d, asyncio.timeout(5):  # it was a minute, once
+        told = await d.operator.explain(described({**chat(), **many}))
+        assert set(many) <= set(told["keyed"]["body"])
+
+
 # -- explain -----------------------------------------------------------------------------------
 
 

@@ -132,7 +132,7 @@ def counted(proxy: Proxied) -> dict[str, object]:
         "memory": (memory.hits, memory.misses, memory.expired, memory.bytes, memory.deleted),
         "uses": uses,
         "flights": {name: getattr(flights.counts, name) for name in flights.counts.__slots__},
-        "batches": proxy.batcher.calls,
+        "batches": proxy.observing.batching.calls,
         "records": len(proxy.records),
         "meaning": proxy.semantic
         and (dict(proxy.semantic.finder.counts), proxy.semantic.finder.bugs),

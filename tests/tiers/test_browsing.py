@@ -357,7 +357,38 @@ async def test_tiers_are_listed_one_after_another_and_a_cursor_says_where() -> N
         assert len(listing.seen) <= 2
     assert found == [f"{tier} {n}" for tier in ("near", "far") for n in range(5)]
     only = await scene.browsing.list("", "", lambda _: True, 9, "far")
+    assert only.after is None
     assert {tier for tier, _ in only.seen} == {"far"}
     for after, tier in [("", "nowhere"), ("nowhere:00", None), ("near:00", "far")]:
         with pytest.raises(ValueError, match=r"no such tier|begin anew"):
             await scene.browsing.list(after, "", lambda _: True, 9, tier)
+
+
+async def test_a_listing_of_large_entries_is_a_short_one(tmp_path: Path, clock: Clock) -> None:
+    large, size = Path(tmp_path / "disk"), 3 * 2**20
+    disk = L2Disk(
+        large, codec=Codec(compress_above=size), max_bytes=64 * 2**20, max_entry_bytes=2 * size,
+        clock=clock, wall=lambda: 1.7e9 + clock(), read_timeout_s=30, boot="this boot",
+        guarded=True,
+    )  # fmt: skip
+    await disk.start()
+    for number in range(8):
+        await kept(disk, entry(key(number), b"x" * size))
+    first = await disk.page("", "", lambda _: True, 1000)
+    assert len(first.seen) == 6  # 16 MB, and what is begun
+    assert first.after is not None
+    rest = await disk.page(first.after, "", lambda _: True, 1000)
+    assert (len(rest.seen), rest.after) == (2, None)
+    await disk.close()
+
+
+async def test_a_listing_rests_when_it_holds_much() -> None:
+    scene = Scene()
+    for tier in scene.tiers:
+        tier.kept = {key(n).digest: entry(key(n), b"x" * 40 * 2**20) for n in range(1)}
+    scene.tiers[0].kept = {key(n).digest: entry(key(n), bytes(40 * 2**20)) for n in range(2)}
+    listing = await scene.browsing.list("", "", lambda _: True, 1000)
+    assert [tier for tier, _ in listing.seen] == ["near", "near"]
+    assert listing.after is not None
+    listing = await scene.browsing.list(listing.after, "", lambda _: True, 1000)
+    assert ([tier for tier, _ in listing.seen], listing.after) == (["far"], None)
