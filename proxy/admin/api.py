@@ -8,6 +8,7 @@ Who may ask, ``Gate`` says; what can be asked, each ``Endpoint``, and /openapi.j
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal
 
@@ -29,6 +30,8 @@ from proxy.admin.gate import Gate
 from proxy.admin.openapi import Document, document
 from proxy.admin.plainly import PlainRunner
 from proxy.model.errors import ConfigError
+
+log = logging.getLogger("sidecache.admin")
 
 _KEEPALIVE_S: Final = 75.0  # aiohttp's own default for a runner is an hour
 _CLOSING_S: Final = 1.0  # seconds for what is under way; aiohttp may wait twice as long
@@ -150,6 +153,10 @@ class Admin:
             if hdrs.ALLOW in error.headers:
                 response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
             return response
+        except Exception as error:
+            # Without what it says, which may quote what was asked.
+            log.exception("the operator could not be answered", exc_info=error)
+            return refusal(Refused(500, "this proxy has failed; its log says where"))
 
     async def _healthz(self, _asked: Asked) -> Told:
         return Told(Health())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -99,7 +99,7 @@ def _in_path(each: Endpoint) -> list[Document]:
 
 
 def _in_query(each: Endpoint) -> list[Document]:
-    schema = each.query.model_json_schema(ref_template=_REF)
+    schema = _whole(each.query.model_json_schema())
     required = schema.get("required", [])
     return [
         {
@@ -111,6 +111,22 @@ def _in_query(each: Endpoint) -> list[Document]:
         }
         for name, said in schema.get("properties", {}).items()
     ]
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` with what it refers to in its place: parameters have no room for definitions."""
+    known = schema.pop("$defs", {})
+
+    def filled(value: object) -> object:
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        named = known.get(str(value.get("$ref", "")).rpartition("/")[2], {})
+        whole = {**named, **value}
+        return {key: filled(each) for key, each in whole.items() if key != "$ref"}
+
+    return {key: filled(value) for key, value in schema.items()}
 
 
 def _responses(each: Endpoint, names: Mapping[type[BaseModel], str], *, token: bool) -> Document:

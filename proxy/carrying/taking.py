@@ -18,7 +18,9 @@ from typing import Final, Protocol
 
 from proxy.carrying.parcel import Heading
 from proxy.model.entry import CacheKey, Entry
+from proxy.model.errors import ProtocolViolation
 from proxy.tiers.codec import Odd
+from proxy.wire.head import write_head
 
 _SETTLE_BYTES: Final = 4 * 2**20  # stored on end, before what waits to be written is waited for
 _SAME_S: Final = 1.0  # by which one and the same entry may seem older, as clocks are put right
@@ -130,6 +132,9 @@ class Taking:
             else:
                 counts.unreadable += 1
             return
+        if not _can_be_sent(entry):
+            counts.unreadable += 1
+            return
         allowed = self._allowed(entry)
         if allowed is None:
             counts.purged += 1
@@ -158,3 +163,12 @@ class Taking:
     def _allowed(self, entry: Entry) -> Entry | None:
         judges = self._place.judges
         return judges.admit(entry) if self._knows_purges else judges.adopt(entry)
+
+
+def _can_be_sent(entry: Entry) -> bool:
+    """Whether its head is one that HTTP allows: whoever made the parcel may have written it."""
+    try:
+        write_head(entry.head, "", "")
+    except ProtocolViolation:
+        return False
+    return True

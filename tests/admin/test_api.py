@@ -29,6 +29,10 @@ async def secrets(_asked: Call[Nothing, Nothing]) -> Told:
     return Told(Works())
 
 
+async def broken(_asked: Call[Nothing, Nothing]) -> Told:
+    raise ValueError("confidential")
+
+
 async def stop(_asked: Call[Nothing, Nothing]) -> Told:
     raise web.HTTPConflict
 
@@ -36,6 +40,7 @@ async def stop(_asked: Call[Nothing, Nothing]) -> Told:
 ENDPOINTS = (
     plain("/secrets", secrets, "What is secret", {200: Works}),
     plain("/of/{anything}", secrets, "The same", {200: Works}),
+    plain("/broken", broken, "Fail otherwise", {200: Works}),
     plain("/{one}", secrets, "The same", {200: Works}),
     endpoint(
         "POST", "/stop", stop, query=Nothing, body=Nothing, summary="Fail", answers={409: Problem}
@@ -149,6 +154,13 @@ async def test_only_the_whole_token_will_do(given: str) -> None:
 async def test_without_a_token_all_may_ask() -> None:
     async with serving(guarded(None)) as ask:
         assert (await ask("/secrets"))[0] == 200
+
+
+async def test_a_bug_is_told_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(guarded(None)) as ask:
+        answer = await ask("/broken")
+    assert answer[:2] == (500, {"error": "this proxy has failed; its log says where"})
+    assert [record.message for record in caplog.records] == ["the operator could not be answered"]
 
 
 async def test_an_error_of_a_route_is_told_in_json() -> None:

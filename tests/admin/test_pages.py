@@ -37,7 +37,7 @@ def text(name: str) -> str:
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
     """Asks a listener that wants a token, without one."""
-    admin = Admin(lambda: True, Gate("a-token", (), clock=lambda: 0.0), pages=routes(), token=True)
+    admin = Admin(lambda: True, Gate("a-token", (), clock=lambda: 0.0), pages=routes())
     _host, port = await admin.start("127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as session:

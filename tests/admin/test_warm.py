@@ -39,18 +39,28 @@ class Scene:
             return list((await reply.json())["results"])
 
 
+class Attending:
+    """Answers requests, and knows how many are with it."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Reply]]) -> None:
+        self.answer = answer
+        self.under_way = 0
+
+
 @asynccontextmanager
 async def scene(
     answer: Callable[[Request], Awaitable[Reply]], clock: Clock | None = None, **limits: Any
 ) -> AsyncIterator[Scene]:
     records: list[Record] = []
-    warm = Warm(answer, records.append, clock or Clock(), **limits)
+    attending = Attending(answer)
+    warm = Warm(lambda: attending, records.append, clock or Clock(), **limits)
     admin = Admin(lambda: True, Gate(None, [], clock=Clock()), endpoints=[warm.endpoint])
     host, port = await admin.start("127.0.0.1", 0)
     try:
         yield Scene(f"http://{host}:{port}", warm, records)
     finally:
         await admin.close()
+        assert attending.under_way == 0
 
 
 async def test_no_more_are_asked_at_a_time_than_was_said() -> None:

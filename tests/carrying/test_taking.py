@@ -10,6 +10,7 @@ from proxy.carrying.parcel import Heading
 from proxy.carrying.taking import NotOurs, Place, Taking
 from proxy.ledger import SHARED, Ledger
 from proxy.model.entry import CacheKey, Entry, Lifetime
+from proxy.model.message import Head, Headers
 from proxy.model.purge import Kind, Purge
 from proxy.purges.base import Learn, Note
 from proxy.purges.purging import Purging
@@ -217,3 +218,9 @@ async def test_when_purges_had_to_be_forgotten_nothing_older_is_safe() -> None:
     for number in range(6):
         await purging.purge(Purge(Kind.TAG, f"t{number}"))
     assert purging.adopt(stored(stored_at=NOW - 100)) is None
+
+
+async def test_a_head_that_cannot_be_sent_is_not_taken_in(proxy: Proxy) -> None:
+    split = Head(200, "OK", Headers([("X-Note", "a\r\nSet-Cookie: b")]))
+    assert await proxy.takes_in(stored(head=split)) == {"unreadable": 1}
+    assert proxy.stored == {}

@@ -7,6 +7,7 @@ against it: no 5xx that is not described, no status, media type or body that is 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from support.redis_servers import needs_redis
 
 pytestmark = needs_redis
 
+TESTS = Path(__file__).parents[1]
+
 # Left out: that all is taken that its schema allows. What must fit together (a purge of all has no
 # value) is told in the answer, which is a 400.
+HOOKS = "support.schemathesis_hooks"
+PATHS = os.pathsep.join(str(folder) for folder in (TESTS, TESTS.parent))
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_headers_conformance", "response_schema_conformance", "negative_data_rejection",
@@ -33,6 +38,7 @@ async def conforms(proxy: Proxied, *words: str) -> tuple[int, str]:
         *(f"{proxy.admin_url}/openapi.json", "--checks", ",".join(CHECKS)),
         *("--header", f"Authorization: Bearer {TOKEN}"),
         *("--no-color", "--request-timeout", "70", "--generation-deterministic", *words),
+        env=os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": PATHS},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

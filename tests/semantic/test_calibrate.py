@@ -220,7 +220,7 @@ async def test_what_would_be_found_with_a_veto_off_is_told_and_changes_nothing()
         assert without.finder.counts == {}
         sought = met.question.sought
         assert not isinstance(sought, Doubt | None)
-        found = await without.finder.find(sought, met.question._hit, 0.0)
+        found = await without.finder.find(sought, met.question.hit_on, 0.0)
         assert found.hit is not None
         assert (await rehearsal.meet(asked)).finding.doubt is Doubt.VETO_NUMBERS
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 from proxy.app.generation import Generation
 from proxy.app.house import House
 from proxy.app.observing import Observing
+from proxy.app.tracing import Traces
 from proxy.config.load import Loaded
 from proxy.config.settings import Settings
 from proxy.flight import Flights, Limits
@@ -23,7 +24,7 @@ def house() -> House:
     ladder = Ladder([], Ledger(), lambda _tier, _error: None)
     browsing = Browsing([], ladder, lambda: 0.0)
     observing = Observing(Settings(), version="0", replica="here")
-    return House(b"s" * 32, ladder, browsing, board, board, None, observing)
+    return House(b"s" * 32, ladder, browsing, board, board, None, observing, Traces(Settings()))
 
 
 def generation(
