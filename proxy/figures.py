@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 UNKNOWN: Final = "-"
@@ -26,6 +27,8 @@ def duration(seconds: float | None) -> str:
     """``2.5 ms``, ``1.25 s``, ``3 min 20 s``, ``2 h``, ``3 d 4 h``."""
     if seconds is None:
         return UNKNOWN
+    if seconds == 0:
+        return "0 s"
     if seconds < 0:
         return f"-{duration(-seconds)}"
     if seconds < 0.9995e-3:  # noqa: PLR2004 - the units themselves, as rounded; here and below
@@ -57,8 +60,9 @@ def money(amount: float | None, currency: str) -> str:
     """``12.30 USD``; small amounts to the tenth of a cent and beyond."""
     if amount is None:
         return UNKNOWN
-    text = f"{amount:,.2f}" if abs(amount) >= 1 or amount == 0 else f"{amount:.2g}"
-    return f"{text} {currency}".strip()
+    small = 0 < abs(amount) < 1  # then two digits that say something
+    digits = max(2, 1 - math.floor(math.log10(abs(amount)))) if small else 2
+    return f"{amount:,.{digits}f} {currency}".strip()
 
 
 def rough(number: float) -> str:

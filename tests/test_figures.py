@@ -8,7 +8,7 @@ from proxy.figures import count, duration, money, rough, share, size
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, "-"), (0.0, "0 µs"), (2.5e-6, "2.5 µs"), (0.0009996, "1 ms"), (0.0123, "12.3 ms"),
+        (None, "-"), (0.0, "0 s"), (2.5e-6, "2.5 µs"), (0.0009996, "1 ms"), (0.0123, "12.3 ms"),
         (0.9996, "1 s"), (1.44, "1.44 s"), (59.96, "1 min"), (61.0, "1 min 1 s"),
         (3_599.7, "1 h"), (7_500.0, "2 h 5 min"), (86_399.9, "1 d"), (100_000.0, "1 d 4 h"),
         (172_800.0, "2 d"), (-2.0, "-2 s"),
@@ -32,7 +32,8 @@ def test_bytes_are_told_in_the_unit_that_suits(number: int | None, said: str) ->
 @pytest.mark.parametrize(
     ("amount", "said"),
     [
-        (None, "-"), (0.0, "0.00 USD"), (0.00042, "0.00042 USD"), (12.3, "12.30 USD"),
+        (None, "-"), (0.0, "0.00 USD"), (0.00042, "0.00042 USD"), (0.5, "0.50 USD"),
+        (0.00001234, "0.000012 USD"), (12.3, "12.30 USD"),
         (1_234.5, "1,234.50 USD"),
     ],
 )  # fmt: skip

@@ -71,7 +71,7 @@ class Purged(Shown):
     """How far it has come."""
 
     complete: bool = Field(description="Whether every replica obeys.")
-    generation: int = Field(description="Of all purges so far.")
+    generation: int = Field(description="Grows with every purge.")
     absent: list[Absent] = Field(description="Those who have not said so yet.")
     trouble: str = Field(description="Why others could not be told, if so.")
 

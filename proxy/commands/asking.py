@@ -34,8 +34,10 @@ _MOST_LINE: Final = 2**20  # bytes of an event's line
 _JSON: Final = "application/json"
 _TOLD: Final = {
     401: "it wants its admin.token: give it by SIDECACHE_ADMIN_TOKEN, or --admin-token-file",
-    404: "it knows nothing of this: it may be of an older release, or have it switched off",
+    404: "it knows nothing of this: is that its admin.listen? Or it may be of an older release, or"
+    " have it switched off",
 }
+_WRONG_TOKEN: Final = "it wants another admin.token than the one it was given"  # noqa: S105 - no token
 
 Json = dict[str, object]
 
@@ -158,12 +160,23 @@ class Operator:
         with self._begun(request) as response:
             yield response
 
+    def _told(self, error: HTTPError) -> str:
+        """What is wrong: in its own words where it has more to say than that something is."""
+        said = _why(error)
+        match error.code:
+            case 401 if self._token is not None:
+                return _WRONG_TOKEN
+            case 404 if said not in {"not found", str(error.reason)}:
+                return said
+            case code:
+                return _TOLD.get(code, said)
+
     def _begun(self, request: Request) -> http.client.HTTPResponse:
         try:
             response = self._opener.open(request, timeout=self._wait_s)
         except HTTPError as error:
             with error:
-                told = _TOLD.get(error.code) or _why(error)
+                told = self._told(error)
             raise Answered(f"{self.url} says {error.code}: {told}", error.code) from error
         except (URLError, OSError, http.client.HTTPException) as error:
             raise Unreachable(

@@ -16,7 +16,7 @@ from proxy.commands.refused import Refused
 from proxy.commands.said import Said, flag, number, part, rows, text, texts
 from proxy.commands.screen import console, json_option, styled, table, tell
 from proxy.commands.stats import STYLES
-from proxy.figures import count, duration, size
+from proxy.figures import duration, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -215,7 +215,6 @@ def _facts(told: Said) -> Iterator[tuple[str, str]]:
     rules = terms.get("rules")
     yield "rules", ", ".join(map(str, rules)) if isinstance(rules, list) else ""
     yield "in the air", "somebody asks this now" if flag(told, "flight", "in_progress") else ""
-    yield "configuration", count(number(told, "generation"))
 
 
 def _meaning(semantic: Said) -> Iterator[RenderableType]:

@@ -82,10 +82,11 @@ class Following:
         return news
 
     def _follow(self) -> None:
-        attempt = 0
+        attempt, connected = 0, False
         while not self._stop.is_set():
             try:
                 for event in self._operator.events("/live", last=self._last):
+                    connected = True
                     if attempt:
                         self._tell(Found())
                         attempt = 0
@@ -95,6 +96,9 @@ class Following:
                         self._tell(event)
                 why = "the proxy has ended the stream"
             except Unreachable as error:
+                if not connected:  # then it is rather the wrong address than a restart
+                    self._tell(error)
+                    return
                 why = str(error)
             except Answered as error:
                 if error.status != _BUSY:

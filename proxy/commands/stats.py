@@ -89,7 +89,7 @@ def _requests(told: Said) -> Table:
     made.add_row("all", count(number(requests, "total")), "")
     made.add_section()
     made.add_row("hit ratio", share(number(told, "hit_ratio")), "")
-    made.add_row("in the last minutes", share(number(told, "hit_ratio_recent")), "")
+    made.add_row("in the last 5 minutes", share(number(told, "hit_ratio_recent")), "")
     return made
 
 
@@ -179,8 +179,8 @@ def _tiers(told: Said) -> Table:
             count(number(each, "entries")),
             size(number(each, "bytes")),
             size(number(each, "max_bytes")),
-            count(done.get(("get", "hit"))),
-            count(done.get(("get", "miss"))),
+            count(done.get(("get", "hit"), 0 if done else None)),
+            count(done.get(("get", "miss"), 0 if done else None)),
             count(number(each, "removed", "evicted")),
         )
     return made

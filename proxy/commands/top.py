@@ -56,7 +56,7 @@ def _lines(following: Following, most: int | None, *, as_json: bool) -> None:
     """One for each event."""
     from proxy.commands.top_screen import line_of  # noqa: PLC0415 - rich, when it is needed
 
-    told = 0
+    told, lost = 0, ""
     while most is None or told < most:
         match following.take(_DRAW_S):
             case Event(kind, said):
@@ -66,9 +66,12 @@ def _lines(following: Following, most: int | None, *, as_json: bool) -> None:
                 elif kind == "request":
                     click.echo(clean(line_of(said)))
             case Lost(why):
-                click.echo(why, err=True)
+                if why != lost:  # each attempt says so
+                    click.echo(why, err=True)
+                lost = why
             case Found():
                 click.echo("connected again", err=True)
+                lost = ""
             case _:
                 pass
 

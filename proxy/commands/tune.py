@@ -12,6 +12,7 @@ import click
 import orjson
 
 from proxy.commands.refused import Refused
+from proxy.commands.screen import console
 from proxy.config.environment import CONFIG_FILE
 from proxy.config.load import load
 from proxy.config.units import seconds, size
@@ -257,28 +258,24 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    screen = Console(stderr=True)
     columns = (
         TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda count: bar.advance(task, count)
 
 
 def _show(report: Report, *, everything: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415 - as above
-
-    console = Console(highlight=False, soft_wrap=True)
+    screen = console()
     for line in report.heading():
-        console.print(line, markup=False)
-    console.print()
-    console.print(report.table(everything=everything))
-    console.print()
+        screen.print(line, soft_wrap=True)
+    screen.print()
+    screen.print(report.table(everything=everything))
+    screen.print()
     for line in report.verdict():
-        console.print(line, markup=False)
+        screen.print(line, soft_wrap=True)
 
 
 def _write(path: Path, report: Report) -> None:

@@ -68,8 +68,8 @@ class Admin(Section):
     )
     token: HeaderSecret | None = Field(
         default=None,
-        description="What callers must send as `Authorization: Bearer`; only /healthz and /readyz "
-        "are open to all.",
+        description="What callers must send as `Authorization: Bearer`; only /healthz, /readyz "
+        "and the dashboard's files, which hold nothing of yours, are open to all.",
     )
     token_file: SecretInFile | None = Field(
         default=None, description="A file to read `token` from."

@@ -34,7 +34,7 @@ def serve(source: Origin) -> int:
         return app.serve(
             source.load(),
             source,
-            announce=lambda proxy: click.echo(invitation(proxy.url)),
+            announce=lambda proxy: click.echo(invitation(proxy.url, proxy.admin_url)),
         )
 
 

@@ -74,16 +74,20 @@ def ending() -> str:
         _dim("   or in Python:"),
         "   from openai import OpenAI",
         '   client = OpenAI(base_url="http://127.0.0.1:8080/v1")  # all else as before',
+        "",
+        _dim("   and its dashboard, in a browser: http://127.0.0.1:8081/"),
     )
 
 
-def invitation(url: str) -> str:
-    """How to try a proxy at ``url`` whose backend is made up."""
+def invitation(url: str, admin: str | None) -> str:
+    """How to try a proxy at ``url`` whose backend is made up, and watch it where ``admin`` is."""
+    watch = () if admin is None else (f"Watch it in a browser: {admin}/", "")
     return _lines(
         "The backend behind this proxy is made up. Ask it twice, and watch X-Cache:",
         "",
         *_trial(url, MODEL),
         "",
+        *watch,
     )
 
 

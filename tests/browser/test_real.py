@@ -149,6 +149,86 @@ async def test_neighbours_are_looked_for(visiting: Visiting) -> None:
         await visit.shows("No neighbours were looked for.")
 
 
+async def test_what_is_in_force_is_shown_and_loaded_anew(visiting: Visiting) -> None:
+    async with scene({"token": TOKEN}) as at, visiting(at.admin) as visit:
+        visit.expected |= {401, 409}
+        await visit.page.goto(f"{at.admin}/ui/#/config")
+        await visit.page.get_by_role("textbox", name="Admin token").fill(TOKEN)
+        await visit.page.keyboard.press("Enter")
+        await visit.shows("Secrets are masked.")
+        assert TOKEN not in await visit.text("body")
+
+        async def reload() -> None:
+            await visit.page.get_by_role("button", name="Reload …").click()
+            dialog = visit.page.get_by_role("dialog")
+            await dialog.get_by_role("button", name="Reload").click()
+
+        before = at.proxy.chosen.given
+        at.proxy.chosen.given = before | {"cache": {"ttl_s": 77}}
+        await reload()
+        await visit.shows("Generation 2: cache.ttl_s changed.", "body")
+        await visit.page.get_by_label("Only what was said").uncheck()
+        await visit.page.get_by_label("Find a setting").fill("cache.ttl_s")
+        await visit.shows("77", "main tbody")
+
+        at.proxy.chosen.given = before | {"pseudonym": "another", "log": {"format": "text"}}
+        await reload()
+        await visit.shows("The last reload was refused")
+        await visit.shows("log.format")
+        assert at.proxy.settings.pseudonym == "sidecache"
+        assert at.proxy.generation.number == 2
+
+
+async def test_a_profile_is_taken_and_saved(visiting: Visiting) -> None:
+    async with scene() as at, visiting(at.admin) as visit:
+        await visit.open("health")
+        await visit.page.get_by_role("button", name="Take a profile").click()
+        link = visit.page.get_by_role("link", name="Save the flame graph")
+        await expect(link).to_be_visible(timeout=20_000)
+        async with visit.page.expect_download() as download:
+            await link.click()
+        saved = await (await download.value).path()
+        assert b"<svg" in saved.read_bytes()[:200]
+
+
+async def test_a_backend_that_fails_is_not_told_to_be_well(visiting: Visiting) -> None:
+    async with scene() as at, visiting(at.admin) as visit:
+        await visit.open("health")
+        await visit.shows("All tiers and backends are well.")
+        await at.backend.close()
+        assert await at.ask("What is a sidecar?") == "ERROR"
+        await visit.open("overview")
+        await visit.open("health")
+        await visit.shows("failed at")
+        assert "All tiers and backends are well." not in await visit.text("main")
+
+
+async def test_the_numbers_agree_wherever_they_are_told(visiting: Visiting) -> None:
+    """On the page, in /stats and in /metrics."""
+    async with scene() as at, visiting(at.admin) as visit:
+        asked = ("What is a stream?", "What is a stream?", "What is a sidecar?")
+        verdicts = [await at.ask(text) for text in asked]
+        await at.backend.close()
+        verdicts += [await at.ask("Who is there?"), await at.ask("What is a stream?")]
+        assert verdicts == ["MISS", "HIT", "MISS", "ERROR", "HIT"]
+        await at.proxy.counted(lambda: len(at.proxy.records) == 5)
+        async with at.session.get(f"{at.admin}/stats") as reply:
+            stats = await reply.json()
+        async with at.session.get(f"{at.admin}/metrics") as reply:
+            lines = (await reply.text()).splitlines()
+        counted: dict[str, float] = {}
+        for line in lines:
+            if line.startswith("sidecache_requests_total{"):
+                outcome = line.partition('outcome="')[2].partition('"')[0]
+                counted[outcome] = counted.get(outcome, 0) + float(line.rpartition(" ")[2])
+        requests = stats["requests"]
+        told = {name: requests[name] for name in requests if requests[name] and name != "total"}
+        assert counted == told == {"hit": 2, "miss": 2, "error": 1}
+        assert sum(counted.values()) == requests["total"] == stats["received"] == 5
+        await visit.open("overview")
+        await visit.shows("5 requests came, and 40\u00a0% of those")
+
+
 async def test_the_token_opens_a_proxy_that_wants_one(visiting: Visiting) -> None:
     async with scene({"token": TOKEN}) as at, visiting(at.admin) as visit:
         visit.expected |= {401, 429}

@@ -68,7 +68,8 @@ def test_nobody_there_is_told_with_what_to_do(run: Run) -> None:
     ("status", "said", "told"),
     [
         (401, {"error": "no"}, "SIDECACHE_ADMIN_TOKEN"),
-        (404, {"error": "not found"}, "older release"),
+        (404, {"error": "not found"}, "is that its admin.listen?"),
+        (404, {"error": "there is no such tier"}, "says 404: there is no such tier"),
         (409, {"error": "there is another"}, "says 409: there is another"),
         (500, {}, "says 500: Internal Server Error"),
     ],
@@ -80,6 +81,14 @@ def test_an_error_is_told_in_a_sentence(
     result = run("stats", "--admin-url", admin.url)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_a_token_that_is_wrong_is_told_from_one_that_is_missing(run: Run, admin: Listener) -> None:
+    admin.say("/stats", (401, {"error": "no"}), (401, {"error": "no"}))
+    missing = run("stats", "--admin-url", admin.url)
+    assert "give it by SIDECACHE_ADMIN_TOKEN" in missing.stderr
+    wrong = run("stats", "--admin-url", admin.url, SIDECACHE_ADMIN_TOKEN="another")
+    assert "another admin.token than the one it was given" in wrong.stderr
 
 
 def test_what_is_no_sidecache_is_told(run: Run, admin: Listener) -> None:

@@ -74,6 +74,11 @@ def test_as_many_watchers_as_may_be_are_waited_for_other_refusals_are_not() -> N
             followed([[refusal]], 1)
 
 
+def test_who_was_never_there_is_not_waited_for() -> None:
+    with pytest.raises(Refused, match="nobody there"):
+        followed([[Unreachable("nobody there")], [request(1)]], 1)
+
+
 def test_who_takes_nothing_is_not_waited_for() -> None:
     streams = Streams([[Event("stats", {}) for _ in range(10_001)]])
     following = Following(streams, last=0, waits_s=(0.0,))

@@ -99,7 +99,7 @@ def test_times_have_as_many_digits_as_mean_something(seconds: float, text: str) 
         telling.told(Forms(HIT, HIT)),
         telling.told(Savings(Spent(999_999, 9e6, 9_999_999), Spent(5, 4.9, 169))),
         telling.ending(),
-        telling.invitation("http://127.0.0.1:65535"),
+        telling.invitation("http://127.0.0.1:65535", "http://127.0.0.1:65534"),
     ],
 )
 def test_everything_fits_into_90_columns(text: str) -> None:
@@ -107,6 +107,11 @@ def test_everything_fits_into_90_columns(text: str) -> None:
 
 
 def test_the_invitation_asks_the_proxy_that_is_up() -> None:
-    assert "curl -i http://127.0.0.1:1234/v1/chat/completions" in telling.invitation(
-        "http://127.0.0.1:1234"
-    )
+    told = telling.invitation("http://127.0.0.1:1234", "http://127.0.0.1:1235")
+    assert "curl -i http://127.0.0.1:1234/v1/chat/completions" in told
+
+
+def test_the_invitation_says_where_the_dashboard_is_if_there_is_one() -> None:
+    told = telling.invitation("http://127.0.0.1:1234", "http://127.0.0.1:1235")
+    assert "http://127.0.0.1:1235/" in told
+    assert "browser" not in telling.invitation("http://127.0.0.1:1234", None)

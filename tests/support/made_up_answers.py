@@ -317,7 +317,7 @@ def answers() -> dict[str, Json]:
                 },
             ],
             "guard": {"fill_ratio": 0.31, "lookups": 1400, "saved": 1200, "false_positives": 3},
-            "journal": {"number": 4},
+            "journal": {"generation": 4194304, "untold": 0},
             "order": ["l1_memory", "l2_redis"],
         },
         "GET /upstreams": {

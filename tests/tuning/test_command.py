@@ -54,7 +54,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         for axis, tried in FEW.items():
             given += [] if axis in words else [axis, tried]
         given += words
-        return CliRunner().invoke(cli, ["tune", str(folder / name), *given], env={"COLUMNS": "200"})
+        return CliRunner().invoke(cli, ["tune", str(folder / name), *given])
 
     return run
 

@@ -133,7 +133,6 @@ function explanation(name, told, reasons) {
       told.shortened && ["Prompt made shorter", told.shortened],
       told.variants > 1 && ["Variants", count(told.variants)],
       ["If the backend fails", told.if_backend_fails.join(", ") || "the client is told"],
-      ["Purges so far", count(told.generation)],
     ]),
     told.tiers.length > 0 &&
       table(

@@ -13,6 +13,7 @@ export const title = "Health";
 const EVERY_MS = 5000;
 const KINDS = { up: "good", down: "bad", distrusted: "bad", off: "off" };
 const PROFILE_S = 5;
+const MANY = 0.1; // of a backend's calls; as the alert has it
 
 export function open(main, { api, signal }) {
   const standing = h("div");
@@ -56,6 +57,7 @@ function summary({ tiers }, { upstreams }, { loop_lag: lag }) {
     ...upstreams
       .filter((each) => each.breaker.enabled && each.breaker.state !== "closed")
       .map((each) => `the breaker of ${each.upstream} is open`),
+    ...upstreams.map(failing).filter(Boolean),
   ];
   const good = "All tiers and backends are well.";
   return h(
@@ -64,6 +66,14 @@ function summary({ tiers }, { upstreams }, { loop_lag: lag }) {
     bad.length ? [state("bad", "Look here"), ` ${sentence(bad)}.`] : good,
     ` The event loop is late by ${duration(lag.p99_s)} at most, 99 times in 100.`,
   );
+}
+
+/** What is said of a backend that fails at many calls; since the start, as it is counted. */
+function failing({ upstream, responses, errors }) {
+  const sum = (found) => Object.values(found).reduce((all, number) => all + number, 0);
+  const failed = sum(errors) + (responses["5xx"] ?? 0);
+  const calls = sum(errors) + sum(responses);
+  return failed > calls * MANY ? `${upstream} failed at ${count(failed)} of ${some(calls, "call")} since the start` : "";
 }
 
 function sentence(parts) {
@@ -231,7 +241,7 @@ function process({ process: own, loop_lag: lag, uptime_s: up, version, python, p
 function others({ clients, compression, batching }, { journal }) {
   const groups = [
     ["Clients", clients],
-    ["Purges", journal],
+    ["Purges", journal && { untold: journal.untold }],
     ["Compression", compression],
     ["Embeddings together", batching],
   ];

@@ -1,7 +1,7 @@
 /** A purge: asked about first, and what came of it told, replica by replica. */
 
 import { h, refill } from "../dom.js";
-import { count, duration, some } from "../format.js";
+import { duration, some } from "../format.js";
 import { notice, state, trouble, waiting } from "../parts/bits.js";
 import { confirm, open } from "../parts/dialog.js";
 import { table } from "../parts/table.js";
@@ -63,13 +63,9 @@ export async function purge(api, { what, body, typed = "" }, done) {
   }
 }
 
-function told({ complete, generation, absent, trouble: why }) {
+function told({ complete, absent, trouble: why }) {
   return [
-    h(
-      "p",
-      complete ? state("good", "Every replica obeys.") : state("odd", "It holds here."),
-      ` It is purge number ${count(generation)}.`,
-    ),
+    h("p", complete ? state("good", "Every replica obeys.") : state("odd", "It holds here.")),
     why && notice(h("p", `The others could not be told yet: ${why}. They will be as soon as that is possible.`)),
     absent.length > 0 && [
       h(
