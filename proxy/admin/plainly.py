@@ -1,4 +1,4 @@
-"""How the listener answers what is no HTTP: without quoting it, as aiohttp would."""
+"""How the listener answers what is no HTTP: in JSON, without quoting it as aiohttp would."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+
+from proxy.admin.endpoint import Refused, refusal
 
 
 class PlainRunner(web.AppRunner):
@@ -29,4 +31,8 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it quotes what came
     ) -> web.StreamResponse:
-        return super().handle_error(request, status, exc, HTTPStatus(status).phrase)
+        why = HTTPStatus(status).phrase
+        super().handle_error(request, status, exc, why)  # which logs it, and ends the connection
+        answer = refusal(Refused(status, why.lower()))
+        answer.force_close()
+        return answer

@@ -156,6 +156,12 @@ async def test_without_a_token_all_may_ask() -> None:
         assert (await ask("/secrets"))[0] == 200
 
 
+async def test_a_head_that_is_too_long_is_told_in_json_and_not_quoted() -> None:
+    async with serving(guarded(None)) as ask:
+        status, body, _headers = await ask(f"/secrets?{'x' * 9000}")
+    assert (status, body) == (400, {"error": "bad request"})
+
+
 async def test_a_bug_is_told_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(guarded(None)) as ask:
         answer = await ask("/broken")

@@ -49,7 +49,8 @@ WRITTEN = [  # by hand, and for users
     README, HEADERS, MAP, PURGING, REDIS, CLIENTS, RAG, "docs/meaning.md", "docs/embeddings.md",
     "docs/http-resources.md", "docs/compression.md", "docs/degradation.md", "docs/metrics.md",
     "docs/monitoring.md", "docs/runbook.md", "docs/commands.md", "docs/tuning.md",
-    "docs/dashboard.md", "docs/operating.md", "docs/reloading.md", "docs/explain.md", "docs/tracing.md",
+    "docs/dashboard.md", "docs/operating.md", "docs/reloading.md", "docs/explain.md",
+    "docs/tracing.md",
 ]  # fmt: skip
 AT = "http://localhost:8080"  # where the examples expect the proxy
 
