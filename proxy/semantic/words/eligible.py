@@ -27,9 +27,9 @@ _FENCED: Final = re.compile(
 )
 _CODE_LINE: Final = re.compile(
     r"[;{}][ \t]*+$|^[ \t]*+(?:(?:def|class) \w+[^\n]*:[ \t]*$"
-    r"|import \w|from \w+(?:\.\w+)*+ import |#include\b|(?:const|let|var) \w+ *+="
-    r"|(?:public|private|static|async) \w|(?<=[ \t])return\b|\w++(?:\.\w++)*+ *+[-+*]?= *+\S"
-    r"|(?:>>>|\$) \S|at \w++(?:\.\w++)++\(|Traceback )",
+    r"|import \w|from \w++(?:\.\w++)* import |#include\b|(?:const|let|var) \w+ *+="
+    r"|(?:public|private|static|async) \w|(?<=[ \t])return\b|\w++(?:\.\w++)* *+[-+*]?= *+\S"
+    r"|(?:>>>|\$) \S|at \w++(?:\.\w++)+\(|Traceback )",
     re.MULTILINE,
 )
 _CODE_LINES: Final = 2  # from here on it is no accident

@@ -23,10 +23,13 @@ _MARKS: Final = (
     "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0e4e\u0eb1-\u0ecd\u0f18-\u103f"
 )
 _LETTER: Final = rf"(?:[^\W{UNSPACED}]|[{_MARKS}])"
-_NUMBER: Final = r"[0-9]{1,3}(?:,[0-9]{3})++(?:\.[0-9]++)?(?![0-9_]|,[0-9])"
+_LETTERS: Final = rf"(?={_LETTER})[^\W{UNSPACED}]*+(?:[{_MARKS}]++[^\W{UNSPACED}]*+)*"
+_NUMBER: Final = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]++)?(?![0-9_]|,[0-9])"
 
 BOUNDARY: Final = ","  # in place of a run of punctuation that ends a clause
 
+# Possessive are classes of characters only, never groups: those that can be tried in several ways
+# match wrongly before Python 3.11.5 (https://github.com/python/cpython/issues/106052).
 _PIECE: Final = re.compile(
     rf"""
     (?P<word>[A-Za-z]++(?![^\s,?!]))  # what is most of a text, first
@@ -34,11 +37,11 @@ _PIECE: Final = re.compile(
     |(?P<unspaced>[{UNSPACED}]++)
     |(?P<number>(?<![\w.(\[,])-?{_NUMBER})
     |(?P<chunk>
-        (?:(?<![A-Za-z0-9_)])-(?=\.?[0-9])|(?<![^\s(=,])--?(?={_LETTER})|(?<![^\s("',])[./@\#](?={_LETTER})|\\)?+
-        {_LETTER}++
-        (?:(?:[.'@:/-]|::){_LETTER}++)*+
-        (?:(?<=[A-Za-z])(?:\+\+|\#)(?![+\#]))?+
-        (?:'(?=\())?+
+        (?:(?<![A-Za-z0-9_)])-(?=\.?[0-9])|(?<![^\s(=,])--?(?={_LETTER})|(?<![^\s("',])[./@\#](?={_LETTER})|\\)?
+        {_LETTERS}
+        (?:(?:[.'@:/-]|::){_LETTERS})*
+        (?:(?<=[A-Za-z])(?:\+\+|\#)(?![+\#]))?
+        (?:'(?=\())?
     )
     |(?P<operator>[=!<>]=++|[-=]>|<-|&&|\|\||\+\+|<<|>>|(?<=[A-Za-z0-9_])[(\[{{]|(?<=[0-9])!|!(?={_LETTER})
         |(?<=[0-9])\ -\ (?=[0-9])|~(?=[\w/]))
