@@ -2,7 +2,7 @@
 
 import { h, refill } from "../dom.js";
 import { bytes, count, duration, percent, some } from "../format.js";
-import { card, empty, facts, heading, meter, state, trouble, waiting } from "../parts/bits.js";
+import { card, empty, facts, heading, meter, state, troubleIn, waiting } from "../parts/bits.js";
 import { toast } from "../parts/dialog.js";
 import { table } from "../parts/table.js";
 import { repeat } from "../stream.js";
@@ -17,6 +17,7 @@ const MANY = 0.1; // of a backend's calls; as the alert has it
 
 export function open(main, { api, signal }) {
   const standing = h("div");
+  const failed = troubleIn(standing, refresh, signal);
   const body = h("div", { class: "stack" }, waiting());
   const live = h("div", { class: "stack" });
   const profile = h("div");
@@ -38,14 +39,6 @@ export function open(main, { api, signal }) {
       h("div", { class: "pair" }, guard(tiers), flights(stats)),
       h("div", { class: "pair" }, process(stats), others(stats, tiers)),
     );
-  }
-
-  function failed(error) {
-    if (!signal.aborted)
-      refill(
-        standing,
-        trouble(error, () => refresh().catch(failed)),
-      );
   }
 
   repeat(refresh, EVERY_MS, { failed, signal });

@@ -2,7 +2,7 @@
 
 import { h, refill, s } from "../dom.js";
 import { count, percent, score, short, some } from "../format.js";
-import { card, empty, facts, field, heading, state, trouble, waiting } from "../parts/bits.js";
+import { card, empty, facts, field, heading, state, trouble, troubleIn, waiting } from "../parts/bits.js";
 import { toast } from "../parts/dialog.js";
 import { RequestEditor } from "../parts/request.js";
 import { table } from "../parts/table.js";
@@ -16,6 +16,7 @@ const SETTLE_MS = 200; // after the slider has moved
 
 export function open(main, { api, reasons, signal }) {
   const standing = h("div");
+  const failed = troubleIn(standing, refresh, signal);
   const body = h("div", { class: "stack" }, waiting());
   const neighbours = new Neighbours(api, reasons, signal);
   const word = feedbackForm(api);
@@ -34,14 +35,6 @@ export function open(main, { api, reasons, signal }) {
     if (now === last || known.contains(document.activeElement)) return;
     last = now;
     refill(known, strata(told), h("div", { class: "pair" }, embedder(told), outcomes(told, reasons)));
-  }
-
-  function failed(error) {
-    if (!signal.aborted)
-      refill(
-        standing,
-        trouble(error, () => refresh().catch(failed)),
-      );
   }
 
   repeat(refresh, EVERY_MS, { failed, signal });

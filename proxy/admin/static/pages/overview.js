@@ -2,7 +2,7 @@
 
 import { h, refill } from "../dom.js";
 import { brief, bytes, count, duration, money, percent, rate, some } from "../format.js";
-import { choice, heading, tile, trouble, waiting } from "../parts/bits.js";
+import { choice, heading, tile, troubleIn, waiting } from "../parts/bits.js";
 import { spark } from "../parts/chart.js";
 import { repeat } from "../stream.js";
 import { sinceStart } from "./since.js";
@@ -23,6 +23,7 @@ export function open(main, { api, reasons, signal, parameters }) {
   let span = Object.hasOwn(IN_WORDS, parameters.get("span")) ? parameters.get("span") : "1h";
   const view = new View();
   const standing = h("div");
+  const failed = troubleIn(standing, refresh, signal);
   const body = h("div", { class: "stack" }, waiting());
   refill(
     main,
@@ -49,14 +50,6 @@ export function open(main, { api, reasons, signal, parameters }) {
     refill(standing);
     if (body.firstChild !== view.element) refill(body, view.element);
     view.show(stats, past, span, reasons);
-  }
-
-  function failed(error) {
-    if (!signal.aborted)
-      refill(
-        standing,
-        trouble(error, () => refresh().catch(failed)),
-      );
   }
 
   repeat(refresh, EVERY_MS, { failed, signal });

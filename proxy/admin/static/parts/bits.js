@@ -52,6 +52,14 @@ export function trouble(error, again) {
   return h("div", { class: "notice bad", role: "alert" }, h("p", error.message), button);
 }
 
+/** What tells of an error in `place`, with a way to `refresh` again, for as long as `signal` has not aborted. */
+export function troubleIn(place, refresh, signal) {
+  const failed = (error) => {
+    if (!signal.aborted) refill(place, trouble(error, () => refresh().catch(failed)));
+  };
+  return failed;
+}
+
 /** Something worth knowing. */
 export const notice = (...content) => h("div", { class: "notice" }, content);
 
