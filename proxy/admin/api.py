@@ -9,7 +9,9 @@ Who may ask, ``Gate`` says; what can be asked, each ``Endpoint``, and /openapi.j
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Final, Literal
 
 import orjson
@@ -100,6 +102,27 @@ class Admin:
             ConfigError: nobody can listen there.
         """
         self.gate.add_own(host)
+        where = f"admin.listen: {host}:{port}"
+        runner = await self._run(lambda runner: web.TCPSite(runner, host, port), where)
+        bound = runner.addresses[0]
+        return str(bound[0]), int(bound[1])
+
+    async def start_on(self, listening: socket.socket) -> None:
+        """Listen on a socket that is bound. Raises ConfigError."""
+        self.gate.add_own(str(listening.getsockname()[0]))
+        await self._run(lambda runner: web.SockSite(runner, listening), "admin.listen")
+
+    async def start_at(self, path: Path) -> None:
+        """Listen on a socket in the file system, for processes of one's own. Raises ConfigError.
+
+        Whoever listened there is gone.
+        """
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anybody is served
+        await self._run(lambda runner: web.UnixSite(runner, path), str(path))
+
+    async def _run(
+        self, site: Callable[[web.AppRunner], web.BaseSite], where: str
+    ) -> web.AppRunner:
         runner = PlainRunner(
             self._application(),
             access_log=None,
@@ -108,13 +131,12 @@ class Admin:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await site(runner).start()
         except OSError as error:
             await runner.cleanup()
-            raise ConfigError(f"admin.listen: {host}:{port}: {error.strerror}") from error
+            raise ConfigError(f"{where}: {error.strerror}") from error
         self._runner = runner
-        bound = runner.addresses[0]
-        return str(bound[0]), int(bound[1])
+        return runner
 
     async def close(self) -> None:
         """Stop listening and end what is under way. Idempotent."""

@@ -7,6 +7,7 @@ are under way stay with theirs to the end.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from proxy.app import encryption, parts, spoken
 from proxy.app.backends import Backends
@@ -16,6 +17,7 @@ from proxy.app.knowledge import Knowledge
 from proxy.app.resources import others
 from proxy.batching import Batcher
 from proxy.config.changes import contents
+from proxy.config.faults import Place
 from proxy.config.load import Loaded
 from proxy.downstream.service import Attending
 from proxy.explaining.explain import Explaining
@@ -51,7 +53,7 @@ class Generation:
         self.loaded = loaded
         self.settings = settings
         self.since = since
-        self.contents = contents(settings)
+        self.contents: Mapping[Place, bytes] = contents(settings)
         self.encryption = encryption.context(settings.tls.cert_file, settings.tls.key_file)
         self._house = house
         self.backends: Backends = Backends(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ from proxy.admin.semantic import Meanings
 from proxy.app.carrying import carrying
 from proxy.app.clock import seconds
 from proxy.app.explained import explained
+from proxy.app.reloading import Edition, Refused
 from proxy.config import render
 from proxy.config.changes import fixed
 from proxy.config.faults import dotted
+from proxy.config.load import Source
 from proxy.profiling.sampling import sample
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def admin(proxy: Sidecache, ready: Callable[[], bool]) -> Admin:
 
 def _endpoints(proxy: Sidecache) -> list[Endpoint]:
     endpoints = [
-        *Configurations(lambda: _current(proxy), proxy.reload).endpoints,
+        *Configurations(
+            lambda: current(proxy.generation, proxy.source, proxy.refused, fixed()), proxy.reload
+        ).endpoints,
         Purges(proxy.store.purging.purge).endpoint,
         Profiles(sample, proxy.settings.pseudonym).endpoint,
         *carrying(proxy).endpoints,
@@ -56,17 +60,19 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
     return endpoints
 
 
-def _current(proxy: Sidecache) -> Current:
-    generation, refused = proxy.generation, proxy.refused
-    loaded, file = generation.loaded, proxy.source.file
+def current(
+    edition: Edition, source: Source, refused: Refused | None, needs_restart: Sequence[str]
+) -> Current:
+    """What there is to tell of the settings that are in force."""
+    loaded, file = edition.loaded, source.file
     return Current(
-        generation=generation.number,
-        loaded_at=generation.since,
+        generation=edition.number,
+        loaded_at=edition.since,
         file=None if file is None else str(file),
         settings=render.masked(loaded.settings),
         sources={dotted(place): source for place, source in loaded.sources.items() if source},
         yaml=render.effective(loaded),
-        needs_restart=list(fixed()),
+        needs_restart=list(needs_restart),
         refused=None if refused is None else refused.reason,
         refused_at=0.0 if refused is None else refused.when,
     )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from proxy.app.files import Looks, Next, named_in, stamp
-from proxy.app.generation import Generation
 from proxy.config.changes import changes, refuse_what_is_fixed
-from proxy.config.faults import dotted
+from proxy.config.faults import Place, dotted
 from proxy.config.load import Loaded, Source
+from proxy.config.settings import Settings
 from proxy.lane import Lane
 from proxy.model.errors import ConfigError
 
@@ -45,23 +45,37 @@ class Refused(NamedTuple):
     reason: str  # names settings and files, never secrets
 
 
-class _Made(NamedTuple):
-    """What was loaded."""
+class Edition(Protocol):
+    """Settings that are in force, or may be.
 
+    Attributes:
+        number: of those in force it grows with each reload.
+        since: when they were loaded, in seconds since the epoch.
+        contents: see ``proxy.config.changes.contents``.
+    """
+
+    number: int
+    since: float
     loaded: Loaded
-    changed: tuple[str, ...]
-    generation: Generation
+    contents: Mapping[Place, bytes]
+
+    @property
+    def settings(self) -> Settings: ...
 
 
-class Reloading:
+E = TypeVar("E", bound=Edition)
+
+
+class Reloading(Generic[E]):
     """Reloads, when asked to and when files have changed. ``start`` it, and ``close`` it.
 
     Args:
         source: where settings are loaded from.
         current: the generation that is asked now.
         make: the next one, made of settings, in another thread. Raises ConfigError.
-        adopt: puts it in the place of the current one.
+        adopt: puts it in the place of the current one. Raises ConfigError if it cannot.
         wall: seconds since the epoch.
+        refuse: raises ConfigError if what changed, of the settings before and after, cannot.
         load_s: seconds that loading and making may take.
         still_s: seconds for which files must not have changed.
         retry_s: see ``Looks``.
@@ -71,10 +85,11 @@ class Reloading:
         self,
         source: Source,
         *,
-        current: Callable[[], Generation],
-        make: Callable[[Loaded], Generation],
-        adopt: Callable[[Generation], Awaitable[None]],
+        current: Callable[[], E],
+        make: Callable[[Loaded], E],
+        adopt: Callable[[E], Awaitable[None]],
         wall: Callable[[], float],
+        refuse: Callable[[Settings, Settings, tuple[str, ...]], None] = refuse_what_is_fixed,
         load_s: float = _LOAD_S,
         still_s: float = _STILL_S,
         retry_s: float = _RETRY_S,
@@ -86,6 +101,7 @@ class Reloading:
         self._make = make
         self._adopt = adopt
         self._wall = wall
+        self._refuse = refuse
         self._load_s = load_s
         self._still_s = still_s
         self._looks = Looks(retry_s)
@@ -136,31 +152,36 @@ class Reloading:
     async def _reload(self) -> Reloaded:
         async with self._turn:
             try:
-                made = await self._in_lane(partial(self._load, self._current()))
+                reloaded = await self._take_over(
+                    *await self._in_lane(partial(self._load, self._current()))
+                )
             except ConfigError as error:
                 self.refused = Refused(self._wall(), str(error))
                 self.refusals += 1
                 raise
             self.refused = None
-            current = self._current()
-            if not made.changed:
-                current.loaded = made.loaded  # on other lines, perhaps
-                return Reloaded(current.number, ())
-            for warning in made.loaded.warnings:
-                log.warning("a setting should not stay as it is", extra={"warning": warning})
-            # Whoever asked for it may leave; it is half done at no time that others could see.
-            self._adopting = asyncio.ensure_future(self._adopt(made.generation))
-            await asyncio.shield(self._adopting)
-            return Reloaded(made.generation.number, made.changed)
+            return reloaded
+
+    async def _take_over(self, made: E, changed: tuple[str, ...]) -> Reloaded:
+        current = self._current()
+        if not changed:
+            current.loaded = made.loaded  # on other lines, perhaps
+            return Reloaded(current.number, ())
+        for warning in made.loaded.warnings:
+            log.warning("a setting should not stay as it is", extra={"warning": warning})
+        # Whoever asked for it may leave; it is half done at no time that others could see.
+        self._adopting = asyncio.ensure_future(self._adopt(made))
+        await asyncio.shield(self._adopting)
+        return Reloaded(made.number, changed)
 
     # -- in another thread --------------------------------------------------------------------
 
-    def _load(self, current: Generation) -> _Made:
+    def _load(self, current: E) -> tuple[E, tuple[str, ...]]:
         # Before they are read: what changes meanwhile is loaded again.
         self._tried = stamp(self._files(current))
         loaded = self._source.load()
         changed = changes(current.settings, loaded.settings)
-        refuse_what_is_fixed(current.settings, loaded.settings, changed)
+        self._refuse(current.settings, loaded.settings, changed)
         made = self._make(loaded)
         others = (
             dotted(place)
@@ -168,9 +189,9 @@ class Reloading:
             if current.contents.get(place) != content
         )
         changed += tuple(name for name in others if name not in changed)
-        return _Made(loaded, changed, made)
+        return made, changed
 
-    def _files(self, current: Generation) -> tuple[Path, ...]:
+    def _files(self, current: E) -> tuple[Path, ...]:
         file = self._source.file
         return (*(() if file is None else (file,)), *named_in(current.settings))
 

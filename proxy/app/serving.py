@@ -10,17 +10,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from proxy.app.parts import known_secrets
+from proxy.app.seat import Seat
 from proxy.app.whole import Sidecache
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
+from proxy.config.share import share
 from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
-from proxy.observe.sink import Sink
+from proxy.observe.sink import Sink, Stream
+from proxy.workers.lifeline import Lifeline
 
 log = logging.getLogger("sidecache")
 
@@ -45,20 +50,30 @@ def serve(
     Raises:
         ConfigError: it cannot start.
     """
-    settings = loaded.settings
-    sink = Sink(sys.stderr.buffer)
-    told = events(
-        sink, style=settings.log.format, level=settings.log.level, wall=time.time,
-        secrets=known_secrets(settings),
-    )  # fmt: skip
+    if loaded.settings.workers > 1:
+        from proxy.app.supervising import supervise  # noqa: PLC0415 - it needs what is here
+
+        return supervise(loaded, source)
+    with logging_to(sys.stderr.buffer, loaded.settings) as (sink, telling):
+        return run(_serve(loaded, source, sink, telling, announce))
+
+
+@contextlib.contextmanager
+def logging_to(stream: Stream, settings: Settings) -> Iterator[tuple[Sink, Telling]]:
+    """Have all that is logged while the block lasts written to ``stream``."""
+    sink = Sink(stream)
     try:
-        with told as telling:
-            return _run(_serve(loaded, source, sink, telling, announce))
+        with events(
+            sink, style=settings.log.format, level=settings.log.level, wall=time.time,
+            secrets=known_secrets(settings),
+        ) as telling:  # fmt: skip
+            yield sink, telling
     finally:
         sink.close()
 
 
-def _run(serving: Coroutine[object, object, None]) -> int:
+def run(serving: Coroutine[object, object, None]) -> int:
+    """Run ``serving`` on the fastest loop there is; the exit status. Raises ConfigError."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serving)
@@ -77,7 +92,22 @@ async def _serve(
     telling: Telling,
     announce: Callable[[Sidecache], None],
 ) -> None:
-    loop, settings = asyncio.get_running_loop(), loaded.settings
+    proxy = _proxy(loaded, source, sink, telling)
+
+    def listening() -> None:
+        where = {"url": proxy.url, "admin": proxy.admin_url}
+        log.info("listening", extra=where | {"upstreams": names(proxy.settings)})
+        announce(proxy)
+
+    await proxy.start()
+    await _until_stopped(proxy, listening)
+
+
+def _proxy(
+    loaded: Loaded, source: Source, sink: Sink, telling: Telling, seat: Seat | None = None
+) -> Sidecache:
+    """The proxy, not started yet, that logs into ``sink``. Raises ConfigError."""
+    settings = loaded.settings
     requests = RequestLog(sink, style=settings.log.format)
     requests.silent = not settings.log.requests
 
@@ -85,29 +115,57 @@ async def _serve(
         telling.change(settings.log.level, known_secrets(settings))
         requests.silent = not settings.log.requests
 
-    proxy = Sidecache(
+    return Sidecache(
         settings, readers=[requests], dropped=lambda: sink.dropped, source=source,
-        origins=loaded.sources, applied=applied,
+        origins=loaded.sources, applied=applied, seat=seat,
     )  # fmt: skip
-    await proxy.start()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+
+
+async def work(loaded: Loaded, source: Source, sink: Sink, telling: Telling, seat: Seat) -> None:
+    """Serve as one of several workers, until told to stop or the arbiter is gone.
+
+    Raises:
+        ConfigError: it cannot start.
+    """
+    proxy = _proxy(_shared(loaded), _Share(source), sink, telling, seat)
+    lifeline = Lifeline(lambda _: None, lambda: signal.raise_signal(signal.SIGTERM))
+    await lifeline.hold(seat.line)
+    try:
+        await proxy.start()
+        await _until_stopped(proxy, lifeline.ready)
+    finally:
+        lifeline.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A worker's share of what ``source`` brings. A ``Source``."""
+
+    source: Source
+
+    @property
+    def file(self) -> Path | None:
+        return self.source.file
+
+    def load(self) -> Loaded:
+        return _shared(self.source.load())
+
+
+def _shared(loaded: Loaded) -> Loaded:
+    return replace(loaded, settings=share(loaded.settings))
+
+
+async def _until_stopped(proxy: Sidecache, announce: Callable[[], None]) -> None:
+    """Serve until told to stop, and stop."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
             loop.add_signal_handler(number, _on_signal, stop)
     if sys.platform != "win32":
-        # Who ignores it (nohup) is not to be ended by it.
-        attached = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
+        attached = not ignores_hangup() and has_terminal()
         ask = proxy.reloading.ask
         loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stop, ask, attached=attached))
-    log.info(
-        "listening",
-        extra={
-            "url": proxy.url,
-            "admin": proxy.admin_url,
-            "upstreams": [each.name for each in settings.upstreams],
-        },
-    )
-    announce(proxy)
+    announce()
     gc.callbacks.append(_keep_survivors)
     gc.collect()
     try:
@@ -116,6 +174,11 @@ async def _serve(
     finally:
         await proxy.close()
     log.info("stopped")
+
+
+def names(settings: Settings) -> list[str]:
+    """The names of the backends that are served."""
+    return [each.name for each in settings.upstreams]
 
 
 def _keep_survivors(phase: str, info: dict[str, int]) -> None:
@@ -143,13 +206,19 @@ def _on_signal(stop: asyncio.Event) -> None:
 
 def _on_hangup(stop: asyncio.Event, reload: Callable[[], None], *, attached: bool) -> None:
     """Somebody wants a reload; or the terminal this was started in was closed."""
-    if attached and not _has_terminal():
+    if attached and not has_terminal():
         stop.set()
     else:
         reload()
 
 
-def _has_terminal() -> bool:
+def ignores_hangup() -> bool:
+    """Whether whoever started this process has it outlive the terminal (nohup)."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def has_terminal() -> bool:
+    """Whether there is a terminal that this process belongs to."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from proxy.app.clock import seconds
+from proxy.app.seat import Seat
 from proxy.config.settings import Settings
 from proxy.ledger import Ledger
 from proxy.link.persist import Unforeseen
@@ -50,14 +51,15 @@ class Store:
 
     Args:
         settings: checked settings.
+        seat: where this worker sits; None: it is the only one.
 
     Raises:
         ConfigError: what the settings say of storage cannot be done on this machine.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
         self.memory = _memory(settings)
-        self.directory = _directory(settings)
+        self.directory = data_directory(settings)
         self.disk = _disk(settings, self.directory) if self.directory else None
         self.redis = _redis(settings)
         self.shared = None if self.redis is None else _shared(settings, self.redis)
@@ -68,7 +70,7 @@ class Store:
         self.watched: dict[str, Watched] = {
             tier.name: tier.watched for tier in (disk, behind) if tier is not None
         }
-        self.place = _place(settings)
+        self.place = _place(settings, seat)
         self._heard = False  # what others have purged
         tiers: list[Tier] = [self.memory]
         tiers += [tier for tier in (disk, self.behind) if tier is not None]
@@ -81,22 +83,22 @@ class Store:
         self.browsing = Browsing(kept, self.ladder, seconds)
         self.purging = Purging(
             self.ledger,
-            self._journal(settings),
+            self._journal(settings, self.directory or (None if seat is None else seat.directory)),
             sweep=self.memory.sweep,
             free=self._free,
             clock=seconds,
             wall=time.time,
         )
 
-    def _journal(self, settings: Settings) -> Journal | None:
+    def _journal(self, settings: Settings, directory: Path | None) -> Journal | None:
         """Where purges are written down for all who share what is kept."""
         journal: Journal
         place, wall, report = self.place, time.time, self._heed
         if self.redis is not None:
             prefix = settings.l2_redis.prefix
             journal = RedisJournal(self.redis, prefix=prefix, place=place, wall=wall, report=report)
-        elif self.directory is not None:
-            folder = self.directory / "journal"
+        elif directory is not None:
+            folder = directory / "journal"
             journal = FileJournal(folder, replica=place, wall=wall, report=report)
         else:
             return None
@@ -187,9 +189,10 @@ def key_secret(settings: Settings, directory: Path | None) -> bytes:
         return secrets.token_bytes(32)
 
 
-def _place(settings: Settings) -> str:
+def _place(settings: Settings, seat: Seat | None) -> str:
     """Where this replica is; another that starts there takes its place."""
-    return f"{socket.gethostname()}:{settings.listen.port or secrets.token_hex(4)}"
+    place = f"{socket.gethostname()}:{settings.listen.port or secrets.token_hex(4)}"
+    return place if seat is None else f"{place}/{seat.slot}"
 
 
 def kept_secret(path: Path) -> bytes:
@@ -210,7 +213,8 @@ def kept_secret(path: Path) -> bytes:
     return kept
 
 
-def _directory(settings: Settings) -> Path | None:
+def data_directory(settings: Settings) -> Path | None:
+    """Where things are kept that outlive the process; None: nothing is."""
     if not settings.l2_disk.enabled:
         return None
     if settings.l2_disk.directory is not None:

@@ -20,6 +20,7 @@ from proxy.app.recording import recorder
 from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
+from proxy.app.seat import Seat
 from proxy.app.store import Store, key_secret
 from proxy.app.tracing import Traces
 from proxy.config.faults import Place
@@ -48,6 +49,7 @@ class Sidecache:
         source: where they are loaded from again; None: they stay as they are.
         origins: who gave each of them; see ``Loaded``.
         applied: told of settings that are now in force, but for the first.
+        seat: where it sits among several workers; None: it is the only one.
 
     Raises:
         ConfigError: the settings cannot work together on this machine.
@@ -63,9 +65,11 @@ class Sidecache:
         source: Source | None = None,
         origins: Mapping[Place, str] = MappingProxyType({}),
         applied: Callable[[Settings], None] = lambda _: None,
+        seat: Seat | None = None,
     ) -> None:
         self._ready = False
-        self.store = Store(settings)
+        self._seat = seat
+        self.store = Store(settings, seat)
         self.traces = Traces(settings)
         self.recorder = recorder(settings)
         told = readers if self.recorder is None else [*readers, self.recorder]
@@ -74,7 +78,7 @@ class Sidecache:
             readers=told, dropped=dropped,
         )  # fmt: skip
         report = self.observing.report_bug
-        secret = key_secret(settings, self.store.directory)
+        secret = seat.secret if seat else key_secret(settings, self.store.directory)
         self.relay = relay(settings, secret, self.store, report)
         limits = parts.flight_limits(settings)
         watch = self.traces.refreshing
@@ -128,12 +132,12 @@ class Sidecache:
     @property
     def url(self) -> str:
         """Where clients come in."""
-        return _url("https" if self.settings.tls.cert_file else "http", self._bound)
+        return url("https" if self.settings.tls.cert_file else "http", self._bound)
 
     @property
     def admin_url(self) -> str | None:
         """Where the operator comes in, if anywhere."""
-        return _url("http", self._admin_bound) if self._admin_bound else None
+        return url("http", self._admin_bound) if self._admin_bound else None
 
     async def start(self) -> None:
         """Listen. Raises ConfigError where that cannot be done."""
@@ -148,7 +152,9 @@ class Sidecache:
             await self.relay.start()
         await generation.open()
         try:
-            if settings.admin.enabled:
+            if self._seat is not None:
+                await self.admin.start_at(self._seat.admin)
+            elif settings.admin.enabled:
                 where = settings.admin.listen
                 self._admin_bound = await self.admin.start(where.host, where.port)
             listen = settings.listen
@@ -158,13 +164,15 @@ class Sidecache:
                 listen.host,
                 listen.port,
                 ssl=None if self._shown is None else self._shown.listener,
+                sock=None if self._seat is None else self._seat.listening,
             )
         except (ConfigError, OSError) as error:
             await self.close(0)
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
-        self.reloading.start()
+        if self._seat is None:  # else it is replaced
+            self.reloading.start()
         self._ready = True
 
     async def close(self, deadline_s: float | None = None) -> None:
@@ -268,7 +276,8 @@ def _semantic(
     return semantic
 
 
-def _url(scheme: str, bound: tuple[str, int] | None) -> str:
+def url(scheme: str, bound: tuple[str, int] | None) -> str:
+    """What is bound there, as a URL. Raises RuntimeError for what is not bound."""
     if bound is None:
         raise RuntimeError("not started yet")
     host, port = bound

@@ -6,7 +6,7 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,9 @@ _LIVE: Final = (
 )  # fmt: skip
 # What is stored is found by hashes that it keys.
 _FIXED: Final = ("cache.scope.secret", "cache.scope.secret_file")
+
+# Sockets that several processes share are theirs for as long as there are any.
+BOUND: Final = ("listen", "admin.listen", "admin.enabled")
 
 _IN_FILES: Final = frozenset({"ca_file", "cert_file", "key_file"})
 _WITH_TLS: Final = frozenset({"tls", "upstreams", "degradation"})
@@ -85,6 +88,15 @@ def refuse_what_is_fixed(before: Settings, after: Settings, changed: tuple[str, 
     fixed = [name for name in changed if not is_live(name)]
     if (before.tls.cert_file is None) != (after.tls.cert_file is None):
         fixed += [name for name in changed if name == "tls.cert_file"]
+    _refuse(fixed)
+
+
+def refuse_what_is_bound(_before: Settings, _after: Settings, changed: tuple[str, ...]) -> None:
+    """As ``refuse_what_is_fixed``, where processes are replaced: only their sockets stay."""
+    _refuse([name for name in changed if _within(name, BOUND)])
+
+
+def _refuse(fixed: Sequence[str]) -> None:
     if fixed:
         lines = [f"  {name}: needs a restart" for name in fixed]
         raise ConfigError("\n".join(["nothing was changed, as not all of it can be:", *lines]))

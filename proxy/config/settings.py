@@ -203,6 +203,11 @@ class Settings(Section):
         description="Where clients come in; 0.0.0.0 or [::] lets in others than this machine.",
     )
     tls: ServerTls = Field(default_factory=ServerTls, description="Serving https rather than http.")
+    workers: SomeCount = Field(
+        default=1,
+        description="Processes that serve. What is bounded (memory, connections, calls) is divided "
+        "among them.",
+    )
     pseudonym: Pseudonym = Field(
         default="sidecache",
         description="The proxy's name in Via and Cache-Status. Proxies in a row need different "

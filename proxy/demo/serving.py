@@ -29,6 +29,7 @@ def serve(source: Origin) -> int:
         own = (
             Given(("upstreams",), upstreams, "--demo"),
             Given(("l2_disk",), {"enabled": False}, "--demo"),
+            Given(("workers",), 1, "--demo"),  # the backend's thread is in this process
         )
         source = replace(source, flags=(*source.flags, *own))
         return app.serve(

@@ -27,7 +27,7 @@ import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.observe.log import Stamp, printable
-from proxy.observe.sink import Sink
+from proxy.observe.sink import Lines
 
 _OURS: Final = ("sidecache", "proxy")  # the first part of our loggers' names
 _LONGEST: Final = 1000  # characters of one text
@@ -63,7 +63,7 @@ _SECRETIVE: Final = (
 
 @contextmanager
 def events(
-    sink: Sink,
+    sink: Lines,
     *,
     style: Literal["json", "text"],
     level: Literal["debug", "info", "warning", "error"],
@@ -160,7 +160,7 @@ class _ToSink(logging.Handler):
 
     def __init__(
         self,
-        sink: Sink,
+        sink: Lines,
         style: Literal["json", "text"],
         wall: Callable[[], float],
     ) -> None:

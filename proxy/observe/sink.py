@@ -8,11 +8,15 @@ are dropped and counted, and a line tells so once the stream takes lines again.
 
 from __future__ import annotations
 
+import os
+import select
 import threading
+from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Final, Protocol
 
 MAX_PENDING: Final = 4 * 2**20  # bytes; some ten thousand lines, seconds of a busy proxy
+_AT_ONCE: Final = 4096
 
 
 class Stream(Protocol):
@@ -21,6 +25,14 @@ class Stream(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
     def flush(self) -> object: ...
+
+
+class Lines(Protocol):
+    """Takes lines."""
+
+    def put(self, lines: bytes, count: int = 1) -> None:
+        """Write ``lines``, which are ``count`` whole lines, or drop them. Never raises."""
+        ...
 
 
 class Sink:
@@ -80,3 +92,57 @@ class Sink:
             with self._lock:
                 self._pending -= len(lines)
                 self._dropped += lost
+
+
+class Shared:
+    """A stream that several processes write whole lines to; a ``Stream``.
+
+    What goes into a pipe at once, up to 4096 bytes, no other process writes into the middle of
+    (POSIX, write(): PIPE_BUF).
+
+    Args:
+        descriptor: open for writing; it stays open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes, /) -> None:
+        """Write ``data``, whole lines. May block. Raises OSError."""
+        for piece in _at_once(data):
+            while piece:
+                piece = piece[os.write(self._descriptor, piece) :]  # noqa: PLW2901 - what is left
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
+class Straight:
+    """Takes lines from a process that has no threads, and writes them unless that would block.
+
+    Args:
+        descriptor: open for writing; it stays open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def put(self, lines: bytes, count: int = 1) -> None:  # noqa: ARG002 - as ``Lines`` has it
+        for piece in _at_once(lines):
+            try:
+                if self._poll.poll(0):
+                    os.write(self._descriptor, piece)
+            except OSError:  # the reader is gone, and with it the only place to tell
+                return
+
+
+def _at_once(lines: bytes) -> Iterator[bytes]:
+    """``lines`` in pieces of whole lines, none above ``_AT_ONCE`` bytes but for a longer line."""
+    while len(lines) > _AT_ONCE:
+        end = lines.rfind(b"\n", 0, _AT_ONCE) + 1 or lines.find(b"\n") + 1 or len(lines)
+        yield lines[:end]
+        lines = lines[end:]
+    if lines:
+        yield lines

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import threading
 
-from proxy.observe.sink import Sink
+from proxy.observe.sink import Shared, Sink, Straight
 
 
 class Gated(io.BytesIO):
@@ -102,3 +105,44 @@ def test_threads_may_write_at_the_same_time() -> None:
     lines = stream.getvalue().split()
     assert sorted(set(lines)) == [b"a" * 50, b"b" * 50, b"c" * 50]
     assert len(lines) == 1500
+
+
+def test_processes_that_share_a_pipe_never_write_into_each_others_lines() -> None:
+    reading, writing = os.pipe()
+    program = (
+        "import sys; from proxy.observe.sink import Shared, Sink\n"
+        "sink = Sink(Shared(1))\n"
+        "for number in range(300):\n"
+        "    sink.put((sys.argv[1] * (number % 120) + '\\n').encode() * 40, 40)\n"
+        "sink.close(30)\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, name], stdout=writing) for name in "ab"
+    ]
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        lines = stream.read().splitlines()
+    assert [process.wait(30) for process in processes] == [0, 0]
+    assert len(lines) == 2 * 300 * 40
+    assert all(len(set(line)) <= 1 for line in lines)
+
+
+def test_a_line_longer_than_what_goes_at_once_is_written_all_the_same() -> None:
+    reading, writing = os.pipe()
+    Shared(writing).write(b"a" * 10_000 + b"\n" + b"b\n")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        assert stream.read() == b"a" * 10_000 + b"\nb\n"
+
+
+def test_without_threads_lines_are_written_unless_that_would_block() -> None:
+    reading, writing = os.pipe()
+    straight = Straight(writing)
+    straight.put(b"first\n")
+    assert os.read(reading, 100) == b"first\n"
+    for _ in range(100):
+        straight.put(b"x" * 4095 + b"\n")  # beyond what the pipe holds: dropped
+    assert os.read(reading, 4096) == b"x" * 4095 + b"\n"
+    os.close(reading)
+    straight.put(b"nobody reads\n")
+    os.close(writing)

@@ -58,6 +58,12 @@ class RawClient:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock, limit_s)
 
+    @property
+    def own_address(self) -> tuple[str, int]:
+        """Where it calls from."""
+        host, port = self._sock.getsockname()[:2]
+        return str(host), int(port)
+
     async def __aenter__(self) -> Self:
         return self
 

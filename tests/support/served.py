@@ -34,6 +34,10 @@ class Served:
         return host, int(port)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def peak_bytes(self) -> int:
         """The most memory it has had since it was started, or since ``forget_peak``."""
         return self._status("VmHWM")
