@@ -17,10 +17,12 @@ from typing import Final
 
 from proxy.app.parts import known_secrets
 from proxy.app.seat import Seat
+from proxy.app.stopping import Stopping
 from proxy.app.whole import Sidecache
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
 from proxy.config.share import share
+from proxy.downstream.leaving import interrupted
 from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
@@ -36,7 +38,7 @@ _THOROUGH: Final = 8  # of so many full garbage collections one looks at everyth
 def serve(
     loaded: Loaded, source: Source, announce: Callable[[Sidecache], None] = lambda _: None
 ) -> int:
-    """Run until told to stop (SIGTERM, SIGINT; a second one ends at once); the exit status.
+    """Run until told to stop by a signal (see ``Stopping``); the exit status.
 
     What nobody foresaw ends it with 70, and is told as all else is, without the text of the
     exception: the interpreter would print that, whatever it quotes. SIGHUP has the settings loaded
@@ -100,7 +102,8 @@ async def _serve(
         announce(proxy)
 
     await proxy.start()
-    await _until_stopped(proxy, listening)
+    stopping = Stopping(lambda: proxy.settings, asyncio.get_running_loop())
+    await _until_stopped(proxy, stopping, listening)
 
 
 def _proxy(
@@ -128,11 +131,12 @@ async def work(loaded: Loaded, source: Source, sink: Sink, telling: Telling, sea
         ConfigError: it cannot start.
     """
     proxy = _proxy(_shared(loaded), _Share(source), sink, telling, seat)
-    lifeline = Lifeline(lambda _: None, lambda: signal.raise_signal(signal.SIGTERM))
+    stopping = Stopping(lambda: proxy.settings, asyncio.get_running_loop())
+    lifeline = Lifeline(lambda _: None, lambda: stopping.ask(signal.SIGTERM))
     await lifeline.hold(seat.line)
     try:
         await proxy.start()
-        await _until_stopped(proxy, lifeline.ready)
+        await _until_stopped(proxy, stopping, lifeline.ready)
     finally:
         lifeline.close()
 
@@ -155,24 +159,25 @@ def _shared(loaded: Loaded) -> Loaded:
     return replace(loaded, settings=share(loaded.settings))
 
 
-async def _until_stopped(proxy: Sidecache, announce: Callable[[], None]) -> None:
+async def _until_stopped(
+    proxy: Sidecache, stopping: Stopping, announce: Callable[[], None]
+) -> None:
     """Serve until told to stop, and stop."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
-            loop.add_signal_handler(number, _on_signal, stop)
+    stopping.listen()
     if sys.platform != "win32":
         attached = not ignores_hangup() and has_terminal()
         ask = proxy.reloading.ask
-        loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stop, ask, attached=attached))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stopping, ask, attached=attached))
     announce()
     gc.callbacks.append(_keep_survivors)
     gc.collect()
+    how = interrupted(proxy.settings.downstream.drain_s)
     try:
-        await stop.wait()
-        log.info("draining", extra={"deadline_s": proxy.settings.downstream.drain_s})
+        how = await stopping.asked()
+        log.info("draining", extra={"delay_s": how.delay_s, "deadline_s": how.limit_s})
     finally:
-        await proxy.close()
+        await proxy.leave(how)
     log.info("stopped")
 
 
@@ -196,18 +201,10 @@ def _keep_survivors(phase: str, info: dict[str, int]) -> None:
         gc.unfreeze()
 
 
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        # Somebody asked twice: crash-only, nothing here depends on a clean end.
-        sys.stderr.flush()
-        signal.raise_signal(signal.SIGKILL)
-    stop.set()
-
-
-def _on_hangup(stop: asyncio.Event, reload: Callable[[], None], *, attached: bool) -> None:
+def _on_hangup(stopping: Stopping, reload: Callable[[], None], *, attached: bool) -> None:
     """Somebody wants a reload; or the terminal this was started in was closed."""
     if attached and not has_terminal():
-        stop.set()
+        stopping.ask(signal.SIGINT)
     else:
         reload()
 

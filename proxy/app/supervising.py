@@ -131,7 +131,8 @@ def supervise(loaded: Loaded, source: Source) -> int:
 
 def patience(settings: Settings) -> Patience:
     """How long processes are waited for."""
-    return Patience(leave_s=settings.downstream.drain_s + _MARGIN_S)
+    chosen = settings.downstream
+    return Patience(leave_s=chosen.drain_delay_s + chosen.drain_s + _MARGIN_S)
 
 
 def _told(settings: Settings, serve: Callable[..., int]) -> int:

@@ -26,6 +26,7 @@ from proxy.app.tracing import Traces
 from proxy.config.faults import Place
 from proxy.config.load import Held, Loaded, Source
 from proxy.config.settings import Settings
+from proxy.downstream.leaving import Leaving, interrupted
 from proxy.downstream.server import Server
 from proxy.flight import Flights
 from proxy.model.entry import Entry
@@ -181,11 +182,15 @@ class Sidecache:
         Args:
             deadline_s: seconds; None: as the settings say.
         """
+        limit_s = self.settings.downstream.drain_s if deadline_s is None else deadline_s
+        await self.leave(interrupted(limit_s))
+
+    async def leave(self, how: Leaving) -> None:
+        """Be ready no more, come to an end in this way, and let go of all."""
         self._ready = False
         await self.reloading.close()
-        limit_s = self.settings.downstream.drain_s if deadline_s is None else deadline_s
-        until = seconds() + limit_s
-        await self.server.close(limit_s)
+        until = seconds() + how.limit_s
+        await self.server.leave(how)
         # Clients of other replicas may still hear what this one has asked.
         for flights in (self.flights, self.fetches):
             await flights.drain(max(0.0, until - seconds()))

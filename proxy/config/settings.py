@@ -166,6 +166,11 @@ class Downstream(Section):
         default=30.0,
         description="How long answers under way may take after the proxy was told to stop.",
     )
+    drain_delay_s: Seconds = Field(
+        default=0.0,
+        description="How long the proxy goes on as before, told to stop (SIGTERM), until load "
+        "balancers have noticed that it is not ready any more; comes before `drain_s`.",
+    )
     forwarded: Literal["off", "set", "append"] = Field(
         default="set",
         description="What the backend is told of the client (X-Forwarded-For, -Host, -Proto, "
@@ -198,6 +203,11 @@ def _distinct(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
 class Settings(Section):
     """All settings."""
 
+    mode: Literal["gateway", "sidecar"] = Field(
+        default="gateway",
+        description="How it stops: as one of several that a load balancer chooses from, or beside "
+        "one application, which it outlives.",
+    )
     listen: Listen = Field(
         default=Address("127.0.0.1", 8080),
         description="Where clients come in; 0.0.0.0 or [::] lets in others than this machine.",

@@ -5,9 +5,8 @@ time but that between requests, drops the reply when a client ends its side earl
 body for a whole one, and starts a task for every request. Its parser, its flow control and its body
 streams stay.
 
-A connection is WAITING for a request, has the beginning of a HEAD, is SERVING a request, is
-LINGERING (the last word is said; what still comes in is thrown away, so that it does not reset what
-was said) or FLUSHING (closed, but the client has yet to take the end). Each has its deadline.
+A connection is WAITING for a request, has the beginning of a HEAD, is SERVING a request, or is
+ENDING. Each has its deadline.
 
 A client that ends its side (FIN) may be gone or may be waiting for the reply, and nothing tells
 which until something is written: a client that is gone answers that with a reset. So once it has,
@@ -18,22 +17,28 @@ reset. Encrypted connections have no half-closed state; there the client is gone
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import struct
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_parser import HttpParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.deadline import Deadline
+from proxy.downstream.ending import Ending, reset, unread
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
-from proxy.downstream.request import Origin, parse_fault, upgrade_surplus
-from proxy.downstream.service import LastWord, Service, log
+from proxy.downstream.request import Origin, origin_of, parse_fault, upgrade_surplus
+from proxy.downstream.service import (
+    LEAVING,
+    OVERLOAD,
+    TOO_LONG,
+    TOO_SLOW,
+    LastWord,
+    Service,
+    log,
+)
 from proxy.model.errors import RequestError
 from proxy.model.message import Headers
 from proxy.wire.headers import tunnelled
@@ -41,22 +46,19 @@ from proxy.wire.headers import tunnelled
 if TYPE_CHECKING:
     from aiohttp.web_protocol import _ErrInfo
 
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
-
 
 class _Phase(Enum):
     WAITING = "waiting"
     HEAD = "head"
     SERVING = "serving"
-    LINGERING = "lingering"
-    FLUSHING = "flushing"
+    ENDING = "ending"
 
 
 class Connection(RequestHandler):
     """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
 
     __slots__ = (
-        "_backlog", "_deadline", "_deaf", "_ended", "_head_bytes", "_held_back", "_owed",
+        "_deadline", "_deaf", "_ended", "_ending", "_head_bytes", "_held_back", "_owed",
         "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_turned_away",
         "_written", "_written_before_end", "cause", "lasting", "origin",
     )  # fmt: skip
@@ -94,16 +96,12 @@ class Connection(RequestHandler):
         self._raw_waiter: asyncio.Future[None] | None = None
         self._written = 0  # bytes
         self._written_before_end = 0
-        self._backlog = 0  # bytes the client had not taken when it was last looked
+        self._ending: Ending | None = None
 
     # -- what asyncio calls -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        encrypted = transport.get_extra_info("sslcontext") is not None
-        self.origin = Origin(
-            str(peer[0]) if isinstance(peer, tuple) else "", "https" if encrypted else "http"
-        )
+        self.origin = origin_of(transport)
         counts, limits = self._service.counts, self._service.limits
         counts.accepted += 1
         counts.open += 1
@@ -111,8 +109,8 @@ class Connection(RequestHandler):
             counts.turned_away += 1
             counts.received += 1
             self._turned_away = True
-            self._parting = LastWord(503, "overload", "This proxy has too many connections.")
-        self._deadline.expect(limits.header_deadline_s)
+            self._parting = OVERLOAD
+        self._deadline.expect(min(limits.header_deadline_s, self._service.idle_s))
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -181,6 +179,9 @@ class Connection(RequestHandler):
                 linger = True
         except ConnectionError:
             pass  # the client has gone, and everything about it is in the record
+        except asyncio.CancelledError:
+            linger = not self._stream.is_eof()  # what was said, if anything, is all there will be
+            raise
         except Exception as error:  # noqa: BLE001 - the task's root
             self._service.bug("a connection", error)
             self.abort(type(error).__name__)
@@ -188,38 +189,44 @@ class Connection(RequestHandler):
             self._leave(linger=linger)
 
     def retire(self) -> None:
-        """Close it if it is idle; else the reply under way will be the last."""
+        """Close it soon if there is no request on it; else the reply under way will be the last."""
         if self._phase is _Phase.WAITING and not self._messages:
-            self._wake(self._waiter)
+            self._deadline.expect(self._service.idle_s)
+
+    def end(self, cause: str) -> None:
+        """Let no more time pass: close it if it is idle, and call off the reply under way.
+
+        What can be told is told: a reply that has not begun becomes an error, and a stream of
+        events has a last one; all else is reset.
+        """
+        self.cause = self.cause or cause
+        match self._phase:
+            case _Phase.WAITING:
+                self._wake(self._waiter)
+            case _Phase.HEAD:
+                self._give_up_on_head(LEAVING)
+            case _Phase.SERVING:
+                if self._task_handler is not None:
+                    self._task_handler.cancel()
+            case _Phase.ENDING:
+                if self._ending is not None:
+                    self._ending.hasten()
 
     def abort(self, cause: str) -> None:
         """Reset the connection: nothing that was sent can pass for a clean end. Idempotent."""
         self.cause = self.cause or cause
-        transport = self.transport
-        if transport is None:
-            return
-        # Closing a socket says FIN, which to an HTTP/1.0 client is the end of a body; closing it
-        # with no time to linger says RST.
-        wire = transport.get_extra_info("socket")
-        if wire is not None:  # with uvloop there is none once an encrypted connection has ended
-            with contextlib.suppress(OSError):
-                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        if self.transport is not None:
+            reset(self.transport)
 
     @property
     def task(self) -> asyncio.Task[None] | None:
         """The task that serves it, from the moment it is made to its end."""
         return self._task_handler
 
-    def keeps_limits(self) -> bool:
-        """Whether the parser this was built with refuses what is beyond the limits. Spoils it."""
-        if self._parser is None:
-            return False
-        try:
-            self._parser.feed_data(b"GET /" + b"a" * self._service.limits.line_bytes)
-        except LineTooLong:
-            return True
-        return False
+    @property
+    def parser(self) -> HttpParser[RawRequestMessage] | None:
+        """What reads requests; None once the connection is over."""
+        return self._parser
 
     # -- what exchanges use -------------------------------------------------------------------
 
@@ -273,18 +280,23 @@ class Connection(RequestHandler):
                 return False
             if self._phase is _Phase.SERVING:
                 self._phase = _Phase.WAITING
-                self._deadline.expect(self._service.limits.idle_s)
-            if self._service.draining and self._phase is _Phase.WAITING:
-                return False
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+                self._deadline.expect(self._service.idle_s)
+            await self._wait()
+            if self._phase is _Phase.WAITING and not self._messages and unread(self.transport):
+                self._deadline.expect(self._service.limits.header_deadline_s)
+                await self._wait()
         self._phase = _Phase.SERVING
         if not self._ended:
             self._deadline.lift()
         return bool(self._messages)
+
+    async def _wait(self) -> None:
+        """Wait for something to happen to the connection, or for it to be too late."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
         """The next of what was parsed; makes room for the parser to go on."""
@@ -319,17 +331,18 @@ class Connection(RequestHandler):
                 return  # an empty line before a request is none of it (RFC 9112, section 2.2)
             self._phase = _Phase.HEAD
             self._head_bytes = 0
-            if self._request_count:  # else the clock has been running since the connection was made
+            # The clock of a first head has been running since the connection was made.
+            if self._request_count or self._service.closing:
                 self._deadline.expect(limits.header_deadline_s)
         self._head_bytes += len(data)
         if self._head_bytes > limits.head_cap:
             self._service.counts.too_long += 1
-            self._give_up_on_head(431, "The head of the request is too long.")
+            self._give_up_on_head(TOO_LONG)
 
-    def _give_up_on_head(self, status: int, detail: str) -> None:
+    def _give_up_on_head(self, word: LastWord) -> None:
         self._service.counts.received += 1
         self._deaf = True
-        self._parting = LastWord(status, "http_request_error", detail)
+        self._parting = word
         self._wake(self._waiter)
 
     def _spoil(self, why: str) -> None:
@@ -350,15 +363,12 @@ class Connection(RequestHandler):
             case _Phase.HEAD:
                 if not self._messages:  # else it has come, just now
                     self._service.counts.timeouts += 1
-                    self._give_up_on_head(408, "The head of the request came too slowly.")
+                    self._give_up_on_head(TOO_SLOW)
             case _Phase.SERVING:
                 self._probe(transport)
-            case _Phase.LINGERING:
-                self._flush(transport)
-            case _Phase.FLUSHING:  # nothing left means that TLS waits for the client's goodbye
-                if not self._stalls(self._backlog, transport):
-                    self._backlog = transport.get_write_buffer_size()
-                    self._deadline.expect(self._service.limits.stall_s)
+            case _Phase.ENDING:
+                if self._ending is not None:
+                    self._ending.too_late()
 
     def _probe(self, transport: asyncio.Transport) -> None:
         """Find out whether a client that has ended its side still wants the reply."""
@@ -386,23 +396,14 @@ class Connection(RequestHandler):
         """Close the connection once what was written is delivered."""
         self._deaf = True
         self._messages.clear()
-        transport, limits = self.transport, self._service.limits
+        transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if linger and not self._ended:
-            self._phase = _Phase.LINGERING
-            if transport.can_write_eof():
-                transport.write_eof()
+        self._phase = _Phase.ENDING
+        linger = linger and not self._ended
+        if linger:
             self._resume_transport_reading()
-            self._deadline.expect(limits.linger_s)
-        else:
-            self._flush(transport)
-
-    def _flush(self, transport: asyncio.Transport) -> None:
-        self._phase = _Phase.FLUSHING
-        transport.close()
-        self._backlog = transport.get_write_buffer_size()
-        self._deadline.expect(self._service.limits.stall_s)
+        self._ending = Ending(transport, self._deadline, self._service, self._stalls, linger=linger)
 
     @staticmethod
     def _wake(waiter: asyncio.Future[None] | None) -> None:

@@ -14,23 +14,24 @@ class Deadline:
     there is time left, and is set again. A connection under load sets a timer once per idle time.
     """
 
-    __slots__ = ("_at", "_loop", "_missed", "_timer")
+    __slots__ = ("_at", "_loop", "_missed", "_set_for", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, missed: Callable[[], None]) -> None:
         self._loop = loop
         self._missed = missed
         self._at = inf  # on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
+        self._set_for = inf  # not asked of the timer: what is due at once has no time with uvloop
 
     def expect(self, within_s: float) -> None:
         """Let the time be up in that many seconds, whatever it was before."""
         self._at = when = self._loop.time() + within_s
         timer = self._timer
-        if timer is not None and timer.when() <= when:
+        if timer is not None and self._set_for <= when:
             return
         if timer is not None:
             timer.cancel()
-        self._timer = self._loop.call_at(when, self._look)
+        self._set(when)
 
     def lift(self) -> None:
         """Let there be no deadline for now."""
@@ -43,11 +44,15 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
+    def _set(self, when: float) -> None:
+        self._set_for = when
+        self._timer = self._loop.call_at(when, self._look)
+
     def _look(self) -> None:
         self._timer = None
         if self._at == inf:
             return
         if self._loop.time() < self._at:
-            self._timer = self._loop.call_at(self._at, self._look)
+            self._set(self._at)
         else:
             self._missed()

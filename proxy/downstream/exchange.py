@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import monotonic
 from typing import Final, Protocol
 
@@ -12,7 +13,7 @@ from aiohttp.streams import StreamReader
 
 from proxy.downstream.request import Origin, read_request, unread_request
 from proxy.downstream.respond import GONE_STATUS, Opening, Progress, close_body
-from proxy.downstream.service import Service
+from proxy.downstream.service import LEAVING, Service
 from proxy.downstream.tunnel import RawLine, splice
 from proxy.model.decision import Why
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
@@ -22,7 +23,9 @@ from proxy.wire.cache_status import fields
 from proxy.wire.head import write_switch
 from proxy.wire.problem import problem
 
-CLIENT_GONE: Final = "ClientGone"  # what a delivery gives as its error when nobody is left to read
+# What a delivery gives as its error
+CLIENT_GONE: Final = "ClientGone"  # when nobody is left to read
+DRAINING: Final = "Draining"  # when time was up
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _UNDECIDED: Final = Outcome(Verdict.ERROR, Why.CLIENT_GONE)
@@ -52,7 +55,10 @@ class ClientLine(RawLine, Protocol):
 class Exchange:
     """One request that the parser has found, and the reply to it."""
 
-    __slots__ = ("_attending", "_line", "_message", "_outcome", "_progress", "_service", "_stream")
+    __slots__ = (
+        "_attending", "_line", "_message", "_opening", "_outcome", "_progress", "_service",
+        "_stream",
+    )  # fmt: skip
 
     def __init__(
         self, line: ClientLine, service: Service, message: RawRequestMessage, stream: StreamReader
@@ -63,6 +69,7 @@ class Exchange:
         self._message = message
         self._stream = stream
         self._outcome = _UNDECIDED
+        self._opening: Opening | None = None
         self._progress = Progress()
 
     async def run(self) -> bool:
@@ -99,8 +106,13 @@ class Exchange:
             else:
                 self._outcome = _TUNNELLED
                 await self._tunnel(reply)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             progress.error = line.cause or CLIENT_GONE
+            raise
+        except asyncio.CancelledError:
+            progress.error = line.cause or CLIENT_GONE
+            if line.cause == DRAINING:
+                await self._part()
             raise
         except Exception as error:
             progress.error = type(error).__name__
@@ -109,7 +121,7 @@ class Exchange:
             attending.under_way -= 1
             if progress.error == CLIENT_GONE:
                 service.counts.hang_ups += 1
-            if not progress.complete and progress.status != GONE_STATUS:
+            if not (progress.complete or progress.told or progress.status == GONE_STATUS):
                 line.abort(progress.error)  # no part of a reply may pass for the whole
             took_s = monotonic() - began
             service.settle(
@@ -160,8 +172,24 @@ class Exchange:
             await close_body(reply.body)
             reply = self._failure(error)
             opening = Opening(reply, date, head_only=head_only, modern=modern, persist=persist)
+        self._opening = opening
         await opening.send(self._line, self._progress)
         return opening.persists
+
+    async def _part(self) -> None:
+        """Tell the client that time is up, where it can be told."""
+        line, progress = self._line, self._progress
+        with contextlib.suppress(ConnectionError):  # it has been reset already
+            if progress.status == GONE_STATUS:
+                reply = self._problem(*LEAVING, Why.DRAINING)
+                told = reply.head.headers.plus(("Retry-After", "1"))
+                self._outcome = reply.outcome
+                await self._send(
+                    reply._replace(head=reply.head._replace(headers=told)), persist=False
+                )
+            elif self._opening is not None and (event := self._opening.farewell(progress)):
+                line.write(event)
+                progress.told = True
 
     async def _tunnel(self, duplex: Duplex) -> None:
         try:

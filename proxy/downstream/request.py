@@ -8,6 +8,7 @@ for none.
 
 from __future__ import annotations
 
+from asyncio import BaseTransport
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,13 @@ class Origin:
 
     peer: str  # the client's address, without the port
     scheme: str  # "http", or "https" if the connection is encrypted
+
+
+def origin_of(transport: BaseTransport) -> Origin:
+    """Where the connection of ``transport`` comes from."""
+    peer = transport.get_extra_info("peername")
+    encrypted = transport.get_extra_info("sslcontext") is not None
+    return Origin(str(peer[0]) if isinstance(peer, tuple) else "", "https" if encrypted else "http")
 
 
 def read_request(

@@ -8,11 +8,21 @@ from enum import Enum
 from typing import Final, Protocol
 
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
+from proxy.model.message import Head
 from proxy.model.outcome import Reply
+from proxy.wire.frames import MEDIA_TYPE, ended, frame
 from proxy.wire.head import write_head
+from proxy.wire.problem import problem_body
 
 GONE_STATUS: Final = 499  # for records only: the client left before there was a reply
 _WITHOUT_CONTENT: Final = frozenset({204, 304})  # RFC 9110, section 6.4.1
+_BLANK_LINE: Final = 4  # bytes, at most, that an event ends with
+_FAREWELL: Final = frame(
+    problem_body(
+        "This proxy had to stop before the answer was whole.", "draining", kind="draining"
+    ),
+    b"error",
+)
 _ONE_WRITE: Final = 65_536  # bytes of body; above, copying it next to the head costs more
 
 
@@ -48,6 +58,7 @@ class Progress:
     status: int = GONE_STATUS
     sent: int = 0
     complete: bool = False
+    told: bool = False  # the client was told that it is not complete, in the body itself
     error: str = ""
 
 
@@ -63,7 +74,7 @@ class _Framing(Enum):
 class Opening:
     """A reply ready to be sent: its head as bytes, and how its body will be framed."""
 
-    __slots__ = ("_framing", "_head", "_reply", "persists")
+    __slots__ = ("_framing", "_head", "_last", "_reply", "persists")
 
     def __init__(
         self, reply: Reply, date: str, *, head_only: bool, modern: bool, persist: bool
@@ -89,6 +100,7 @@ class Opening:
         self.persists = persist
         self._reply = reply
         self._framing = framing
+        self._last = b""  # the piece that was sent last, or a few bytes at its end
         self._head = write_head(reply.head, field, date)
 
     async def send(self, line: Line, progress: Progress) -> None:
@@ -117,6 +129,20 @@ class Opening:
             await line.drain()
         progress.complete = True
 
+    def farewell(self, progress: Progress) -> bytes:
+        """What can still be sent of a body that is broken off, so that its client is told why.
+
+        An event, if this is a stream of events and none of them is cut; else b"". The framing
+        shows that the body is not whole, so the connection need not be reset after it.
+        """
+        if not _holds_events(self._reply.head) or (progress.sent and not ended(self._last)):
+            return b""
+        if self._framing is _Framing.CHUNKED:
+            return b"%x\r\n%b\r\n" % (len(_FAREWELL), _FAREWELL)
+        declared = self._reply.length or 0
+        fits = self._framing is _Framing.LENGTH and progress.sent + len(_FAREWELL) < declared
+        return _FAREWELL if fits else b""
+
     async def _stream(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
         try:
             line.write(self._head)
@@ -140,13 +166,21 @@ class Opening:
                 raise ProtocolViolation("The body is longer than was declared.")
             line.write(b"%x\r\n%b\r\n" % (size, piece) if chunked else piece)
             progress.sent += size
+            self._last = piece if size >= _BLANK_LINE else self._last[-_BLANK_LINE:] + piece
             if line.writing_paused:
                 await line.drain()
         if declared is not None and progress.sent != declared:
             raise ProtocolViolation("The body is shorter than was declared.")
         if chunked:
+            self._last = b"0"  # there can be no event behind it
             line.write(b"0\r\n\r\n")
             await line.drain()
+
+
+def _holds_events(head: Head) -> bool:
+    fields = head.headers.index()
+    kind = fields.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == MEDIA_TYPE and fields.get("content-encoding", "identity") == "identity"
 
 
 async def close_body(body: bytes | AsyncIterator[bytes]) -> None:

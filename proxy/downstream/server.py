@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator
+from math import inf
+from typing import Final, NamedTuple
 
-import aiohttp
-from aiohttp import http_parser, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.connection import Connection
-from proxy.downstream.limits import Limits
+from proxy.downstream.exchange import DRAINING
+from proxy.downstream.leaving import Leaving, interrupted
+from proxy.downstream.relied import check
 from proxy.downstream.service import Attending, Counts, DateLine, Recorder, Service
-from proxy.model.errors import ConfigError
 
-# What Connection uses of aiohttp's RequestHandler besides its documented interface.
-_LEANED_ON: Final = (
-    "_buffer_paused", "_drain_waiter", "_loop", "_manager", "_message_tail", "_messages",
-    "_msg_queue_resume_size", "_parser", "_paused", "_reading_paused", "_request_count",
-    "_resume_reading_if_drained", "_resume_transport_reading", "_task_handler", "_upgraded",
-    "_waiter", "max_field_size", "max_headers", "max_line_size",
-)  # fmt: skip
+_PARTING_S: Final = 2.0  # for the last words to be taken
 _ABORT_S: Final = 5.0  # for aborted requests to clean up
+_MAKING_S: Final = 1.0  # far more than a connection that was accepted takes to be made
+_MAKING: Final = 3  # rounds of the loop from accepting a connection to its being made
+
+
+class _Listener(NamedTuple):
+    """Where connections come in, and how those are encrypted."""
+
+    server: asyncio.Server
+    ssl: tls.SSLContext | None
+    handshake_s: float | None
 
 
 class Server:
@@ -45,7 +51,7 @@ class Server:
         clock: Callable[[], float],
     ) -> None:
         self._service = Service(attending, record, DateLine(clock))
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[_Listener] = []
         self._connections: _Connections | None = None
 
     @property
@@ -78,7 +84,7 @@ class Server:
         limits = self._service.limits
         if self._connections is None:
             connections = _Connections(self._service)
-            _check(connections(), limits)
+            check(connections(), limits)
             self._connections = connections
         handshake_s = limits.header_deadline_s if ssl else None
         if sock is not None:
@@ -104,35 +110,84 @@ class Server:
         for listening in listener.sockets:  # those it accepts inherit this
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer)
         await listener.start_serving()
-        self._listeners.append(listener)
+        self._listeners.append(_Listener(listener, ssl, handshake_s))
         name = listener.sockets[0].getsockname()
         return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)
 
-    def drain(self) -> None:
-        """Accept no more, close what is idle, and let the replies under way be the last ones."""
-        self._service.draining = True
-        for listener in self._listeners:
-            listener.close()
-        if self._connections is not None:
-            for connection in self._connections:
-                connection.retire()
-
-    async def close(self, deadline_s: float) -> None:
-        """Drain, wait at most ``deadline_s`` for the replies under way, and reset what is left."""
-        self.drain()
-        connections = self._connections
+    async def leave(self, how: Leaving) -> None:
+        """Come to an end in this way; returns once nobody is connected any more."""
+        connections, service = self._connections, self._service
+        service.draining = True
         if connections is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                await connections.gone.wait()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while (wait_s := how.waits_s(loop.time() - began, connections.unused_s)) > 0:
+            if connections.gone.is_set():
+                await asyncio.sleep(wait_s)
+            else:
+                await connections.empty(wait_s)
+        service.close(how.patience_s)
         for connection in connections:
-            connection.abort("Draining")
+            connection.retire()
+        await self._stop_listening(connections, how.patience_s)
+        await connections.empty(began + how.limit_s - loop.time())
+        for connection in connections:
+            connection.end(DRAINING)
+        await connections.empty(_PARTING_S)
+        for connection in connections:
+            connection.abort(DRAINING)
+        await connections.empty(_ABORT_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ABORT_S):
-                await connections.gone.wait()
                 for listener in self._listeners:
-                    await listener.wait_closed()
+                    await listener.server.wait_closed()
+
+    async def close(self, deadline_s: float) -> None:
+        """Take no more, and give what is under way at most ``deadline_s`` seconds."""
+        await self.leave(interrupted(deadline_s))
+
+    async def _stop_listening(self, connections: _Connections, patience_s: float) -> None:
+        """Accept those whom the kernel has let in, whom it would reset otherwise; then no more."""
+        loop = asyncio.get_running_loop()
+        accepting: list[Awaitable[object]] = []
+        for listener in self._listeners:
+            # Closing the listener ends its sockets, but not these: they share what is listening.
+            last = [socket.socket(fileno=os.dup(each.fileno())) for each in listener.server.sockets]
+            listener.server.close()
+            for each in last:
+                with each:
+                    accepting += [
+                        loop.connect_accepted_socket(
+                            connections,
+                            accepted,
+                            ssl=listener.ssl,
+                            ssl_handshake_timeout=listener.handshake_s,
+                        )
+                        for accepted in _accept(each, self._service.limits.backlog)
+                    ]
+        if any(listener.ssl for listener in self._listeners):
+            # Nothing tells of those that are shaking hands.
+            accepting.append(asyncio.sleep(patience_s))
+        made = asyncio.gather(*accepting, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s + _MAKING_S):
+                await made
+        for _ in range(_MAKING):
+            await asyncio.sleep(0)
+
+
+def _accept(listening: socket.socket, most: int) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted there, so many at most."""
+    for _ in range(most):
+        try:
+            accepted, _peer = listening.accept()
+        except ConnectionAbortedError:
+            continue
+        except OSError:  # BlockingIOError: no more; or no more can be held
+            return
+        accepted.settimeout(0)
+        yield accepted
 
 
 class _Connections(web.Server):
@@ -144,6 +199,7 @@ class _Connections(web.Server):
         self._held: set[Connection] = set()
         self.gone = asyncio.Event()  # nothing is held
         self.gone.set()
+        self._since = -inf  # on the loop's clock, if so
 
     def __call__(self) -> Connection:
         # The one this replaces drops all settings, limits too, if one of them has a wrong name.
@@ -151,6 +207,17 @@ class _Connections(web.Server):
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._held))
+
+    @property
+    def unused_s(self) -> float | None:
+        """For how many seconds nobody has been connected; None: somebody is."""
+        return self._loop.time() - self._since if self.gone.is_set() else None
+
+    async def empty(self, limit_s: float) -> None:
+        """Wait until nobody is connected, for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, limit_s)):
+                await self.gone.wait()
 
     def connection_made(self, handler: RequestHandler, _transport: asyncio.Transport) -> None:
         if isinstance(handler, Connection):
@@ -167,33 +234,10 @@ class _Connections(web.Server):
     def _let_go(self, connection: Connection) -> None:
         self._held.discard(connection)
         if not self._held:
+            self._since = self._loop.time()
             self.gone.set()
 
 
 async def _not_used(request: web.BaseRequest) -> web.StreamResponse:
     """Stand where aiohttp wants a handler; connections have a loop of their own."""
     raise NotImplementedError
-
-
-def _check(built: Connection, limits: Limits) -> None:
-    """Refuse to serve on an aiohttp that does not do what is relied on.
-
-    Raises:
-        ConfigError: naming every fault.
-    """
-    faults = []
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        faults.append(
-            "its compiled parser is missing (or AIOHTTP_NO_EXTENSIONS is set), and the other one"
-            " reads some requests differently from the servers behind this proxy"
-        )
-    if missing := [name for name in _LEANED_ON if not hasattr(built, name)]:
-        faults.append(f"connections have no {', '.join(missing)}")
-    else:
-        set_to = (built.max_line_size, built.max_field_size, built.max_headers)
-        if set_to != (limits.line_bytes, limits.field_bytes, limits.fields):
-            faults.append(f"limits are {set_to} in spite of the settings")
-        if not built.keeps_limits():
-            faults.append("its parser does not keep the limits it is given")
-    if faults:
-        raise ConfigError(f"aiohttp {aiohttp.__version__} cannot be used: {'; '.join(faults)}.")

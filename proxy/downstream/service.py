@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.downstream.body import NO_BODY
 from proxy.downstream.limits import Limits
@@ -102,6 +102,13 @@ class LastWord(NamedTuple):
     detail: str
 
 
+TOO_LONG: Final = LastWord(431, "http_request_error", "The head of the request is too long.")
+TOO_SLOW: Final = LastWord(408, "http_request_error", "The head of the request came too slowly.")
+OVERLOAD: Final = LastWord(503, "overload", "This proxy has too many connections.")
+LEAVING: Final = LastWord(503, "draining", "This proxy is about to stop. Ask again.")
+"""What a request is told whose time is up before its reply has begun."""
+
+
 @dataclass(slots=True)
 class Service:
     """What connections share; the ``Server`` that makes it says what its parts are."""
@@ -111,6 +118,8 @@ class Service:
     date: DateLine
     counts: Counts = field(default_factory=Counts)
     draining: bool = False  # every reply is the last on its connection
+    closing: bool = False  # and connections without a request are closed
+    patience_s: float = 0.0  # after so long
     limits: Limits = field(init=False)  # those of who attends; often looked at
 
     def __post_init__(self) -> None:
@@ -119,6 +128,17 @@ class Service:
     def attend(self, attending: Attending) -> None:
         """Have ``attending`` answer from now on."""
         self.attending, self.limits = attending, attending.limits
+
+    @property
+    def idle_s(self) -> float:
+        """How long a connection may be without a request, in seconds."""
+        idle_s = self.limits.idle_s
+        return min(self.patience_s, idle_s) if self.closing else idle_s
+
+    def close(self, patience_s: float) -> None:
+        """Have connections closed that are without a request for ``patience_s`` seconds."""
+        self.draining = self.closing = True
+        self.patience_s = patience_s
 
     def last_word(self, status: int, code: str, detail: str) -> bytes:
         """A response to no request in particular, after which the connection ends."""

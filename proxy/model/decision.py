@@ -79,6 +79,7 @@ class Why(StrEnum):
     UPSTREAM_ERROR = "upstream-error"
     BAD_REQUEST = "bad-request"
     LOOP = "loop"
+    DRAINING = "draining"  # about to stop, and time was up
     INTERNAL = "internal"  # a bug of ours
     CLIENT_GONE = "client-gone"  # before anything was decided
 

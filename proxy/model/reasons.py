@@ -290,6 +290,11 @@ _WHYS: Final[Mapping[Why, Reason]] = {
         "Is the backend's address the proxy's own? Proxies in a row need different names: "
         "pseudonym.",
     ),
+    Why.DRAINING: Reason(
+        Kind.ERROR,
+        "The proxy was told to stop, and the time for what was under way was over.",
+        "Ask again. To give it more time, see downstream.drain_s.",
+    ),
     Why.INTERNAL: Reason(Kind.ERROR, "A bug of the proxy.", "The log says where it happened."),
     Why.CLIENT_GONE: Reason(Kind.ERROR, "The client hung up before anything was decided."),
 }  # fmt: skip

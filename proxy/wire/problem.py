@@ -41,15 +41,20 @@ def problem(
         detail: a sentence for people. Any text will do: it is escaped.
         pseudonym: how this proxy calls itself.
     """
-    error = {"message": detail, "type": "sidecache_error", "code": code, "param": None}
-    told = {"type": "error", "error": error}  # the first for Anthropic's
-    body = json.dumps(told, separators=(",", ":")).encode()
+    body = problem_body(detail, code)
     fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     if code in _FINAL:
         fields.append(("X-Should-Retry", "false"))
     if code in PROXY_ERRORS:
         fields.append(("Proxy-Status", f"{pseudonym}; error={code}"))
     return Head(status, _phrase(status), Headers(fields)), body
+
+
+def problem_body(detail: str, code: str, kind: str = "sidecache_error") -> bytes:
+    """The same as JSON alone, on one line; ``kind`` is what clients call the type of an error."""
+    error = {"message": detail, "type": kind, "code": code, "param": None}
+    told = {"type": "error", "error": error}  # the first for Anthropic's
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
 def _phrase(status: int) -> str:

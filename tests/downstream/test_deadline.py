@@ -107,3 +107,17 @@ def test_once_ended_it_is_never_missed(
     deadline.end()
     loop.at(100)
     assert not missed
+
+
+async def test_what_is_due_at_once_can_still_be_put_off() -> None:
+    missed = asyncio.Event()
+    deadline = Deadline(asyncio.get_running_loop(), missed.set)
+    deadline.expect(0)
+    deadline.expect(30)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not missed.is_set()
+    deadline.expect(0)
+    async with asyncio.timeout(10):
+        await missed.wait()
+    deadline.end()

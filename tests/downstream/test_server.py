@@ -1,4 +1,4 @@
-"""Starting, draining and closing a server, in clear and encrypted."""
+"""Starting a server, in clear and encrypted."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import socket
 import ssl as tls
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
 import pytest
-from support.meanwhile import meanwhile
 from support.raw_client import RawClient
 from support.serving import NOON, reply_with, serving
 
 from proxy.downstream.connection import Connection
 from proxy.downstream.limits import Limits
-from proxy.downstream.server import Server, _check, _Connections
+from proxy.downstream.relied import check
+from proxy.downstream.server import Server, _Connections
 from proxy.downstream.service import Attending, DateLine, Service
 from proxy.model.errors import ConfigError
 from proxy.model.message import Request
@@ -68,11 +67,11 @@ async def test_it_does_not_start_with_other_limits_than_it_was_given() -> None:
         return _Connections(service)()
 
     limits = Limits(line_bytes=100, field_bytes=200, fields=3)
-    _check(built(limits), limits)
+    check(built(limits), limits)
     with pytest.raises(ConfigError, match=r"limits are \(100, 200, 3\) in spite"):
-        _check(built(limits), Limits())
+        check(built(limits), Limits())
     with pytest.raises(ConfigError, match="connections have no _buffer_paused, _drain_waiter"):
-        _check(cast("Connection", object()), limits)
+        check(cast("Connection", object()), limits)
 
 
 async def test_it_serves_on_a_socket_it_is_given_and_on_several_at_once() -> None:
@@ -91,97 +90,6 @@ async def test_it_serves_on_a_socket_it_is_given_and_on_several_at_once() -> Non
 
 async def test_closing_what_never_started_is_nothing() -> None:
     await server().close(1)
-
-
-async def test_draining_refuses_new_connections_and_closes_idle_ones() -> None:
-    async with serving() as stage:
-        idle, fresh = await stage.client(), await stage.client()
-        await idle.send(GET)
-        await idle.response()
-        await stage.until_open(2)
-        stage.server.drain()
-        assert await idle.rest() == b""
-        assert await fresh.rest() == b""
-        with pytest.raises(ConnectionRefusedError):
-            await stage.client()
-        idle.close()
-        fresh.close()
-
-
-async def test_draining_lets_the_reply_under_way_be_the_last() -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def answer(request: Request) -> Reply:
-        begun.set()
-        await go_on.wait()
-        return reply_with()
-
-    async with serving(answer) as stage, await stage.client() as client:
-        await client.send(GET + GET)
-        await begun.wait()
-        async with meanwhile(stage.server.close(30)) as closing:
-            await asyncio.sleep(0)
-            assert not closing.done()
-            go_on.set()
-            assert (await client.response()).get("Connection") == "close"
-            assert await client.rest() == b""
-            client.close()
-            await closing
-    assert len(stage.requests) == 1
-
-
-async def test_draining_lets_a_stream_run_to_its_end() -> None:
-    go_on = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"one"
-        await go_on.wait()
-        yield b"two"
-
-    async def answer(request: Request) -> Reply:
-        return reply_with(body())
-
-    async with serving(answer) as stage, await stage.client() as client:
-        await client.send(GET)
-        await client.until(b"one\r\n")
-        async with meanwhile(stage.server.close(30)) as closing:
-            await asyncio.sleep(0)
-            go_on.set()
-            assert await client.rest() == b"3\r\ntwo\r\n0\r\n\r\n"
-            client.close()
-            await closing
-        assert (await stage.record()).delivery.complete
-
-
-async def test_a_head_that_has_begun_is_still_served_when_draining() -> None:
-    async with serving() as stage, await stage.client() as client:
-        await client.send(GET[:10])
-        await stage.until_open(1)
-        await asyncio.sleep(0.01)  # for the ten bytes to be read
-        stage.server.drain()
-        await client.send(GET[10:])
-        assert (await client.response()).get("Connection") == "close"
-        assert await client.rest() == b""
-
-
-async def test_what_is_not_over_by_the_deadline_is_reset() -> None:
-    begun, called_off = asyncio.Event(), asyncio.Event()
-
-    async def answer(request: Request) -> Reply:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            called_off.set()
-        return reply_with()
-
-    async with serving(answer) as stage, await stage.client() as client:
-        await client.send(GET)
-        await begun.wait()
-        await stage.server.close(0.05)
-        assert called_off.is_set()
-        assert await client.was_reset()
-        assert (await stage.record()).delivery.error == "Draining"
 
 
 async def test_encrypted_connections_are_served_and_say_so() -> None:

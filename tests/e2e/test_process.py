@@ -1,4 +1,4 @@
-"""The process: how it starts, how it refuses to, and how it comes to its end."""
+"""The process: how it starts, how it refuses to, and what it tells."""
 
 from __future__ import annotations
 
@@ -10,80 +10,11 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-import aiohttp
 import pytest
-from support.raw_chat import DOCUMENT, JSON, STREAM, Listener, begin, question, stream
+from support.raw_chat import DOCUMENT, JSON, question
 from support.raw_client import RawClient
 from support.scripted import Call, ScriptedUpstream
 from support.served import refused, served
-
-
-async def test_it_answers_drains_its_streams_when_told_to_stop_and_ends_well() -> None:
-    async with ScriptedUpstream() as up, served(up.url) as proxy:
-        async with aiohttp.ClientSession() as http, http.get(f"{proxy.admin}/readyz") as ready:
-            assert ready.status == 200
-        idle = await RawClient.connect(proxy.address)
-        streaming = await RawClient.connect(proxy.address)
-        async with idle, streaming:
-            up.answer_with(stream)
-            for verdict in ("MISS", "HIT"):
-                await idle.send(question("first", stream=True))
-                assert (await idle.response()).get("X-Cache") == verdict
-            up.answer_with(None)
-            await streaming.send(question("second", stream=True))
-            call = await up.next_call()
-            await begin(call, STREAM[:2])
-            await streaming.head()
-            listener = Listener(streaming)
-            await listener.until(STREAM[1])
-
-            proxy.signal(signal.SIGTERM)
-            await proxy.told("draining")
-            assert await idle.rest() == b""
-            with pytest.raises(ConnectionRefusedError):
-                await RawClient.connect(proxy.address)
-            for event in STREAM[2:]:
-                await call.chunk(event)
-            await call.end()
-
-            assert await listener.end() == b"".join(STREAM)
-            assert await streaming.rest() == b""
-            assert await proxy.ended() == 0
-    assert proxy.events[-1]["event"] == "stopped"
-    assert not [event for event in proxy.events if event.get("level", "info") != "info"]
-
-
-async def test_what_has_not_ended_when_the_drain_is_over_is_broken_off() -> None:
-    async with (
-        ScriptedUpstream() as up,
-        served(up.url, SIDECACHE_DOWNSTREAM__DRAIN_S="0.05") as proxy,
-        await RawClient.connect(proxy.address) as client,
-    ):
-        await client.send(question(stream=True))
-        call = await up.next_call()
-        await begin(call, STREAM[:2])
-        await client.head()
-        proxy.signal(signal.SIGINT)
-
-        assert await client.was_reset()
-        assert await proxy.ended() == 0
-        await call.hung_up()
-
-
-async def test_who_asks_twice_is_obeyed_at_once() -> None:
-    async with (
-        ScriptedUpstream() as up,
-        served(up.url) as proxy,
-        await RawClient.connect(proxy.address) as client,
-    ):
-        await client.send(question(stream=True))
-        await up.next_call()
-        proxy.signal(signal.SIGTERM)
-        await proxy.told("draining")
-        proxy.signal(signal.SIGTERM)
-
-        assert await proxy.ended() == -signal.SIGKILL
-        assert not [event for event in proxy.events if event["event"] == "stopped"]
 
 
 async def test_nothing_that_was_asked_or_answered_is_in_its_log() -> None:

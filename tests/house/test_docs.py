@@ -50,7 +50,7 @@ WRITTEN = [  # by hand, and for users
     "docs/http-resources.md", "docs/compression.md", "docs/degradation.md", "docs/metrics.md",
     "docs/monitoring.md", "docs/runbook.md", "docs/commands.md", "docs/tuning.md",
     "docs/dashboard.md", "docs/operating.md", "docs/reloading.md", "docs/explain.md",
-    "docs/tracing.md",
+    "docs/tracing.md", "docs/draining.md",
 ]  # fmt: skip
 AT = "http://localhost:8080"  # where the examples expect the proxy
 
