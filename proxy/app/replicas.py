@@ -3,37 +3,80 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
 
 from proxy.app.clock import seconds
 from proxy.app.store import Store
 from proxy.config.settings import Settings
+from proxy.fleet.locks_file import FileLocks
+from proxy.fleet.locks_redis import RedisLocks
+from proxy.fleet.post_redis import RedisPost
+from proxy.fleet.post_socket import SocketPost
 from proxy.fleet.relay import Relay
 from proxy.link.persist import Unforeseen
 from proxy.link.replies import NotAllowed
+from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 
 log = logging.getLogger("sidecache.replicas")
 
+_FOLDER: Final = "fleet"
+_BUSY_S: Final = 1.0  # a worker that says nothing for so long hangs: of a dead one it is known
+_LOCKS: Final = "locks-1"  # another number for another layout
+
 
 def relay(
-    settings: Settings, secret: bytes, store: Store, bug: Callable[[BaseException], None]
+    settings: Settings,
+    secret: bytes,
+    store: Store,
+    bug: Callable[[BaseException], None],
+    directory: Path | None,
 ) -> Relay | None:
-    """The way to other replicas' flights; None where there is none, or none is wanted."""
-    if store.redis is None or store.behind is None or not settings.l2_redis.flights:
+    """The way to other replicas' flights; None where there is none, or none is wanted.
+
+    Args:
+        directory: what the workers of this host share, and nobody else; None: there is but one.
+    """
+    redis = store.redis
+    if redis is not None and store.behind is not None and settings.l2_redis.flights:
+        prefix = settings.l2_redis.prefix
+        return Relay(
+            RedisPost(redis, prefix=prefix, clock=seconds, report=_report),
+            RedisLocks(redis, prefix),
+            secret=secret,
+            keys={key.id: key.key for key in settings.storage.encryption_keys},
+            stored=store.behind.written,
+            clock=seconds,
+            bug=bug,
+        )
+    if directory is None:
         return None
+    folder = directory / _FOLDER
     return Relay(
-        store.redis,
-        prefix=settings.l2_redis.prefix,
-        secret=secret,
-        keys={key.id: key.key for key in settings.storage.encryption_keys},
-        stored=store.behind.written,
+        SocketPost(folder, report=_report_local),
+        FileLocks(folder / _LOCKS, clock=seconds),
+        secret=secret,  # and no keys: nothing of a letter is ever written down
+        stored=_written(store),
         clock=seconds,
-        report=_report,
         bug=bug,
+        answer_s=_BUSY_S,
     )
+
+
+def _written(store: Store) -> Callable[[CacheKey], Awaitable[None]] | None:
+    """What waits until an entry is where other workers find it; None: there is no such place."""
+    if store.disk is not None:
+        return store.disk.settled
+    return None if store.behind is None else store.behind.written
 
 
 def _report(trouble: TierError | None) -> None:
     if isinstance(trouble, NotAllowed | Unforeseen):  # else the standing of Redis tells
+        log.warning("flights not shared", extra={"reason": str(trouble)})
+
+
+def _report_local(trouble: TierError | None) -> None:
+    if trouble is not None:
         log.warning("flights not shared", extra={"reason": str(trouble)})

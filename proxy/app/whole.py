@@ -80,7 +80,8 @@ class Sidecache:
         )  # fmt: skip
         report = self.observing.report_bug
         secret = seat.secret if seat else key_secret(settings, self.store.directory)
-        self.relay = relay(settings, secret, self.store, report)
+        together = None if seat is None else seat.directory
+        self.relay = relay(settings, secret, self.store, report, together)
         limits = parts.flight_limits(settings)
         watch = self.traces.refreshing
         self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay, watch=watch)

@@ -12,6 +12,6 @@ class Counts:
         self.led = 0  # flights that other replicas could hear
         self.followed = 0  # flights that heard another replica's
         self.taken_over = 0  # locks, of replicas that were silent or of no use
-        self.alone = 0  # flights that had to do without Redis
+        self.alone = 0  # flights that could not meet other replicas
         self.broken = 0  # followed, and then broken off by silence, loss or damage
         self.odd = 0  # letters that did not open

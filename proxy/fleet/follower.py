@@ -24,6 +24,7 @@ class Following:
     Until then nothing is lost if it falls silent or breaks off: nobody has heard any of it.
 
     Args:
+        leader: the replica that asks.
         conversation: opens its letters.
         silent_s: who says nothing for so long is dead.
         ended: told once that nothing more is to be heard, and whether the other is to be told.
@@ -31,12 +32,14 @@ class Following:
 
     def __init__(
         self,
+        leader: str,
         conversation: Conversation,
         counts: Counts,
         *,
         silent_s: float,
         ended: Callable[[bool], None],
     ) -> None:
+        self.leader = leader
         self._conversation = conversation
         self._counts = counts
         self._silent_s = silent_s
@@ -75,6 +78,11 @@ class Following:
         """No letters come for now."""
         if self._begun is None:  # else some may yet come, and none was lost that is not missed
             self._break("the replica that asked cannot be reached")
+
+    def lost(self) -> None:
+        """Nothing more will come."""
+        if not self._deaf:
+            self._break("the replica that asked is gone")
 
     def _break(self, why: str) -> None:
         self._deaf = True

@@ -1,8 +1,8 @@
 """The flights that this replica leads, and what other replicas are told of them.
 
 Nobody is told anything until he asks: then a guest takes a seat on the flight, and what he hears is
-sent to the replica that asked, at the pace at which Redis takes it. What comes meanwhile gathers in
-the flight's log and goes as one letter. The flight's own passengers never wait for any of this.
+sent to the replica that asked, at the pace at which the post takes it. What comes meanwhile gathers
+in the flight's log and goes as one letter. The flight's own passengers never wait for any of this.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
+from proxy.fleet.base import Holder, Locks, Post
 from proxy.fleet.chores import Chores
 from proxy.fleet.content import Wish, failure_as_bytes, head_as_bytes, read_wish
 from proxy.fleet.counts import Counts
 from proxy.fleet.letter import NAME_BYTES, Conversation, Kind, Letter, Sealing
-from proxy.fleet.lock import Holder, Locks
-from proxy.fleet.post import Post
 from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError, UpstreamError
@@ -29,13 +28,15 @@ _T = TypeVar("_T")
 
 _PAUSES_S: Final = (0.0, 0.05, 0.25, 1.0)  # together shorter than anybody waits for a letter
 _WRITING_S: Final = 1.0  # for an entry to be where other replicas find it
+_PIECE_BYTES: Final = 256 * 1024  # in one letter
 
 
 class Leader:
     """All flights that this replica leads, and their guests.
 
     Args:
-        stored: waits until an entry is where other replicas find it, or never will be.
+        stored: waits until an entry is where other replicas find it, or never will be; None: there
+            is no such place.
         clock: seconds, monotonic.
         beat_s: how often a guest hears that there is nothing new.
         linger_s: how long a lock outlives the storing of an answer, for those who had looked for
@@ -50,7 +51,7 @@ class Leader:
         chores: Chores,
         counts: Counts,
         *,
-        stored: Callable[[CacheKey], Awaitable[None]],
+        stored: Callable[[CacheKey], Awaitable[None]] | None,
         clock: Callable[[], float],
         beat_s: float,
         linger_s: float,
@@ -71,7 +72,7 @@ class Leader:
     def __len__(self) -> int:
         return len(self._led)
 
-    async def claim(self, name: str, sought: Sought, admit: Admit) -> Leading | None:
+    async def claim(self, name: bytes, sought: Sought, admit: Admit) -> Leading | None:
         """The lead, unless somebody has it. Raises TierError."""
         led = _Led(name, Holder(self._post.owner, secrets.token_bytes(NAME_BYTES)), sought, admit)
         # Before the lock can be seen: who sees it may ask at once.
@@ -104,12 +105,13 @@ class Leader:
                 with suppress(TierError):
                     led.lost = not await self._locks.renew(led.name, led.holder)
                     led.held_since = now
+                await asyncio.sleep(0)  # there may be thousands, and locks that wait for nothing
 
     # -- the end ------------------------------------------------------------------------------
 
     def _over(self, led: _Led, stored: bool) -> None:  # noqa: FBT001 - as ``Leading`` has it
         led.admit = None
-        if stored:
+        if stored and self._stored is not None:
             led.landed = asyncio.Event()
         else:
             del self._led[led.holder.flight]
@@ -117,7 +119,7 @@ class Leader:
 
     async def _let_go(self, led: _Led) -> None:
         linger_s = 0.0
-        if led.landed is not None:
+        if led.landed is not None and self._stored is not None:
             linger_s = self._linger_s
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WRITING_S):
@@ -127,10 +129,8 @@ class Leader:
         if led.lost:
             return
         with suppress(TierError):  # then it ends with its lease
-            if self._clock() - led.held_since < self._renew_s:
-                await self._locks.drop(led.name, linger_s)
-            else:
-                await self._locks.leave(led.name, led.holder, linger_s)
+            sure = self._clock() - led.held_since < self._renew_s
+            await self._locks.leave(led.name, led.holder, linger_s, sure=sure)
 
     # -- guests -------------------------------------------------------------------------------
 
@@ -175,8 +175,8 @@ class Leader:
         await teller.say(Kind.HERE)
         try:
             match await self._beating(guest.begun, teller):
-                case Stored():
-                    await teller.say(Kind.STORED)
+                case Stored():  # where nobody else finds it, each has to ask
+                    await teller.say(Kind.NO if self._stored is None else Kind.STORED)
                     return
                 case GivenUp(why):
                     await teller.say(Kind.GIVEN_UP, why.encode())
@@ -190,7 +190,8 @@ class Leader:
             return
         try:
             while (piece := await self._beating(guest.more, teller)) is not None:
-                await teller.say(Kind.PIECE, piece)
+                for start in range(0, len(piece), _PIECE_BYTES):
+                    await teller.say(Kind.PIECE, piece[start : start + _PIECE_BYTES])
         except UpstreamError as error:
             await teller.say(Kind.BROKEN, failure_as_bytes(error))
         else:
@@ -212,7 +213,7 @@ class _Led:
         "admit", "generation", "heard_by", "held_since", "holder", "key", "landed", "lost", "name"
     )  # fmt: skip
 
-    def __init__(self, name: str, holder: Holder, sought: Sought, admit: Admit) -> None:
+    def __init__(self, name: bytes, holder: Holder, sought: Sought, admit: Admit) -> None:
         self.name = name  # of its lock
         self.holder = holder
         self.key = sought.key

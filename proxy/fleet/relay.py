@@ -1,4 +1,4 @@
-"""The relay: replicas that share a Redis ask once, and all hear it as it comes.
+"""The relay: replicas that can meet ask once, and all hear it as it comes.
 
 Before a flight asks, it tries to take a lock on its question. Whoever gets it leads: asks, and lets
 go of the lock at the end. Whoever finds it taken writes to the replica that has it, and follows:
@@ -6,7 +6,7 @@ hears the answer live, as one who sits on that replica's own flight.
 
 Rules
 
-1. Nothing here is needed. Whatever fails, a flight asks for itself; with Redis away it does not
+1. Nothing here is needed. Whatever fails, a flight asks for itself; with the post away it does not
    even try. A lock only saves calls.
 2. A leader tells nobody anything before somebody asks. A flight that nobody follows costs a lock,
    taken and let go.
@@ -16,7 +16,11 @@ Rules
 4. Before the first byte of the body nothing is lost by that. After it, a leader that falls silent,
    or a letter that is lost or damaged, breaks the answer off here; it never ends it.
 5. A lock is let go only when the answer is where others find it, and a moment later, for those who
-   had just looked there in vain: they are told to look again.
+   had just looked there in vain: they are told to look again. Where there is no such place, it is
+   let go at once, and nobody is told to look.
+
+Where replicas meet is another's: in Redis (``post_redis``, ``locks_redis``), or, those of one host,
+in a directory (``post_socket``, ``locks_file``).
 """
 
 from __future__ import annotations
@@ -28,15 +32,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from proxy.fleet.base import Holder, Locks, Post, lock_name
 from proxy.fleet.chores import Chores
 from proxy.fleet.content import Wish, wish_as_bytes
 from proxy.fleet.counts import Counts
 from proxy.fleet.follower import Following
 from proxy.fleet.leader import Leader
 from proxy.fleet.letter import NAME_BYTES, Kind, Sealing, read_letter
-from proxy.fleet.lock import Holder, Locks
-from proxy.fleet.post import Post
-from proxy.link.redis import Redis
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 from proxy.model.meeting import Admit, Alone, Joined, Meeting, Sought
@@ -46,25 +48,23 @@ _CLOSE_S: Final = 0.25  # for those who follow to be told that it is over, and t
 
 
 class Relay:
-    """The other replicas, by way of Redis. A ``proxy.model.meeting.Fleet``.
+    """The other replicas. A ``proxy.model.meeting.Fleet``.
 
-    ``start`` it once Redis is started, and ``close`` it before that, after all flights.
+    ``start`` it before the first flight, and ``close`` it after the last.
 
     Args:
-        redis: what the replicas share.
-        prefix: what all keys begin with.
-        secret: what the replicas share besides, and Redis does not know.
+        post: the way to them; started and closed by this.
+        locks: what says which of them asks; closed by this.
+        secret: what the replicas share, and nobody else who can write to a mailbox.
         keys: as ``Sealing`` has them.
-        stored: waits until an entry is where other replicas find it, or never will be.
+        stored: waits until an entry is where other replicas find it, or never will be; None: there
+            is no such place.
         clock: seconds, monotonic.
-        report: told of each change: None when other replicas can be met, else why they cannot.
         bug: told of an exception that no rule foresees.
         answer_s: for a leader to say that it is there.
         silent_s: a leader who says nothing for so long is dead.
         beat_s: how often a leader says that there is nothing new.
         linger_s: see ``Leader``.
-        lease_s: for how long a lock is taken, or renewed; what a dead leader leaves behind is gone
-            after that.
 
     Raises:
         ImportError: as ``Sealing``.
@@ -72,25 +72,22 @@ class Relay:
 
     def __init__(
         self,
-        redis: Redis,
+        post: Post,
+        locks: Locks,
         *,
-        prefix: str,
         secret: bytes,
         keys: Mapping[int, bytes] | None = None,
-        stored: Callable[[CacheKey], Awaitable[None]],
+        stored: Callable[[CacheKey], Awaitable[None]] | None,
         clock: Callable[[], float],
-        report: Callable[[TierError | None], None],
         bug: Callable[[BaseException], None],
         answer_s: float = 0.25,
         silent_s: float = 3.0,
         beat_s: float = 1.0,
         linger_s: float = 1.0,
-        lease_s: float = 5.0,
     ) -> None:
         self.counts = Counts()
-        self.post = Post(redis, prefix=prefix, clock=clock, report=report)
-        self._redis = redis
-        self._locks = Locks(redis, prefix, lease_s)
+        self.post = post
+        self._locks = locks
         self._sealing = Sealing(secret, keys)
         self._chores = Chores(bug)
         self._leader = Leader(
@@ -120,11 +117,12 @@ class Relay:
             self._renewing.cancel()
         await self._chores.close(_CLOSE_S)
         await self.post.close()
+        self._locks.close()
 
     async def meet(self, sought: Sought, admit: Admit) -> Meeting:
         # Who has just waited in vain for an entry does not wait again for a lock.
-        if self.post.is_open and not self._redis.doubtful:
-            name = self._locks.name(sought.key, sought.form)
+        if self.post.is_open and not self._locks.doubtful:
+            name = lock_name(sought.key, sought.form)
             with suppress(TierError):
                 for _ in range(_TRIES):
                     leading = await self._leader.claim(name, sought, admit)
@@ -147,6 +145,7 @@ class Relay:
             return None
         follower = secrets.token_bytes(NAME_BYTES)
         following = Following(
+            holder.replica,
             self._sealing.between(holder.flight, follower, sought.key),
             self.counts,
             silent_s=self._silent_s,
@@ -193,3 +192,8 @@ class Relay:
     def cut_off(self) -> None:
         for following in tuple(self._followed.values()):
             following.cut_off()
+
+    def lost(self, replica: str) -> None:
+        for following in tuple(self._followed.values()):
+            if following.leader == replica:
+                following.lost()

@@ -87,6 +87,7 @@ class L2Disk:
         self._pending = Batch()
         self._asked: asyncio.Future[None] | None = None  # done when all in _pending's deletes are
         self._writing: Batch | None = None
+        self._turned = asyncio.Event()  # a batch has been written, or given up
         self._late: asyncio.Future[Entry | None] | None = None
         self._epoch = 0  # counted up by every delete and clear
         self._off_until = 0.0
@@ -191,6 +192,11 @@ class L2Disk:
         """
         while self._pending or self._writing is not None:
             await self._obeyed()
+
+    async def settled(self, key: CacheKey) -> None:
+        """Wait until other processes find what was put under ``key``, or never will."""
+        while any(each and key.digest in each.puts for each in (self._pending, self._writing)):
+            await self._turned.wait()
 
     async def get(self, key: CacheKey) -> Entry | None:
         self._check()
@@ -342,6 +348,8 @@ class L2Disk:
                 asked.set_exception(error)
         if error is None or self._asked is not None:
             self._push()
+        self._turned.set()
+        self._turned.clear()
         if self._refill is not None and self._open:
             self._refill.look()
 

@@ -31,7 +31,7 @@ class Told:
         self.counts = Counts()
         self.ended: list[bool] = []
         self.following = Following(
-            self.conversation, self.counts, silent_s=silent_s, ended=self.ended.append
+            "leader", self.conversation, self.counts, silent_s=silent_s, ended=self.ended.append
         )
         self.number = 0
 
@@ -190,6 +190,29 @@ async def test_to_be_cut_off_ends_the_wait_for_what_has_not_begun_and_nothing_el
     told.tell(Kind.PIECE, b"b")
     told.tell(Kind.END)
     assert await told.heard() == b"ab"
+
+
+async def test_who_is_gone_breaks_off_what_was_not_told_to_its_end() -> None:
+    told = Told()
+    told.tell(Kind.HERE)
+    told.following.lost()
+    assert await told.meet() is None
+    told = Told()
+    told.begin()
+    told.tell(Kind.PIECE, b"a")
+    told.following.lost()
+    assert isinstance(await told.meet(), Joined)
+    pieces = told.following.chunks()
+    assert await anext(pieces) == b"a"
+    with pytest.raises(BrokenReply, match="gone"):
+        await anext(pieces)
+    told = Told()
+    told.begin()
+    told.tell(Kind.PIECE, b"a")
+    told.tell(Kind.END)
+    told.following.lost()
+    assert isinstance(await told.meet(), Joined)
+    assert await told.heard() == b"a"
 
 
 async def test_the_head_of_what_has_not_begun_is_not_to_be_asked_for():

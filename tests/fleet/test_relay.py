@@ -1,56 +1,64 @@
-"""Flights across replicas, over a real Redis: one asks, all hear it, and nothing depends on it."""
+"""Flights across replicas, wherever they meet: one asks, all hear it."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from support.cranked import Clock, entry
-from support.redis_servers import Server, cluster, needs_redis, server
+from support.grounds import GROUNDS, Ground
+from support.grounds import ground as ground_of
 from support.replicas import SECRET, Replica, replica, until
 
+from proxy.fleet.base import OWNER_CHARACTERS, Holder, lock_name
 from proxy.fleet.content import Wish, wish_as_bytes
 from proxy.fleet.letter import NAME_BYTES, Kind, Sealing
 from proxy.flight import Found
 from proxy.ledger import SHARED
-from proxy.link.place import read_place
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import CacheKey
-from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, TierError
+from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form
 
-pytestmark = needs_redis
+NOBODY = Holder("0" * OWNER_CHARACTERS, bytes(NAME_BYTES))
+
+
+@pytest.fixture(params=GROUNDS)
+async def ground(request: pytest.FixtureRequest) -> AsyncIterator[Ground]:
+    async with ground_of(request.param) as ground:
+        yield ground
 
 
 @pytest.fixture
-async def redis() -> AsyncIterator[Server]:
-    async with server() as alone:
-        yield alone
-
-
-@pytest.fixture
-async def one(redis: Server) -> AsyncIterator[Replica]:
-    async with replica(redis.port) as one:
+async def one(ground: Ground) -> AsyncIterator[Replica]:
+    async with replica(ground.place) as one:
         yield one
 
 
 @pytest.fixture
-async def other(redis: Server) -> AsyncIterator[Replica]:
-    async with replica(redis.port) as other:
+async def other(ground: Ground) -> AsyncIterator[Replica]:
+    async with replica(ground.place) as other:
         yield other
 
 
-async def locks(redis: Server) -> list[str]:
-    return (await redis.say("KEYS", "sidecache:{fleet}:flight:*")).split()
+def lock_of(one: Replica) -> bytes:
+    """The name of the lock of what it asks."""
+    return lock_name(one.errand.key, one.errand.asked)
 
 
-async def no_lock(redis: Server) -> None:
+async def free(one: Replica, lock: bytes) -> None:
+    """Let go of a lock, whosever it is."""
+    holder = await one.locks.holder(lock)
+    assert holder is not None
+    assert await one.locks.leave(lock, holder)
+
+
+async def no_lock(ground: Ground) -> None:
     async with asyncio.timeout(20):
-        while await locks(redis):
+        while await ground.locks():
             pass
 
 
@@ -148,10 +156,10 @@ async def test_an_answer_is_as_old_where_it_is_followed_as_where_it_was_asked_fo
     assert 30.0 <= other.errand.took_s < 50.0
 
 
-async def test_many_replicas_follow_one(redis: Server, one: Replica) -> None:
+async def test_many_replicas_follow_one(ground: Ground, one: Replica) -> None:
     one.listen()
     call = await one.call()
-    async with replica(redis.port) as second, replica(redis.port) as third:
+    async with replica(ground.place) as second, replica(ground.place) as third:
         followers = [second.listen(), third.listen()]
         await one.followed(by=2)
         call.answer()
@@ -162,7 +170,7 @@ async def test_many_replicas_follow_one(redis: Server, one: Replica) -> None:
 
 
 async def test_other_keys_and_other_forms_are_asked_for_apart(
-    redis: Server, one: Replica, other: Replica
+    ground: Ground, one: Replica, other: Replica
 ) -> None:
     one.listen()
     await one.call()
@@ -170,7 +178,7 @@ async def test_other_keys_and_other_forms_are_asked_for_apart(
     await other.call(0)
     other.listen(replace(other.errand, asked=Form()))
     await other.call(1)
-    assert len(await locks(redis)) == 3
+    assert await ground.locks() == 3
 
 
 async def test_the_same_digest_of_another_scope_is_never_followed(
@@ -186,30 +194,14 @@ async def test_the_same_digest_of_another_scope_is_never_followed(
     assert await theirs.end() == b"bob's"
 
 
-async def test_who_has_another_secret_is_not_answered(redis: Server, one: Replica) -> None:
+async def test_who_has_another_secret_is_not_answered(ground: Ground, one: Replica) -> None:
     one.listen()
     await one.call()
-    async with replica(redis.port, secret=b"made up", answer_s=0.05) as stranger:
+    async with replica(ground.place, secret=b"made up", answer_s=0.05) as stranger:
         stranger.listen()
         await stranger.call()
         assert one.relay.counts.odd
         assert len(one.relay._leader._guests) == 0
-
-
-@pytest.mark.heavy
-async def test_replicas_meet_in_a_cluster_too() -> None:
-    async with cluster() as nodes:
-        place = read_place(f"redis+cluster://127.0.0.1:{nodes[0].port}")
-        async with replica(place) as one, replica(place) as other:
-            one.listen()
-            call = await one.call()
-            follower = other.listen()
-            await one.followed()
-            call.answer()
-            call.send(b"a")
-            await follower.until(b"a")
-            call.end()
-            assert await follower.end() == b"a"
 
 
 # -- what comes of it ------------------------------------------------------------------------------
@@ -281,7 +273,7 @@ async def test_a_body_that_breaks_off_is_broken_for_those_who_follow_too(
 
 
 async def test_an_answer_that_is_not_to_be_kept_is_heard_and_leaves_no_lock(
-    redis: Server, one: Replica, other: Replica
+    ground: Ground, one: Replica, other: Replica
 ) -> None:
     one.errand.verdict = other.errand.verdict = Share(storable=False, why=Why.STATUS)
     leader = one.listen()
@@ -292,7 +284,7 @@ async def test_an_answer_that_is_not_to_be_kept_is_heard_and_leaves_no_lock(
     call.send(b"later")
     call.end()
     assert await leader.end() == await follower.end() == b"later"
-    await no_lock(redis)
+    await no_lock(ground)
     other.listen()
     await other.call()
 
@@ -316,9 +308,9 @@ async def test_who_leads_goes_on_for_those_who_follow_when_its_own_have_left(
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_who_follows_and_leaves_frees_his_seat(
-    redis: Server, one: Replica, begun: bool
+    ground: Ground, one: Replica, begun: bool
 ) -> None:
-    async with replica(redis.port, limits={"orphan_grace": 0.0, "orphans": 0}) as other:
+    async with replica(ground.place, limits={"orphan_grace": 0.0, "orphans": 0}) as other:
         leader = one.listen()
         call = await one.call()
         follower = other.listen()
@@ -340,7 +332,7 @@ async def test_who_follows_and_leaves_frees_his_seat(
 
 
 async def test_who_had_looked_in_vain_is_told_that_it_is_stored_once_it_can_be_found(
-    redis: Server, one: Replica, other: Replica
+    ground: Ground, one: Replica, other: Replica
 ) -> None:
     one.written.clear()
     leader = one.listen()
@@ -356,7 +348,7 @@ async def test_who_had_looked_in_vain_is_told_that_it_is_stored_once_it_can_be_f
     await follower.end()
     assert follower.boarding == Found(other.errand.elsewhere)
     assert other.calls == []
-    assert len(await locks(redis)) == 1  # a little longer, for others
+    assert await ground.locks() == 1  # a little longer, for others
 
 
 async def test_who_is_told_that_it_is_stored_and_does_not_find_it_asks(
@@ -371,19 +363,19 @@ async def test_who_is_told_that_it_is_stored_and_does_not_find_it_asks(
     await other.call()
 
 
-async def test_a_lock_is_gone_a_moment_after_the_answer_was_stored(redis: Server) -> None:
-    async with replica(redis.port, linger_s=0.05) as one:
+async def test_a_lock_is_gone_a_moment_after_the_answer_was_stored(ground: Ground) -> None:
+    async with replica(ground.place, linger_s=0.05) as one:
         leader = one.listen()
         call = await one.call()
         call.answer()
         call.end()
         await leader.end()
-        await no_lock(redis)
+        await no_lock(ground)
         await until(lambda: len(one.relay._leader) == 0)
 
 
 async def test_a_replica_that_asks_again_is_not_hindered_by_the_lock_it_has_left(
-    redis: Server, one: Replica
+    ground: Ground, one: Replica
 ) -> None:
     for number in range(2):
         listener = one.listen()
@@ -436,14 +428,14 @@ async def test_of_two_refreshes_at_once_one_asks(one: Replica, other: Replica) -
 
 
 async def test_a_flight_from_before_a_purge_is_not_followed_and_loses_its_lock(
-    redis: Server, one: Replica, other: Replica
+    ground: Ground, one: Replica, other: Replica
 ) -> None:
     old = one.listen()
     before = await one.call()
     purged = replace(other.errand, generation=7 * SHARED)
     new = other.listen(purged)
     after = await other.call()
-    async with replica(redis.port) as third:
+    async with replica(ground.place) as third:
         follower = third.listen(replace(third.errand, generation=7 * SHARED))
         await other.followed()
         for call, body in ((before, b"old"), (after, b"new")):
@@ -539,9 +531,9 @@ async def test_no_cache_is_not_content_with_what_was_stored_a_moment_ago(
 
 
 async def test_a_flight_that_is_too_long_to_be_kept_is_not_followed(
-    redis: Server, other: Replica
+    ground: Ground, other: Replica
 ) -> None:
-    async with replica(redis.port, limits={"flight_bytes": 4}) as one:
+    async with replica(ground.place, limits={"flight_bytes": 4}) as one:
         leader = one.listen()
         call = await one.call()
         call.answer()
@@ -555,10 +547,10 @@ async def test_a_flight_that_is_too_long_to_be_kept_is_not_followed(
 
 
 @pytest.mark.parametrize("head", [False, True])
-async def test_a_leader_that_dies_before_the_body_is_succeeded(redis: Server, head: bool) -> None:
+async def test_a_leader_that_dies_before_the_body_is_succeeded(ground: Ground, head: bool) -> None:
     async with (
-        replica(redis.port, beat_s=0.05) as one,
-        replica(redis.port, silent_s=1.0) as other,
+        replica(ground.place, beat_s=0.05) as one,
+        replica(ground.place, silent_s=1.0) as other,
     ):
         one.listen()
         call = await one.call()
@@ -576,10 +568,10 @@ async def test_a_leader_that_dies_before_the_body_is_succeeded(redis: Server, he
         assert other.relay.counts.led == 1
 
 
-async def test_a_leader_that_dies_in_the_middle_breaks_the_answer_off(redis: Server) -> None:
+async def test_a_leader_that_dies_in_the_middle_breaks_the_answer_off(ground: Ground) -> None:
     async with (
-        replica(redis.port, beat_s=0.05) as one,
-        replica(redis.port, silent_s=1.0) as other,
+        replica(ground.place, beat_s=0.05) as one,
+        replica(ground.place, silent_s=1.0) as other,
     ):
         one.listen()
         call = await one.call()
@@ -589,7 +581,7 @@ async def test_a_leader_that_dies_in_the_middle_breaks_the_answer_off(redis: Ser
         call.send(b"half")
         await follower.until(b"half")
         await one.die()
-        with pytest.raises(BrokenReply, match="silent"):
+        with pytest.raises(BrokenReply, match=r"silent|gone"):
             await follower.end()
         assert other.errand.kept == []
         other.relay._answer_s = 0.01
@@ -597,10 +589,10 @@ async def test_a_leader_that_dies_in_the_middle_breaks_the_answer_off(redis: Ser
         await other.call()
 
 
-async def test_a_leader_that_has_nothing_to_tell_is_not_taken_for_dead(redis: Server) -> None:
+async def test_a_leader_that_has_nothing_to_tell_is_not_taken_for_dead(ground: Ground) -> None:
     async with (
-        replica(redis.port, beat_s=0.01) as one,
-        replica(redis.port, silent_s=2.0) as other,
+        replica(ground.place, beat_s=0.01) as one,
+        replica(ground.place, silent_s=2.0) as other,
     ):
         one.listen()
         call = await one.call()
@@ -616,9 +608,9 @@ async def test_a_leader_that_has_nothing_to_tell_is_not_taken_for_dead(redis: Se
 
 
 async def test_a_leader_that_closes_hands_over_to_those_who_have_heard_nothing(
-    redis: Server, other: Replica
+    ground: Ground, other: Replica
 ) -> None:
-    async with replica(redis.port) as one:
+    async with replica(ground.place) as one:
         one.listen()
         await one.call()
         follower = other.listen()
@@ -629,144 +621,59 @@ async def test_a_leader_that_closes_hands_over_to_those_who_have_heard_nothing(
     assert await follower.end() == b""
 
 
-async def test_a_lock_whose_replica_has_no_mailbox_is_taken_over_at_once(
-    redis: Server, one: Replica
-) -> None:
-    lock = one.relay._locks.name(one.errand.key, one.errand.asked)
-    await redis.say("SET", lock, "gone:" + "00" * 16)
+async def test_a_lock_whose_replica_has_no_mailbox_is_taken_over_at_once(one: Replica) -> None:
+    assert await one.locks.claim(lock_of(one), NOBODY)
     one.listen()
     await one.call()
     assert one.relay.counts.led == one.relay.counts.taken_over == 1
 
 
-@pytest.mark.parametrize("value", ["", "no such thing", "one:xyz", "one:00", ":" + "00" * 16])
-async def test_a_lock_that_says_nothing_of_use_is_left_alone(
-    redis: Server, one: Replica, value: str
-) -> None:
-    lock = one.relay._locks.name(one.errand.key, one.errand.asked)
-    await redis.say("SET", lock, value)
-    one.listen()
-    await one.call()
-    assert one.relay.counts.alone == 1
-    assert (await redis.say("GET", lock)).strip() == value
-
-
 async def test_the_lock_of_a_flight_that_takes_long_is_renewed_while_it_is_its_own(
-    redis: Server, other: Replica
+    ground: Ground, other: Replica
 ) -> None:
-    async with replica(redis.port, lease_s=0.3) as one:
+    async with replica(ground.place, lease_s=0.3) as one:
         one.listen()
         await one.call()
-        (lock,) = await locks(redis)
-        await redis.say("DEL", lock)  # as a failover may
-        await until_there(redis, lock)
-        await redis.say("SET", lock, "another's")
+        lock = lock_of(one)
+        await free(one, lock)  # as a failover may
+        async with asyncio.timeout(20):
+            while await one.locks.holder(lock) is None:  # noqa: ASYNC110 - in real time
+                await asyncio.sleep(0)
+        await free(one, lock)
+        assert await other.locks.claim(lock, NOBODY)
         await until(lambda: all(led.lost for led in one.relay._leader._led.values()))
-    assert await redis.say("GET", lock) == "another's\n"
+    assert await other.locks.holder(lock) == NOBODY
 
 
 @pytest.mark.parametrize("seized", [False, True])
 async def test_a_lock_that_may_have_run_out_is_let_go_only_if_it_is_still_its_own(
-    redis: Server, seized: bool
+    ground: Ground, seized: bool
 ) -> None:
     clock = Clock()
-    async with replica(redis.port, lease_s=30.0, clock=clock) as one:
+    async with (
+        replica(ground.place, lease_s=30.0, clock=clock) as one,
+        replica(ground.place, lease_s=30.0, clock=clock) as other,
+    ):
         one.errand.verdict = Share(storable=False, why=Why.STATUS)
         listener = one.listen()
         call = await one.call()
-        (lock,) = await locks(redis)
+        lock = lock_of(one)
         clock.turn(29.0)
         if seized:
-            await redis.say("SET", lock, "another's")
+            await free(one, lock)
+            assert await other.locks.claim(lock, NOBODY)
         call.answer()
         call.end()
         await listener.end()
-    assert await locks(redis) == ([lock] if seized else [])
+        await one.close()
+        assert await other.locks.holder(lock) == (NOBODY if seized else None)
 
 
-async def until_there(redis: Server, key: str) -> None:
-    async with asyncio.timeout(20):
-        while await redis.say("EXISTS", key) != "1\n":
-            pass
-
-
-# -- Redis in trouble, and strangers in it ---------------------------------------------------------
-
-
-async def test_with_redis_away_a_flight_asks_at_once_and_alone() -> None:
-    async with replica(1, operation_s=0.05) as one:
-        assert not one.relay.post.is_open
-        sent = one.link.redis.sent
-        one.listen()
-        await one.call()
-        assert one.link.redis.sent == sent
-        assert [is_open for is_open, _ in one.told] == [False]
-
-
-async def test_a_redis_that_dies_lets_those_ask_who_have_heard_nothing_yet(
-    redis: Server, one: Replica, other: Replica
-) -> None:
-    leader = one.listen()
-    call = await one.call()
-    follower = other.listen()
-    await one.followed()
-    await redis.kill()
-    own = await other.call()
-    for each in (call, own):
-        each.answer()
-        each.send(b"whole")
-        each.end()
-    assert await leader.end() == await follower.end() == b"whole"
-
-
-async def test_a_redis_that_hangs_breaks_off_what_comes_by_it_and_nothing_else(
-    redis: Server,
-) -> None:
-    async with (
-        replica(redis.port, operation_s=1.0, beat_s=0.05) as one,
-        replica(redis.port, operation_s=1.0, silent_s=1.0) as other,
-    ):
-        leader = one.listen()
-        call = await one.call()
-        follower = other.listen()
-        await one.followed()
-        call.answer()
-        call.send(b"half")
-        await follower.until(b"half")
-        redis.signal(signal.SIGSTOP)
-        call.send(b" and half")
-        await leader.until(b"half and half")
-        with pytest.raises(BrokenReply):
-            await follower.end()
-        call.end()
-        assert await leader.end() == b"half and half"
-        redis.signal(signal.SIGCONT)
-
-
-async def test_a_redis_that_hangs_for_a_moment_breaks_nothing_off(redis: Server) -> None:
-    async with (
-        replica(redis.port, operation_s=0.2, answer_s=20.0) as one,
-        replica(redis.port, operation_s=0.2) as other,
-    ):
-        one.listen()
-        call = await one.call()
-        follower = other.listen()
-        await one.followed()
-        call.answer()
-        call.send(b"a")
-        await follower.until(b"a")
-        redis.signal(signal.SIGSTOP)
-        late = one.link.redis.late
-        call.send(b"b")
-        await until(lambda: one.link.redis.late > late)
-        redis.signal(signal.SIGCONT)
-        call.send(b"c")
-        call.end()
-        assert await follower.end() == b"abc"
+# -- strangers -------------------------------------------------------------------------------------
 
 
 async def test_a_letter_that_somebody_made_up_breaks_the_answer_off_and_is_heard_by_nobody(
-    redis: Server, one: Replica, other: Replica
+    ground: Ground, one: Replica, other: Replica
 ) -> None:
     one.listen()
     call = await one.call()
@@ -802,69 +709,3 @@ async def test_a_wish_that_somebody_puts_there_again_is_not_heard_again(
     one.relay.receive(wanted)  # the numbers of what it would hear now begin anew
     await one.followed(by=0)
     assert one.relay.post.sent == sent
-
-
-async def test_who_has_lost_his_mailbox_is_told_no_more_and_breaks_off(
-    redis: Server,
-) -> None:
-    async with (
-        replica(redis.port, beat_s=0.05) as one,
-        replica(redis.port, silent_s=1.0) as other,
-    ):
-        one.listen()
-        call = await one.call()
-        follower = other.listen()
-        await one.followed()
-        call.answer()
-        call.send(b"a")
-        await follower.until(b"a")
-        await redis.say("DEL", "sidecache:{fleet}:post:" + other.relay.post.owner)
-        call.send(b"b")
-        await one.followed(by=0)
-        with pytest.raises(BrokenReply, match="silent"):
-            await follower.end()
-
-
-@pytest.mark.parametrize("keys", [{}, {3: b"k" * 32, 1: b"j" * 32}])
-async def test_with_keys_nothing_of_an_answer_is_in_clear_in_redis(
-    redis: Server, keys: dict[int, bytes]
-) -> None:
-    async with (
-        replica(redis.port, keys=keys) as one,
-        replica(redis.port, keys=dict(reversed(keys.items()))) as other,
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
-        writer.write(b"MONITOR\r\n")
-        await reader.readuntil(b"\n")
-        one.listen()
-        call = await one.call()
-        follower = other.listen()
-        await one.followed()
-        call.answer(Head(200, "OK", Headers([("X-Secret", "canary")])))
-        call.send(b"canary")
-        call.end()
-        assert await follower.end() == b"canary"
-        assert follower.boarding.head.headers.get("x-secret") == "canary"
-        await redis.say("PING")
-        seen = await reader.readuntil(b'"PING"')
-        assert b"XADD" in seen
-        assert (b"canary" in seen) is not bool(keys)
-        writer.close()
-
-
-async def test_who_has_just_waited_for_redis_in_vain_does_not_wait_for_a_lock(
-    redis: Server,
-) -> None:
-    async with replica(redis.port, operation_s=0.2) as one:
-        redis.signal(signal.SIGSTOP)
-        try:
-            with pytest.raises(TierError):
-                await one.link.redis.read("sidecache:", lambda commands: commands.get("sidecache:"))
-            assert one.link.redis.doubtful
-            late = one.link.redis.late
-            one.listen()
-            await one.call()
-            assert one.link.redis.late == late
-        finally:
-            redis.signal(signal.SIGCONT)
-        await until(lambda: not one.link.redis.doubtful)

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from support.cranked import Call, Errand
-from support.redis_servers import Server, needs_redis, server
+from support.grounds import GROUNDS, InDirectory, InRedis, ground
 from support.replicas import Heard, Replica, replica, until
 
+from proxy.fleet.post_socket import SocketPost
 from proxy.model.decision import GiveUp, HeadVerdict, Share, Why
 from proxy.model.entry import CacheKey
 from proxy.model.errors import BrokenReply, NoReply, UpstreamError
 from proxy.model.message import Arrival
 from proxy.model.query import Form
 
-pytestmark = [needs_redis, pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 KEYS, SECONDS = 6, 10.0
 
@@ -88,7 +89,8 @@ async def ask(one: Replica, dice: random.Random, tasks: set, seen: Counter[str])
         assert heard == (right if type(listener.boarding).__name__ == "Boarded" else b"")
 
 
-async def trouble(redis: Server, replicas: list[Replica], dice: random.Random) -> None:
+async def trouble_in_redis(on: InRedis, replicas: list[Replica], dice: random.Random) -> None:
+    redis = on.redis
     while True:
         await asyncio.sleep(dice.uniform(0.1, 0.5))
         match dice.randrange(4):
@@ -105,32 +107,60 @@ async def trouble(redis: Server, replicas: list[Replica], dice: random.Random) -
                 await redis.say("CLIENT", "KILL", "TYPE", "normal")
 
 
+async def trouble_in_directory(
+    on: InDirectory, replicas: list[Replica], dice: random.Random
+) -> None:
+    while True:
+        await asyncio.sleep(dice.uniform(0.05, 0.2))
+        post = dice.choice(replicas).post
+        assert isinstance(post, SocketPost)
+        match dice.randrange(3):
+            case 0:
+                for line in tuple(post._lines.values()):
+                    line.end()
+            case 1:
+                for hearing in tuple(post._heard):
+                    hearing.end()
+            case _:
+                table = on.place / "locks"
+                table.write_bytes(dice.randbytes(table.stat().st_size))
+
+
+@pytest.mark.parametrize("kind", GROUNDS)
 @pytest.mark.parametrize("seed", range(3))
-async def test_in_a_storm_nobody_hears_a_wrong_byte_and_nothing_is_left_behind(seed: int) -> None:
+async def test_in_a_storm_nobody_hears_a_wrong_byte_and_nothing_is_left_behind(
+    kind: str, seed: int
+) -> None:
     dice, tasks, seen = random.Random(seed), set[asyncio.Task[None]](), Counter[str]()
     patience = {"operation_s": 0.1, "silent_s": 0.5, "answer_s": 0.1, "beat_s": 0.1}
     async with (
-        server() as redis,
-        replica(redis.port, linger_s=0.05, lease_s=0.5, **patience) as one,
-        replica(redis.port, linger_s=0.05, lease_s=0.5, **patience) as two,
-        replica(redis.port, linger_s=0.05, lease_s=0.5, **patience) as three,
+        ground(kind) as on,
+        replica(on.place, linger_s=0.05, lease_s=0.5, **patience) as one,
+        replica(on.place, linger_s=0.05, lease_s=0.5, **patience) as two,
+        replica(on.place, linger_s=0.05, lease_s=0.5, **patience) as three,
     ):
         replicas = [one, two, three]
         for each in replicas:
             each.flights.limits = replace(each.flights.limits, hit_for_miss_ttl=0.0)
         loop = asyncio.get_running_loop()
-        storm = loop.create_task(trouble(redis, replicas, dice))
+        if isinstance(on, InRedis):
+            storm = loop.create_task(trouble_in_redis(on, replicas, dice))
+        else:
+            assert isinstance(on, InDirectory)
+            storm = loop.create_task(trouble_in_directory(on, replicas, dice))
         until_s = loop.time() + SECONDS
         async with asyncio.TaskGroup() as group:
             while loop.time() < until_s:
                 for each in replicas:
-                    each.link.clock.turn(0.02)  # breakers look again
+                    if each.redis:
+                        each.link.clock.turn(0.02)  # breakers look again
                     group.create_task(ask(each, dice, tasks, seen))
                 await asyncio.sleep(0.02)
         storm.cancel()
         with suppress(asyncio.CancelledError):
             await storm
-        redis.signal(signal.SIGCONT)
+        if isinstance(on, InRedis):
+            on.redis.signal(signal.SIGCONT)
         await until(lambda: not any(len(each.flights) for each in replicas))
         # How many depends on the machine; that there were some does not.
         assert sum(each.relay.counts.followed for each in replicas) > 0

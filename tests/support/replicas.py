@@ -1,4 +1,4 @@
-"""Replicas in one process: flights that share a Redis, each with an upstream cranked by hand."""
+"""Replicas in one process: flights that meet, each with an upstream cranked by hand."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from proxy.fleet.base import Locks, Post
+from proxy.fleet.locks_file import FileLocks
+from proxy.fleet.locks_redis import RedisLocks
+from proxy.fleet.post_redis import RedisPost
+from proxy.fleet.post_socket import SocketPost
 from proxy.fleet.relay import Relay
 from proxy.flight import Boarded, Flights, Limits, Seat
 from proxy.link.place import Place
 from proxy.model.entry import CacheKey
+from proxy.model.errors import TierError
 from support.cranked import Call, Clock, Crank, Errand, settle
 from support.redis_links import Link
 from support.started import started
@@ -22,28 +29,51 @@ PATIENT: dict[str, float] = {"answer_s": 20.0, "silent_s": 20.0}  # that no mach
 
 
 class Replica:
-    """One of them. Its flights' clock is turned by hand; Redis and the relay have real time."""
+    """One of them. Its flights' clock is turned by hand; where it meets others there is real time.
+
+    Args:
+        place: of Redis, or a directory for the sockets of one host.
+        lost: nothing that is stored can be found by others.
+    """
 
     def __init__(
-        self, place: Place | int, *, operation_s: float, limits: Limits, **settings: Any
-    ) -> None:
+        self, place: Place | int | Path, *, operation_s: float, limits: Limits,
+        lease_s: float = 5.0, lost: bool = False, **settings: Any,
+    ) -> None:  # fmt: skip
         self.clock = Clock()
         self.crank = Crank()
         self.bugs: list[BaseException] = []
         self.told: list[tuple[bool, str]] = []
         self.written = asyncio.Event()  # what is stored can be found by others
         self.written.set()
-        self.link = Link(place, operation_s=operation_s)
+        now = settings.get("clock", monotonic)
+        self.post: Post
+        self.locks: Locks
+        if isinstance(place, Path):
+            self.post = SocketPost(place, report=self._told, room_s=operation_s)
+            self.locks = FileLocks(place / "locks", clock=now, lease_s=lease_s)
+        else:
+            self.link = Link(place, operation_s=operation_s)
+            redis = self.link.redis
+            self.post = RedisPost(redis, prefix="sidecache:", clock=now, report=self._told)
+            self.locks = RedisLocks(redis, "sidecache:", lease_s)
         self.relay = Relay(
-            self.link.redis,
-            prefix="sidecache:",
-            stored=self._stored,
-            report=lambda trouble: self.told.append((trouble is None, str(trouble or ""))),
+            self.post,
+            self.locks,
+            stored=None if lost else self._stored,
             bug=self.bugs.append,
-            **({"secret": SECRET, "clock": monotonic} | settings),
+            **({"secret": SECRET, "clock": now} | settings),
         )
         self.flights = Flights(limits, clock=self.clock, report=self.bugs.append, fleet=self.relay)
         self.errand = Errand(self.crank, self.clock)
+
+    @property
+    def redis(self) -> bool:
+        """Whether it meets others in Redis."""
+        return hasattr(self, "link")
+
+    def _told(self, trouble: TierError | None) -> None:
+        self.told.append((trouble is None, str(trouble or "")))
 
     async def _stored(self, _key: CacheKey) -> None:
         await self.written.wait()
@@ -74,13 +104,17 @@ class Replica:
         await until(lambda: any(f._number >= letters for f in self.relay._followed.values()))
 
     async def die(self) -> None:
-        """As kill -9: nobody is told anything."""
-        await self.link.redis.close()
+        """As kill -9: nobody is told anything but by the kernel."""
+        if self.redis:
+            await self.link.redis.close()
+        else:
+            await self.post.close()
 
     async def close(self) -> None:
         await self.flights.close()
         await self.relay.close()
-        await self.link.redis.close()
+        if self.redis:
+            await self.link.redis.close()
         await settle()
         assert self.bugs == []
         assert len(self.flights) == 0
@@ -128,7 +162,7 @@ async def until(true: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def replica(
-    place: Place | int,
+    place: Place | int | Path,
     *,
     operation_s: float = 20.0,
     limits: dict[str, Any] | None = None,
@@ -141,7 +175,8 @@ async def replica(
         limits=replace(Limits(), **(limits or {})),
         **(PATIENT | settings),
     )
-    await one.link.redis.start()
+    if one.redis:
+        await one.link.redis.start()
     await one.relay.start()
     try:
         yield one

@@ -458,6 +458,33 @@ async def test_the_loop_goes_on_while_the_disk_hangs(place: Path, clock: Clock) 
         await deleting
 
 
+async def test_who_waits_for_an_entry_goes_on_once_others_find_it(
+    place: Path, clock: Clock
+) -> None:
+    async with stuck(place, clock) as (disk, file):
+        await disk.settled(KEY)  # nothing waits
+        file.writing.clear()
+        await disk.put(entry(OTHER))
+        await disk.put(entry())
+        waiting = asyncio.ensure_future(disk.settled(KEY))  # noqa: TID251 # ended below
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        file.writing.set()
+        await waiting
+        assert disk._file.read(KEY.digest) is not None
+
+
+async def test_who_waits_for_an_entry_that_cannot_be_written_goes_on_too(
+    place: Path, clock: Clock
+) -> None:
+    async with stuck(place, clock) as (disk, file):
+        file.error = lmdb.DiskError("no room")
+        await disk.put(entry())
+        async with asyncio.timeout(UNHURRIED_S):
+            await disk.settled(KEY)
+        assert disk.failed == 1
+
+
 async def test_writes_that_hang_take_nothing_from_reads(place: Path, clock: Clock) -> None:
     async with stuck(place, clock) as (disk, file):
         await disk.put(entry())

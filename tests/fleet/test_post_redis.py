@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
 
 import pytest
+from support.post_contract import Box, PostContract
 from support.redis_links import PATIENT_S, Link
 from support.redis_servers import Server, needs_redis, server
 from support.replicas import until
 
-from proxy.fleet.post import Post
+from proxy.fleet.post_redis import RedisPost
 from proxy.model.errors import TierError
 
 pytestmark = needs_redis
@@ -21,30 +22,19 @@ pytestmark = needs_redis
 BOX = "sidecache:{fleet}:post:"
 
 
-class Box:
+class RedisBox(Box):
     """A mailbox with somebody who reads it."""
 
     def __init__(self, port: int, operation_s: float) -> None:
+        super().__init__()
         self.link = Link(port, operation_s=operation_s)
-        self.told: list[tuple[bool, str]] = []
-        self.letters: list[bytes] = []
-        self.cuts = 0
         self.clock_ahead = 0.0
-        self.post = Post(
+        self.post: RedisPost = RedisPost(
             self.link.redis,
             prefix="sidecache:",
             clock=lambda: monotonic() + self.clock_ahead,
             report=lambda trouble: self.told.append((trouble is None, str(trouble or ""))),
         )
-
-    def receive(self, letter: bytes) -> None:
-        self.letters.append(letter)
-
-    def cut_off(self) -> None:
-        self.cuts += 1
-
-    async def got(self, *letters: bytes) -> None:
-        await until(lambda: self.letters == list(letters))
 
 
 @pytest.fixture
@@ -54,8 +44,8 @@ async def redis() -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def box(port: int, *, operation_s: float = PATIENT_S) -> AsyncIterator[Box]:
-    own = Box(port, operation_s)
+async def box(port: int, *, operation_s: float = PATIENT_S) -> AsyncIterator[RedisBox]:
+    own = RedisBox(port, operation_s)
     await own.link.redis.start()
     await own.post.start(own)
     try:
@@ -63,6 +53,15 @@ async def box(port: int, *, operation_s: float = PATIENT_S) -> AsyncIterator[Box
     finally:
         await own.post.close()
         await own.link.redis.close()
+
+
+class TestRedisPost(PostContract):
+    @pytest.fixture(autouse=True)
+    def _given(self, redis: Server) -> None:
+        self.redis = redis
+
+    def box(self) -> AbstractAsyncContextManager[Box]:
+        return box(self.redis.port)
 
 
 async def test_letters_come_in_their_order_and_the_box_is_gone_with_its_owner(

@@ -1,4 +1,4 @@
-"""The post: a mailbox in Redis for each replica, which all may write to and its owner reads.
+"""The post in Redis: a mailbox for each replica, which all may write to and its owner reads.
 
 A mailbox is a stream. Only its owner makes it, and renews it while he lives; nobody else's letter
 makes one, so that what is sent to the dead is not kept. Letters are read as they come, by a command
@@ -11,11 +11,11 @@ Letters may be lost: with Redis, or when too many are unread. Who needs to know 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
+from proxy.fleet.base import Reader, owner
 from proxy.link.persist import persist
 from proxy.link.redis import Redis, Standing
 from proxy.model.errors import TierError
@@ -27,20 +27,8 @@ _RENEW_S: Final = 1.0  # how often it is renewed, and emptied of what was read
 _LETTER: Final = b"letter"
 
 
-class Reader(Protocol):
-    """Who reads a mailbox. Neither waits nor raises."""
-
-    def receive(self, letter: bytes) -> None:
-        """A letter has come: any bytes, from anybody who can write to Redis."""
-        ...
-
-    def cut_off(self) -> None:
-        """Letters may have been lost, or cannot come for now."""
-        ...
-
-
-class Post:
-    """The mailbox of this replica, and the way to those of others.
+class RedisPost:
+    """A ``proxy.fleet.base.Post`` of all replicas that share a Redis and a prefix.
 
     ``start`` it, and ``close`` it in the end.
 
@@ -68,25 +56,22 @@ class Post:
         self._open = False
         self._told = False  # of being shut
         self._task: asyncio.Task[None] | None = None
-        self.owner = secrets.token_hex(8)
+        self.owner = owner()
         self.sent = 0
         self.sent_bytes = 0
         self.received = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether others can reach this replica, and be reached."""
         return self._open and self._redis.standing is Standing.ON
 
     async def start(self, reader: Reader) -> None:
-        """Open the mailbox, and read it from now on. Raises nothing."""
         opened = asyncio.Event()
         # Ended by close(): it reads as long as the proxy runs.
         self._task = asyncio.create_task(self._keep_reading(reader, opened))  # noqa: TID251
         await opened.wait()
 
     async def close(self) -> None:
-        """Take the mailbox away. Raises nothing."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -98,11 +83,6 @@ class Post:
             await self._redis.write(own, lambda commands: commands.unlink(own), rests=False)
 
     async def send(self, to: str, letter: bytes) -> bool:
-        """Put ``letter`` into somebody's mailbox; False if he has none.
-
-        Raises:
-            TierError: nobody knows whether it is there.
-        """
         name = self._prefix + to
         put = await self._redis.write(
             name,
