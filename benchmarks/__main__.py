@@ -11,6 +11,7 @@ from pathlib import Path
 _PARTS = {
     "__init__",
     "__main__",
+    "crowd",
     "load",
     "servers",
     "steady",

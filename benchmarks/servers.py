@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+from typing import cast
 
 import orjson
 import uvloop
@@ -31,6 +32,12 @@ ANSWER = orjson.dumps(
     }
 )
 
+FIRST_EVENT = b'data: {"id":"chatcmpl-bench","choices":[{"index":0,"delta":{"content":"Pa"}}]}\n\n'
+_BEGUN = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"%x\r\n%b\r\n" % (len(FIRST_EVENT), FIRST_EVENT)
+)
+
 
 async def backend(request: web.BaseRequest) -> web.StreamResponse:
     """A backend that has its answer ready."""
@@ -52,6 +59,22 @@ class Bare:
         return web.Response(body=body, content_type="application/json")
 
 
+class Pausing(asyncio.Protocol):
+    """One connection to a backend that begins every answer as a stream, and never goes on."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._got = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, found, body = self._got.partition(b"\r\n\r\n")
+        at = head.lower().find(b"content-length:")
+        if found and len(body) >= int(head[at + 15 :].split(b"\r\n", 1)[0]):
+            self._got = b""
+            self._transport.write(_BEGUN)
+
+
 def runner(name: str) -> web.BaseRunner:
     """``bare`` on aiohttp's low-level server, ``application`` the way most servers are written."""
     if name == "application":
@@ -62,6 +85,11 @@ def runner(name: str) -> web.BaseRunner:
 
 
 async def serve(name: str, port: int) -> None:
+    if name == "pausing":
+        loop = asyncio.get_running_loop()
+        await loop.create_server(Pausing, "127.0.0.1", port, backlog=1024)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
     running = runner(name)
     await running.setup()
     await web.TCPSite(running, "127.0.0.1", port, backlog=1024).start()

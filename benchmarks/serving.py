@@ -140,7 +140,7 @@ def sidecache(
     upstream: str, *flags: str, core: int = 0, log: Path = Path(os.devnull)
 ) -> Iterator[Target]:
     port, admin = free_port(), free_port()
-    words = ["-m", "proxy", "serve", "--upstream", upstream]
+    words = ["-m", "proxy", "serve", *(["--upstream", upstream] if upstream else [])]
     words += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
     words += flags
     # A new folder: what an earlier run has kept on disk would be no miss.

@@ -102,6 +102,7 @@ class Standby:
             query=query,
             key=standby_of(question.key, f"{self.upstream.id} {self.model}"),
             standby=True,
+            caller=question.whose,
         )
 
 
@@ -176,7 +177,7 @@ class Retrieval:
         )
         if body:
             headers = headers.without(_CONTENT_TYPE).plus(("Content-Type", "application/json"))
-        return Outbound(self.method, path, query_string, headers, body)
+        return Outbound(self.method, path, query_string, headers, body, question.whose)
 
 
 _CONTENT_TYPE: Final = frozenset({"content-type"})

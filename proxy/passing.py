@@ -31,6 +31,7 @@ class Passing:
     Args:
         headers: the fields to send upstream for a request that is passed on untouched.
         clock: seconds, monotonic.
+        caller: who sent a request.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Passing:
         replies: Replies,
         headers: Callable[[Request], Headers],
         clock: Callable[[], float],
+        caller: Callable[[Request], str] = lambda _: "",
     ) -> None:
         self._upstreams = upstreams
         self._replies = replies
         self._headers = headers
         self._clock = clock
+        self._caller = caller
 
     async def answer(self, request: Request, upstream: Upstream, began: float) -> Reply:
         """The reply to what no dialect has a name for. Raises RequestError."""
@@ -101,8 +104,8 @@ class Passing:
         return self._replies.fail(error, Outcome(Verdict.ERROR, Why.LOOP), began)
 
     def _outbound(self, request: Request, body: bytes | Body) -> Outbound:
-        headers = self._headers(request)
-        return Outbound(request.method, request.path, request.query_string, headers, body)
+        headers, caller = self._headers(request), self._caller(request)
+        return Outbound(request.method, request.path, request.query_string, headers, body, caller)
 
     def _relay(self, arrival: Arrival, outcome: Outcome, began: float) -> Reply:
         body = Coming(arrival.chunks(), arrival.close)

@@ -54,6 +54,7 @@ class Rooms:
         batcher: asks for inputs of several questions in one call; None: nobody does.
         edition: of the settings that all this was made of.
         unheard: told of what is not stored.
+        caller: who sent a request, as the gate before the backends tells callers apart.
     """
 
     policy: Policy
@@ -67,6 +68,7 @@ class Rooms:
     batcher: Batcher | None = None
     edition: int = 0
     unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None
+    caller: Callable[[Request], str] = lambda _: ""
 
 
 class Question(NamedTuple):
@@ -90,6 +92,7 @@ class Question(NamedTuple):
     variant: int = 0  # which of several answers it is about, counted from 1; 0: there is one
     company: Company | None = None  # the request that this is only a part of
     laps: Laps | None = None
+    caller: str = ""  # who asks, where ``request`` does not tell
 
     @property
     def asked(self) -> Form:
@@ -98,6 +101,16 @@ class Question(NamedTuple):
     @property
     def edition(self) -> int:
         return self.rooms.edition
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a client waits for the answer."""
+        return self.renews is None and self.weight is None
+
+    @property
+    def whose(self) -> str:
+        """Who asks."""
+        return self.caller or self.rooms.caller(self.request)
 
     def asking_as(self, request: Request) -> Question:
         return self._replace(request=request)
@@ -128,8 +141,9 @@ class Question(NamedTuple):
         """The request as it is sent upstream."""
         request, headers = self.request, self.rooms.outbound(self.request)
         return Outbound(
-            request.method, request.path, request.query_string, headers, self.query.forward
-        )
+            request.method, request.path, request.query_string, headers, self.query.forward,
+            self.whose, self.awaited,
+        )  # fmt: skip
 
     def shortening(self) -> Plan | None:
         """How much shorter the prompt is to be on its way; None: as it is."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from proxy.model.errors import UpstreamError
+from proxy.model.decision import Why
+from proxy.model.errors import Overloaded, ShareExceeded, UpstreamError
 from proxy.model.message import Head
 from proxy.model.outcome import Outcome, Reply
 from proxy.wire.cache_status import fields
@@ -17,6 +18,7 @@ _OURS: Final = frozenset(
         "x-cache-match", "x-cache-error-bound", "x-cache-variant", "x-cache-compressed",
     }
 )  # fmt: skip
+_SPREAD_S: Final = 3  # over which those who were turned away are asked to come again
 _CONTENT_TYPE: Final = frozenset({"content-type"})
 
 
@@ -26,11 +28,15 @@ class Replies:
     Args:
         name: how it calls itself in ``Cache-Status`` and ``Via``.
         clock: seconds, monotonic.
+        dice: evenly distributed in [0, 1).
     """
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], float], dice: Callable[[], float] = lambda: 0.5
+    ) -> None:
         self.name = name
         self._clock = clock
+        self._dice = dice
 
     def write(
         self,
@@ -60,9 +66,19 @@ class Replies:
         return Reply(head, body, length, outcome, final=final)
 
     def fail(self, error: UpstreamError, outcome: Outcome, began: float) -> Reply:
-        """The reply when the upstream has none: 502, 504 or 508, and why."""
+        """The reply when the upstream has none: 502, 504 or 508, and why.
+
+        Where it was not asked, as too much was under way: 429 or 503, and when to ask again.
+        """
         outcome = outcome._replace(detail=error.token)
-        return self.refuse(error.status, error.token, str(error), outcome, began)
+        if not isinstance(error, Overloaded):
+            return self.refuse(error.status, error.token, str(error), outcome, began)
+        why = Why.SHARE if isinstance(error, ShareExceeded) else Why.OVERLOAD
+        head, body = problem(error.status, error.token, str(error), pseudonym=self.name)
+        # Those who are turned away together must not come again together.
+        later = ("Retry-After", str(1 + int(_SPREAD_S * self._dice())))
+        head = head._replace(headers=head.headers.plus(later))
+        return self.write(head, body, outcome._replace(why=why, fwd=None), began)
 
     def absent(self, outcome: Outcome, began: float) -> Reply:
         """The reply where nothing is stored, and nothing else was asked for."""

@@ -39,6 +39,10 @@ class Configuration(Shown):
     settings: dict[str, JsonValue]
     sources: dict[str, str] = Field(description="Who gave what is not left to its default.")
     yaml: str = Field(description="The same for people, as `sidecache check` shows it.")
+    chosen: dict[str, int] = Field(
+        description="What this machine makes of settings that it has a say in: what `auto` is, and "
+        "bounds that are shared by workers or do not fit."
+    )
     last_refusal: Refusal | None
     needs_restart: list[str] = Field(description="The groups and settings a reload cannot change.")
 
@@ -68,6 +72,7 @@ class Current(NamedTuple):
     settings: dict[str, JsonValue]
     sources: dict[str, str]
     yaml: str
+    chosen: dict[str, int]
     needs_restart: list[str]
     refused: str | None
     refused_at: float
@@ -118,6 +123,7 @@ class Configurations:
                 settings=current.settings,
                 sources=current.sources,
                 yaml=current.yaml,
+                chosen=current.chosen,
                 last_refusal=refused,
                 needs_restart=current.needs_restart,
             )

@@ -97,6 +97,15 @@ class Model(Shown):
     spent: Spent
 
 
+class Calls(Shown):
+    """Calls of all backends."""
+
+    in_flight: int
+    queued: int = Field(description="That wait for others to end.")
+    limit: int = Field(description="That may be under way.")
+    shed: dict[str, int] = Field(description="Not made, by why.")
+
+
 class Process(Shown):
     """What the process takes up."""
 
@@ -136,6 +145,7 @@ class Stats(Shown):
     spent: Spent
     models: list[Model]
     flights: dict[str, int]
+    calls: Calls
     clients: dict[str, int]
     loop_lag: Extremes
     process: Process

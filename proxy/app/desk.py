@@ -19,12 +19,14 @@ from proxy.admin.gate import Gate
 from proxy.admin.purging import Purges
 from proxy.app import encryption, operating
 from proxy.app.clock import seconds
+from proxy.app.machine import Machine
 from proxy.app.reloading import Reloading
 from proxy.app.seat import worker_socket
 from proxy.config.changes import BOUND, contents, refuse_what_is_bound
 from proxy.config.faults import Place
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
+from proxy.config.share import share
 from proxy.model.errors import ConfigError
 from proxy.model.purge import Purge
 from proxy.purges.purging import Receipt
@@ -70,6 +72,7 @@ class Desk:
     ) -> None:
         self._directory = directory
         self._listening = listening
+        self._machine = Machine.found()
         self._source = source
         self._edition = Edition(number, loaded, contents(loaded.settings), time.time())
         self._roster: Message = {}
@@ -165,7 +168,10 @@ class Desk:
         self._edition = edition
 
     def _current(self) -> Current:
-        return operating.current(self._edition, self._source, self._reloading.refused, BOUND)
+        chosen = self._machine.chosen(share(self._edition.settings))
+        return operating.current(
+            self._edition, self._source, self._reloading.refused, BOUND, chosen
+        )
 
 
 async def _never(*_purges: Purge) -> Receipt:

@@ -7,6 +7,7 @@ are under way stay with theirs to the end.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 
 from proxy.app import encryption, parts, spoken
@@ -61,6 +62,7 @@ class Generation:
             self.contents,
             None if before is None else before.backends,
             traffic=house.observing.traffic_of,
+            gate=house.gate,
         )
         self.routes = self.backends.routes
         self.knowledge: Knowledge = Knowledge(
@@ -79,8 +81,9 @@ class Generation:
             self.admission = parts.admission(settings.cache.admission)
         else:
             self.admission = before.admission
-        replies = Replies(settings.pseudonym, seconds)
-        passing = parts.passing(settings, self.routes, replies)
+        replies = Replies(settings.pseudonym, seconds, random.random)
+        caller = parts.callers(settings, keys, house.secret)
+        passing = parts.passing(settings, self.routes, replies, caller)
         self.lifecycle, explained = parts.lifecycle(
             settings,
             keys=keys,
@@ -104,18 +107,20 @@ class Generation:
                 passing=passing,
                 replies=replies,
                 edition=number,
+                caller=caller,
             ),
             replies=replies,
             versions=house.versions.edition,
             edition=number,
             browsing=house.browsing,
             unheard=house.observing.unheard(keys),
+            caller=caller,
         )
         self.explaining = Explaining(explained)
         self.attending = Attending(
             house.traces.answering(self.lifecycle.answer),
             house.traces.tunnelling(passing.tunnel),
-            parts.client_limits(settings),
+            parts.client_limits(settings, house.machine),
             settings.pseudonym,
         )
 

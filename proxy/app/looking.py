@@ -16,15 +16,18 @@ from proxy.flight import Flights
 from proxy.link.redis import Standing
 from proxy.observe.log import printable
 from proxy.observe.state import (
+    CallsState,
     ConfigState,
     Counts,
     GuardState,
+    MemoryState,
     SemanticState,
     State,
     StratumState,
     TierState,
     UpstreamState,
 )
+from proxy.overload import Gate
 from proxy.tiers.measured import Watched
 from proxy.upstream import GuardedUpstream
 
@@ -41,6 +44,7 @@ class Parts:
 
     Args:
         flights: all boards.
+        gate: before all calls.
         routed: the backends that requests are routed to, now.
         standing_by: those that they are not.
         compression: what all compressors did.
@@ -48,11 +52,13 @@ class Parts:
         bugs: by where.
         dropped: log lines.
         config: the settings in force.
+        memory: how far it has run out.
     """
 
     store: Store
     clients: ClientCounts
     flights: Sequence[Flights]
+    gate: Gate
     routed: Callable[[], Iterable[Backend]]
     standing_by: Callable[[], Iterable[Backend]]
     compression: CompressionCounts
@@ -62,6 +68,7 @@ class Parts:
     bugs: Callable[[], Counts]
     dropped: Callable[[], int]
     config: Callable[[], ConfigState]
+    memory: Callable[[], MemoryState]
 
 
 def look(parts: Parts) -> State:
@@ -71,6 +78,7 @@ def look(parts: Parts) -> State:
         clients=_numbers(parts.clients),
         flights=_summed(_numbers(board.counts) for board in parts.flights),
         flying=sum(len(board) for board in parts.flights),
+        calls=_calls(parts.gate),
         tiers=_tiers(store),
         guard=_guard(store),
         purges={kind.value: count for kind, count in purging.kinds.items()},
@@ -87,6 +95,7 @@ def look(parts: Parts) -> State:
         bugs=parts.bugs(),
         log_lines_dropped=parts.dropped(),
         config=parts.config(),
+        memory=parts.memory(),
     )
 
 
@@ -102,6 +111,11 @@ def _summed(each: Iterable[Counts]) -> dict[str, int]:
         for name, count in counts.items():
             total[name] = total.get(name, 0) + count
     return total
+
+
+def _calls(gate: Gate) -> CallsState:
+    shed = {str(why): count for why, count in gate.shed.items()}
+    return CallsState(gate.under_way, gate.queued, gate.limit, shed)
 
 
 # -- tiers ----------------------------------------------------------------------------------------
@@ -172,6 +186,7 @@ def _memory(store: Store) -> TierState:
             "evicted": memory.evicted, "expired": memory.expired, "replaced": memory.replaced,
             "deleted": memory.deleted,
         },
+        detail={"budget": store.budget},
     )  # fmt: skip
 
 

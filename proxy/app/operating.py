@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,14 @@ def admin(proxy: Sidecache, ready: Callable[[], bool]) -> Admin:
 def _endpoints(proxy: Sidecache) -> list[Endpoint]:
     endpoints = [
         *Configurations(
-            lambda: current(proxy.generation, proxy.source, proxy.refused, fixed()), proxy.reload
+            lambda: current(
+                proxy.generation,
+                proxy.source,
+                proxy.refused,
+                fixed(),
+                proxy.machine.chosen(proxy.settings),
+            ),
+            proxy.reload,
         ).endpoints,
         Purges(proxy.store.purging.purge).endpoint,
         Profiles(sample, proxy.settings.pseudonym).endpoint,
@@ -61,9 +68,13 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
 
 
 def current(
-    edition: Edition, source: Source, refused: Refused | None, needs_restart: Sequence[str]
+    edition: Edition,
+    source: Source,
+    refused: Refused | None,
+    needs_restart: Sequence[str],
+    chosen: Mapping[str, int],
 ) -> Current:
-    """What there is to tell of the settings that are in force."""
+    """What there is to tell of the settings that are in force; ``chosen`` by the machine."""
     loaded, file = edition.loaded, source.file
     return Current(
         generation=edition.number,
@@ -72,6 +83,7 @@ def current(
         settings=render.masked(loaded.settings),
         sources={dotted(place): source for place, source in loaded.sources.items() if source},
         yaml=render.effective(loaded),
+        chosen=dict(chosen),
         needs_restart=list(needs_restart),
         refused=None if refused is None else refused.reason,
         refused_at=0.0 if refused is None else refused.when,

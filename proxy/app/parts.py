@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.app.clock import seconds
+from proxy.app.machine import Machine
 from proxy.batching import Batcher
 from proxy.batching import Limits as BatchLimits
 from proxy.compression.compressor import Compressor
@@ -35,6 +37,8 @@ from proxy.lifecycle import Bounds, Lifecycle
 from proxy.model.entry import CacheKey
 from proxy.model.message import Headers, Request
 from proxy.model.query import Query
+from proxy.overload import Gradient
+from proxy.overload import Limits as CallLimits
 from proxy.passing import Passing
 from proxy.policy import AboutNow, Policy, Terms
 from proxy.policy import Rule as PolicyRule
@@ -118,12 +122,14 @@ def lifecycle(
     edition: int,
     browsing: Browsing,
     unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None,
+    caller: Callable[[Request], str] = lambda _: "",
 ) -> tuple[Lifecycle, Explained]:
     """The life of a request, and what is asked to explain one.
 
     Args:
         versions: counts the changes of knowledge bases.
         edition: of the settings.
+        caller: who sent a request.
     """
     cache = settings.cache
     policy = policies(settings, keys)
@@ -140,6 +146,7 @@ def lifecycle(
         batcher,
         edition,
         unheard,
+        caller,
     )
     reader = Reader(keys, policy, timely.asks, steering(settings), versions)
     dividing = Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing)
@@ -188,9 +195,35 @@ def batch_limits(batching: Batching) -> BatchLimits:
     )
 
 
-def passing(settings: Settings, routes: Routes, replies: Replies) -> Passing:
+def callers(settings: Settings, keys: KeyRules, secret: bytes) -> Callable[[Request], str]:
+    """Who sent a request: those whose scopes differ, and where all share one, by credential."""
+    shared = ScopeBy(settings.cache.scope.by) is ScopeBy.SHARED
+    return KeyRules(secret).scope_of if shared else keys.scope_of
+
+
+def call_limits(settings: Settings) -> CallLimits:
+    """The bounds of calls."""
+    chosen = settings.overload
+    return CallLimits(chosen.max_calls, chosen.queued, chosen.queue_s, chosen.scope_share)
+
+
+def adaptive(settings: Settings, before: Gradient | None) -> Gradient | None:
+    """What finds out how many calls the backends bear, where wanted; the one ``before`` goes on."""
+    chosen = settings.overload
+    if not chosen.adaptive:
+        return None
+    if before is None:
+        return Gradient(chosen.min_calls, chosen.max_calls, clock=seconds)
+    before.bound(chosen.min_calls, chosen.max_calls)
+    return before
+
+
+def passing(
+    settings: Settings, routes: Routes, replies: Replies, caller: Callable[[Request], str]
+) -> Passing:
     """The way past the cache."""
-    return Passing(routes, replies, outbound_fields(settings, identity=False), seconds)
+    fields = outbound_fields(settings, identity=False)
+    return Passing(routes, replies, fields, seconds, caller)
 
 
 def _deciding(settings: Settings) -> frozenset[str]:
@@ -298,11 +331,22 @@ def flight_limits(settings: Settings) -> FlightLimits:
     )
 
 
-def client_limits(settings: Settings) -> ClientLimits:
+def spared(limits: FlightLimits, most: int) -> FlightLimits:
+    """``limits`` while memory is scarce: what is longer than ``most`` bytes is only passed on."""
+    return replace(
+        limits,
+        flight_bytes=min(limits.flight_bytes, most),
+        window_bytes=min(limits.window_bytes, most),
+        refreshes=0,
+        orphans=0,
+    )
+
+
+def client_limits(settings: Settings, machine: Machine) -> ClientLimits:
     """The bounds of clients."""
     limits = settings.downstream.limits
     return ClientLimits(
-        connections=limits.max_connections,
+        connections=machine.clients(settings),
         line_bytes=limits.max_header_line_bytes,
         field_bytes=limits.max_header_field_bytes,
         fields=limits.max_headers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 
 from proxy.app import parts
@@ -11,6 +12,7 @@ from proxy.app.clock import seconds
 from proxy.config.settings import Settings
 from proxy.flight import Flights
 from proxy.key import KeyRules
+from proxy.model.message import Request
 from proxy.passing import Passing
 from proxy.reply import Replies
 from proxy.resources.fetch import Rooms, Rules
@@ -33,6 +35,7 @@ def others(
     passing: Passing,
     replies: Replies,
     edition: int,
+    caller: Callable[[Request], str],
 ) -> Passing | Resources:
     """What answers requests in no dialect.
 
@@ -41,6 +44,7 @@ def others(
             request headers the answer was chosen by.
         written: see ``Shelf``.
         edition: of the settings.
+        caller: who sent a request.
     """
     chosen = settings.http_resource
     if not chosen.enabled:
@@ -64,6 +68,7 @@ def others(
             time.time,
             lambda wall: formatdate(wall, usegmt=True),
             edition,
+            caller,
         ),
         keys=keys,
         upstreams=routes,

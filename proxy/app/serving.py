@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from proxy.app.clock import seconds
 from proxy.app.parts import known_secrets
 from proxy.app.seat import Seat
+from proxy.app.starved import Starved
 from proxy.app.stopping import Stopping
 from proxy.app.whole import Sidecache
 from proxy.config.load import Loaded, Source
@@ -164,12 +166,14 @@ async def _until_stopped(
 ) -> None:
     """Serve until told to stop, and stop."""
     stopping.listen()
+    asyncio.get_running_loop().set_exception_handler(Starved(seconds))
     if sys.platform != "win32":
         attached = not ignores_hangup() and has_terminal()
         ask = proxy.reloading.ask
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stopping, ask, attached=attached))
     announce()
+    proxy.machine.tell(proxy.settings)
     gc.callbacks.append(_keep_survivors)
     gc.collect()
     how = interrupted(proxy.settings.downstream.drain_s)

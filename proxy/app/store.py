@@ -15,13 +15,16 @@ from hashlib import blake2b
 from pathlib import Path
 
 from proxy.app.clock import seconds
+from proxy.app.machine import Machine
 from proxy.app.seat import Seat
 from proxy.config.settings import Settings
+from proxy.host.heap import Heap, trimmer
 from proxy.ledger import Ledger
 from proxy.link.persist import Unforeseen
 from proxy.link.place import Credentials, read_place
 from proxy.link.redis import Redis, Standing
 from proxy.link.replies import NotAllowed
+from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError, TierError
 from proxy.purges.base import Journal
 from proxy.purges.journal_file import FileJournal
@@ -41,6 +44,7 @@ log = logging.getLogger("sidecache.store")
 
 _FLUSH_S = 2.0  # what waits for Redis may take so long to be written when the proxy stops
 _SETTLE_S = 5.0  # or what is taken in meanwhile
+_MUCH_BYTES = 16 * 2**20  # so much that was freed at once is given back to the system
 _SECRET_FILE = "secret"  # noqa: S105 - its name, not what is in it
 
 
@@ -51,14 +55,33 @@ class Store:
 
     Args:
         settings: checked settings.
+        machine: what this process may take of; None: that is found out.
         seat: where this worker sits; None: it is the only one.
 
     Raises:
         ConfigError: what the settings say of storage cannot be done on this machine.
     """
 
-    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
-        self.memory = _memory(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        machine: Machine | None = None,
+        seat: Seat | None = None,
+    ) -> None:
+        self._machine = machine or Machine.found()
+        self.budget = self._machine.memory_tier(settings)  # of the memory tier, without pressure
+        self.heap = Heap(trimmer(), seconds)
+        self._pressed: tuple[int | None, int | None] = (None, None)  # bytes in all, of an entry
+        self._share, self._most_entry = settings.l1_memory.scope_share, _most_in_memory(settings)
+        self._limiting = asyncio.Lock()  # a budget shrinks bit by bit: one at a time
+        self.memory = L1Memory(
+            max_bytes=self.budget,
+            max_entry_bytes=self._most_entry,
+            clock=seconds,
+            scope_share=self._share,
+            rest=self._rest,
+        )
+        self._most_held = 0
         self.directory = data_directory(settings)
         self.disk = _disk(settings, self.directory) if self.directory else None
         self.redis = _redis(settings)
@@ -84,7 +107,7 @@ class Store:
         self.purging = Purging(
             self.ledger,
             self._journal(settings, self.directory or (None if seat is None else seat.directory)),
-            sweep=self.memory.sweep,
+            sweep=self._sweep,
             free=self._free,
             clock=seconds,
             wall=time.time,
@@ -122,7 +145,31 @@ class Store:
     async def _free(self) -> Sequence[str]:
         for each in self.freed:
             await each()
-        return await self.ladder.clear()
+        await self._sweep(lambda _: True)  # in slices: the ladder would do it in one
+        failed = await self.ladder.clear()
+        self.heap.ask()
+        return failed
+
+    async def _sweep(self, gone: Callable[[Entry], bool]) -> None:
+        self._most_held = before = self.memory.bytes
+        await self.memory.sweep(gone)
+        if before - self.memory.bytes >= _MUCH_BYTES:
+            self.heap.ask()
+
+    async def _rest(self) -> None:
+        """Give back what was freed in memory, if that is much; others go on meanwhile.
+
+        Giving back keeps everybody waiting who needs memory, half a second for a gigabyte: so it is
+        done while that much is freed, not afterwards.
+        """
+        held = self.memory.bytes
+        if self._most_held - held < _MUCH_BYTES:
+            self._most_held = max(self._most_held, held)
+            await asyncio.sleep(0)
+            return
+        self._most_held = held
+        self.heap.ask()
+        await self.heap.give_back(at_once=True)
 
     async def limit(self, settings: Settings) -> None:
         """Take the bounds in ``settings`` that may change while it is open."""
@@ -130,11 +177,35 @@ class Store:
             self.disk.max_entry_bytes = settings.cache.max_entry_bytes
         if self.shared is not None:
             self.shared.max_entry_bytes = settings.cache.max_entry_bytes
-        await self.memory.limit(
-            max_bytes=settings.l1_memory.max_bytes,
-            max_entry_bytes=_most_in_memory(settings),
-            scope_share=settings.l1_memory.scope_share,
-        )
+        self.budget = self._machine.memory_tier(settings)
+        self._share, self._most_entry = settings.l1_memory.scope_share, _most_in_memory(settings)
+        held = self.held
+        await self._limit_memory()
+        if held - self.held >= _MUCH_BYTES:
+            self.heap.ask()
+
+    @property
+    def held(self) -> int:
+        """Bytes that the memory tier holds."""
+        return self.memory.bytes
+
+    async def hold(self, most_bytes: int | None, most_entry: int | None) -> None:
+        """Let the memory tier hold no more than that, nor an entry that is larger, for now.
+
+        None: as the settings say.
+        """
+        self._pressed = most_bytes, most_entry
+        await self._limit_memory()
+
+    async def _limit_memory(self) -> None:
+        async with self._limiting:
+            most_bytes, most_entry = self._pressed
+            self._most_held = self.memory.bytes
+            await self.memory.limit(
+                max_bytes=_least(self.budget, most_bytes),
+                max_entry_bytes=_least(self._most_entry, most_entry),
+                scope_share=self._share,
+            )
 
     async def open(self) -> None:
         """Open every tier, each for no longer than its own limits allow. Raises nothing."""
@@ -225,14 +296,8 @@ def data_directory(settings: Settings) -> Path | None:
     return home / "sidecache"
 
 
-def _memory(settings: Settings) -> L1Memory:
-    sizes = settings.l1_memory
-    return L1Memory(
-        max_bytes=sizes.max_bytes,
-        max_entry_bytes=_most_in_memory(settings),
-        clock=seconds,
-        scope_share=sizes.scope_share,
-    )
+def _least(bound: int, other: int | None) -> int:
+    return bound if other is None else min(bound, other)
 
 
 def _most_in_memory(settings: Settings) -> int:

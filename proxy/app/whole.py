@@ -15,6 +15,8 @@ from proxy.app.encryption import Shown
 from proxy.app.generation import Generation
 from proxy.app.house import House
 from proxy.app.looking import Parts
+from proxy.app.machine import Machine
+from proxy.app.memory import SPARE_BYTES, MemoryWatch
 from proxy.app.observing import Observing
 from proxy.app.recording import recorder
 from proxy.app.reloading import Refused, Reloaded, Reloading
@@ -34,6 +36,7 @@ from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
 from proxy.observe.gather import Reader
 from proxy.observe.state import ConfigState
+from proxy.overload import Gate
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
@@ -50,6 +53,7 @@ class Sidecache:
         source: where they are loaded from again; None: they stay as they are.
         origins: who gave each of them; see ``Loaded``.
         applied: told of settings that are now in force, but for the first.
+        machine: what this process may take of; None: that is found out.
         seat: where it sits among several workers; None: it is the only one.
 
     Raises:
@@ -66,11 +70,13 @@ class Sidecache:
         source: Source | None = None,
         origins: Mapping[Place, str] = MappingProxyType({}),
         applied: Callable[[Settings], None] = lambda _: None,
+        machine: Machine | None = None,
         seat: Seat | None = None,
     ) -> None:
         self._ready = False
         self._seat = seat
-        self.store = Store(settings, seat)
+        self.machine = machine or Machine.found()
+        self.store = Store(settings, self.machine, seat)
         self.traces = Traces(settings)
         self.recorder = recorder(settings)
         told = readers if self.recorder is None else [*readers, self.recorder]
@@ -86,12 +92,17 @@ class Sidecache:
         watch = self.traces.refreshing
         self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay, watch=watch)
         self.fetches = Flights(limits, clock=seconds, report=report, watch=watch)
+        adaptive = parts.adaptive(settings, None)
+        self.gate = Gate(
+            parts.call_limits(settings), clock=seconds, adaptive=adaptive,
+            may_call=lambda: self.memory.may_call,
+        )  # fmt: skip
         self.semantic = _semantic(settings, self.store, self._answer_in)
         if self.recorder is not None and self.semantic is not None:
             self.semantic.learner.labelled = self.recorder.label
         self.house = House(
             secret, self.store.ladder, self.store.browsing, self.flights, self.fetches,
-            self.semantic, self.observing, self.traces,
+            self.semantic, self.observing, self.traces, self.gate, self.machine,
         )  # fmt: skip
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
@@ -104,6 +115,14 @@ class Sidecache:
             wall=time.time,
         )
         self._applied = applied
+        self.memory = MemoryWatch(
+            self.machine.memory,
+            self.store,
+            self.store.heap,
+            spare=self._limit_flights,
+            clock=seconds,
+            workers=settings.workers,
+        )
         self._limit_flights()
         self._shown: Shown | None = None
         self.record = self.traces.recording(self.observing.record(record))
@@ -147,6 +166,7 @@ class Sidecache:
         if self.recorder is not None:
             self.recorder.start()
         self.observing.start()
+        self.memory.start()
         await self.store.open()
         if self.semantic is not None:
             await self.semantic.start()
@@ -174,7 +194,8 @@ class Sidecache:
                 raise
             raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
         if self._seat is None:  # else it is replaced
-            self.reloading.start()
+            self.machine.warn(settings)
+        self.reloading.start()
         self._ready = True
 
     async def close(self, deadline_s: float | None = None) -> None:
@@ -203,6 +224,7 @@ class Sidecache:
         if self.semantic is not None:
             await self.semantic.close()
         self.observing.close()
+        await self.memory.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
         await self.retired.close()
@@ -223,17 +245,23 @@ class Sidecache:
         self.generation = new
         self.server.attend(new.attending)
         self._limit_flights()
+        self.gate.adopt(parts.call_limits(settings), parts.adaptive(settings, self.gate.adaptive))
         self.admin.gate.let_in(settings.admin.bearer, settings.admin.allowed_hosts)
         if self._shown is not None and new.encryption is not None:
             self._shown.show(new.encryption)
         self.observing.adopt(settings)
         self._applied(settings)
+        if self.machine.chosen(settings) != self.machine.chosen(old.settings):
+            self.machine.tell(settings)
+            self.machine.warn(settings)
 
         await self.retired.add(old)
         await self.store.limit(settings)
 
     def _limit_flights(self) -> None:
         limits = parts.flight_limits(self.settings)
+        if self.memory.is_scarce:
+            limits = parts.spared(limits, SPARE_BYTES)
         for flights in (self.flights, self.fetches):
             flights.adopt(limits, self.generation.number)
 
@@ -247,6 +275,7 @@ class Sidecache:
             self.store,
             self.server.counts,
             [self.flights, self.fetches],
+            self.gate,
             lambda: self.generation.backends.routed,
             lambda: self.generation.backends.standing_by,
             observing.compressing,
@@ -256,6 +285,7 @@ class Sidecache:
             observing.bugs,
             observing.dropped,
             self._config,
+            lambda: self.memory.state,
         )
 
     def _config(self) -> ConfigState:

@@ -144,7 +144,8 @@ class Call:
             return _Told.HEARD
         first = waiting[0].asker
         queries = [each.asker.query for each in waiting]
-        outbound = put_together(first.outbound(), self._dialect.batch(queries))
+        awaited = any(each.asker.awaited for each in waiting)
+        outbound = put_together(first.outbound(), self._dialect.batch(queries), awaited=awaited)
         self.asked += 1
         try:
             arrival = await first.upstream.send(outbound)

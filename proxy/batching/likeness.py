@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.batching.words import Asker
@@ -66,10 +67,14 @@ def is_signed(headers: Headers) -> bool:
     return index.get("authorization", "").lower().startswith(_SIGNS)
 
 
-def put_together(first: Outbound, body: bytes) -> Outbound:
-    """The call for a whole batch, in the name of the first who asked."""
+def put_together(first: Outbound, body: bytes, *, awaited: bool = True) -> Outbound:
+    """The call for a whole batch, in the name of the first who asked.
+
+    Args:
+        awaited: whether a client waits for any of it.
+    """
     headers = first.headers.without(_PROMISED)
-    return Outbound(first.method, first.path, first.query_string, headers, body)
+    return replace(first, headers=headers, body=body, awaited=awaited)
 
 
 def _is_of_one_attempt(name: str) -> bool:

@@ -92,6 +92,11 @@ class Asker(Protocol):
         """The request it is a part of; None if it is all of it."""
         ...
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a client waits for the answer."""
+        ...
+
     def outbound(self) -> Outbound:
         """The request as it is sent upstream if this is asked alone."""
         ...

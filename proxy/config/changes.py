@@ -19,8 +19,8 @@ from proxy.model.errors import ConfigError
 
 _LIVE: Final = (
     "tls", "pseudonym", "upstreams", "downstream", "cache", "l1_memory", "flights", "embeddings",
-    "http_resource", "degradation", "compression", "rag", "reload", "metrics", "savings",
-    "admin.token", "admin.token_file", "admin.allowed_hosts", "admin.allow_export",
+    "http_resource", "overload", "degradation", "compression", "rag", "reload", "metrics",
+    "savings", "admin.token", "admin.token_file", "admin.allowed_hosts", "admin.allow_export",
     "admin.allow_import", "log.level", "log.requests",
 )  # fmt: skip
 # What is stored is found by hashes that it keys.

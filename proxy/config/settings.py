@@ -15,6 +15,7 @@ from proxy.config.compression import Compression
 from proxy.config.degradation import Degradation
 from proxy.config.embeddings import Embeddings
 from proxy.config.observing import Metrics, Savings
+from proxy.config.overload import Overload
 from proxy.config.rag import Rag
 from proxy.config.recording import Recording
 from proxy.config.reload import Reload
@@ -265,6 +266,11 @@ class Settings(Section):
     semantic: Semantic = Field(
         default_factory=Semantic,
         description="Answers to questions asked in other words, within an error budget.",
+    )
+    overload: Overload = Field(
+        default_factory=Overload,
+        description="How many calls of the backends there may be, and who stands back when more "
+        "are wanted.",
     )
     degradation: Degradation = Field(
         default_factory=Degradation, description="What callers get when the backend fails."

@@ -18,10 +18,12 @@ def share(settings: Settings) -> Settings:
         return -(-bound // workers)
 
     memory, limits, flights = settings.l1_memory, settings.downstream.limits, settings.flights
-    total = part(flights.max_total_bytes)
+    # What is left to the machine is divided where that is asked.
+    given = memory.max_bytes if memory.max_bytes == "auto" else part(memory.max_bytes)
+    total, overload = part(flights.max_total_bytes), settings.overload
     return settings.model_copy(
         update={
-            "l1_memory": memory.model_copy(update={"max_bytes": part(memory.max_bytes)}),
+            "l1_memory": memory.model_copy(update={"max_bytes": given}),
             "downstream": settings.downstream.model_copy(
                 update={
                     "limits": limits.model_copy(
@@ -36,6 +38,13 @@ def share(settings: Settings) -> Settings:
                     "max_flight_bytes": min(flights.max_flight_bytes, total),
                     "max_orphans": part(flights.max_orphans),
                     "max_refreshes": part(flights.max_refreshes),
+                }
+            ),
+            "overload": overload.model_copy(
+                update={
+                    "max_calls": part(overload.max_calls),
+                    "max_queued": part(overload.queued),
+                    "min_calls": part(overload.min_calls),
                 }
             ),
             "upstreams": tuple(

@@ -17,6 +17,7 @@ from proxy.config.units import (
     ReadableFile,
     SecretInFile,
     Share,
+    SizeOrAuto,
     SomeCount,
     SomeSeconds,
 )
@@ -28,8 +29,11 @@ _SECRET_BYTES: Final = 32  # AES-256
 class L1Memory(Section):
     """The first tier: entries in this process's memory."""
 
-    max_bytes: Bytes = Field(
-        default=256 * _MIB, description="What all entries may take, overhead included."
+    max_bytes: SizeOrAuto = Field(
+        default="auto",
+        description="What all entries may take, overhead included. `auto`: 40% of the memory that "
+        "the container (its control group) is limited to; where it is not, 256 MiB, and no more "
+        "than 40% of the machine's.",
     )
     max_entry_bytes: Bytes | None = Field(
         default=None, description="What one entry may take; null: `cache.max_entry_bytes`."

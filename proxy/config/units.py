@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -89,6 +89,15 @@ def size(value: object) -> int:
     elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise ValueError(f"must be {_SIZES}")
+
+
+def _size_or_auto(value: object) -> int | Literal["auto"]:
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        return size(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or auto") from None
 
 
 def sized(count: int) -> str:
@@ -286,6 +295,12 @@ Bytes = Annotated[
     PlainValidator(size),
     _number_or_text(r"^\s*\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?\s*$", _SIZES),
     Accepts("a size"),
+]
+SizeOrAuto = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_size_or_auto),
+    _number_or_text(r"^\s*(auto|\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?)\s*$", f"{_SIZES}; or auto"),
+    Accepts("a size, or `auto`"),
 ]
 Count = Annotated[int, BeforeValidator(whole), Field(ge=0), Accepts("a whole number")]
 SomeCount = Annotated[int, BeforeValidator(whole), Field(ge=1), Accepts("a whole number from 1")]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.http_parser import HttpParser, RawRequestMessage
@@ -30,21 +30,15 @@ from proxy.downstream.deadline import Deadline
 from proxy.downstream.ending import Ending, reset, unread
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
 from proxy.downstream.request import Origin, origin_of, parse_fault, upgrade_surplus
-from proxy.downstream.service import (
-    LEAVING,
-    OVERLOAD,
-    TOO_LONG,
-    TOO_SLOW,
-    LastWord,
-    Service,
-    log,
-)
+from proxy.downstream.service import LEAVING, OVERLOAD, TOO_LONG, TOO_SLOW, LastWord, Service, log
 from proxy.model.errors import RequestError
 from proxy.model.message import Headers
 from proxy.wire.headers import tunnelled
 
 if TYPE_CHECKING:
     from aiohttp.web_protocol import _ErrInfo
+
+_TOLD_AT_ONCE: Final = 32  # turned away with a word; beyond that, they would use up descriptors
 
 
 class _Phase(Enum):
@@ -110,8 +104,11 @@ class Connection(RequestHandler):
             counts.received += 1
             self._turned_away = True
             self._parting = OVERLOAD
-        self._deadline.expect(min(limits.header_deadline_s, self._service.idle_s))
+        within_s, service = limits.header_deadline_s, self._service
+        self._deadline.expect(min(within_s, service.idle_s) if service.closing else within_s)
         super().connection_made(transport)
+        if counts.open > limits.connections + _TOLD_AT_ONCE:
+            self.abort("Overload")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is None:
@@ -194,11 +191,7 @@ class Connection(RequestHandler):
             self._deadline.expect(self._service.idle_s)
 
     def end(self, cause: str) -> None:
-        """Let no more time pass: close it if it is idle, and call off the reply under way.
-
-        What can be told is told: a reply that has not begun becomes an error, and a stream of
-        events has a last one; all else is reset.
-        """
+        """Close it if it is idle; else the reply under way becomes an error, or is broken off."""
         self.cause = self.cause or cause
         match self._phase:
             case _Phase.WAITING:

@@ -21,6 +21,7 @@ from proxy.downstream.relied import check
 from proxy.downstream.service import Attending, Counts, DateLine, Recorder, Service
 
 _PARTING_S: Final = 2.0  # for the last words to be taken
+_ACCEPTED_AT_ONCE: Final = 16
 _ABORT_S: Final = 5.0  # for aborted requests to clean up
 _MAKING_S: Final = 1.0  # far more than a connection that was accepted takes to be made
 _MAKING: Final = 3  # rounds of the loop from accepting a connection to its being made
@@ -87,13 +88,17 @@ class Server:
             check(connections(), limits)
             self._connections = connections
         handshake_s = limits.header_deadline_s if ssl else None
+        # asyncio's own loop goes on for as many as the backlog once there are no descriptors left,
+        # each with a line in the log (CPython 3.11, `_accept_connection`).
+        selects = isinstance(loop, asyncio.SelectorEventLoop)
+        backlog = _ACCEPTED_AT_ONCE if selects else limits.backlog
         if sock is not None:
             listener = await loop.create_server(
                 self._connections,
                 sock=sock,
                 ssl=ssl,
                 ssl_handshake_timeout=handshake_s,
-                backlog=limits.backlog,
+                backlog=backlog,
                 start_serving=False,
             )
         else:
@@ -104,12 +109,16 @@ class Server:
                 ssl=ssl,
                 ssl_handshake_timeout=handshake_s,
                 reuse_port=reuse_port or None,
-                backlog=limits.backlog,
+                backlog=backlog,
                 start_serving=False,
             )
         for listening in listener.sockets:  # those it accepts inherit this
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer)
         await listener.start_serving()
+        if selects:
+            for listening in listener.sockets:
+                with listening.dup() as same:
+                    same.listen(limits.backlog)
         self._listeners.append(_Listener(listener, ssl, handshake_s))
         name = listener.sockets[0].getsockname()
         return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)

@@ -14,7 +14,7 @@ from proxy.flight.orphans import Orphans
 from proxy.flight.seat import Flight, Foretold, Seat, Suits
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import Entry
-from proxy.model.errors import BrokenReply, UpstreamError
+from proxy.model.errors import BrokenReply, Overloaded, UpstreamError
 from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting, Sought, Stored
 from proxy.model.message import Arrival
 from proxy.model.query import Refusal
@@ -296,6 +296,7 @@ class Flights:
     def _open_window(self, flight: Flight) -> None:
         """Too long to be kept: no newcomers, nothing stored, and those behind must keep up."""
         flight.window = True
+        flight.drained = asyncio.Event()
         flight.storable = False
         self._unboard(flight)
         if isinstance(flight.boarding, Boarded) and not flight.seats:
@@ -307,7 +308,7 @@ class Flights:
         Pieces that not even the fastest seat has read are waited for instead.
         """
         number = flight.surplus(self.limits.window_bytes)
-        if number <= 0:
+        if number <= 0 and flight.drained is not None:
             flight.drained.clear()
             await flight.drained.wait()
             return
@@ -361,6 +362,8 @@ class Flights:
     def _break(self, flight: Flight, error: UpstreamError) -> None:
         self._unboard(flight)
         self.counts.broken += 1
+        if flight.background and isinstance(error, Overloaded):
+            flight.boarding = Released(Why.GIVE_UP)  # who has joined may ask where this may not
         flight.error = error
         flight.publish()
 
@@ -390,7 +393,8 @@ class Flights:
     def left(self, flight: Flight, seat: Seat) -> None:
         """A seat was given up."""
         flight.seats.discard(seat)
-        flight.drained.set()
+        if flight.drained is not None:
+            flight.drained.set()
         if isinstance(flight.boarding, Handed) and seat.first:
             flight.boarding.arrival.close()  # for the case that it never came to read it
         if flight.seats:

@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.flight.errand import Boarded, Boarding, Errand, Found, Handed, Lagged, Landed, Released
+from proxy.flight.errand import Boarded, Boarding, Errand, Handed, Lagged, Landed, Released
 from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, UpstreamError
 from proxy.model.outcome import Outcome
@@ -48,7 +48,7 @@ class Flight:
         self.background = background  # a refresh: it needs no seats
         self.fresh = fresh  # only an answer that has not begun to come will do
         self.asking = False  # the last look is over, the upstream is being asked
-        self.boarding: Boarded | Found | Handed | None = None
+        self.boarding: Boarding | None = None
         self.storable = False
         self.landed: Landed | None = None
         self.error: UpstreamError | None = None
@@ -58,7 +58,7 @@ class Flight:
         self.window = False  # the log no longer keeps everything
         self.seats: set[Seat] = set()
         self.pulse = asyncio.Event()  # something came
-        self.drained = asyncio.Event()  # some seat read on, or left
+        self.drained: asyncio.Event | None = None  # some seat read on, or left; a window has one
         self.progress = now
         self.began = now  # when the upstream was asked, here or by another replica
         self.pump: asyncio.Task[None] | None = None
@@ -209,7 +209,8 @@ class Seat:
             if start < len(flight.log):
                 gathered = _gathered(flight.log, start)
                 self._index += len(gathered)
-                flight.drained.set()
+                if flight.drained is not None:
+                    flight.drained.set()
                 return gathered[0] if len(gathered) == 1 else b"".join(gathered)
             if flight.error is not None:
                 raise _again(flight.error)

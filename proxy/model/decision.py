@@ -77,6 +77,8 @@ class Why(StrEnum):
     # errors of our own
     ONLY_IF_CACHED = "only-if-cached"
     UPSTREAM_ERROR = "upstream-error"
+    OVERLOAD = "overload"  # as many calls are under way as may be
+    SHARE = "caller-share"  # the caller has as many under way as it may while others ask
     BAD_REQUEST = "bad-request"
     LOOP = "loop"
     DRAINING = "draining"  # about to stop, and time was up

@@ -26,7 +26,7 @@ class RequestError(SidecacheError):
 class UpstreamError(SidecacheError):
     """The backend's: it could not be reached, broke off, or made no sense.
 
-    ``status`` is what a client gets when nothing has been sent yet (502 or 504); ``token`` the
+    ``status`` is what a client gets when nothing has been sent yet (502 or 504, say); ``token`` the
     error type of RFC 9209, section 2.3.
     """
 
@@ -81,6 +81,20 @@ class ProtocolViolation(UpstreamError):
     """What came back is not HTTP this proxy can pass on."""
 
     token = "http_protocol_error"
+
+
+class Overloaded(UpstreamError):
+    """The proxy's own bound on calls was reached: nothing was sent, and the backend may be well."""
+
+    status = 503
+    token = "connection_limit_reached"
+
+
+class ShareExceeded(Overloaded):
+    """It is this caller who asks more than his share, while others ask."""
+
+    status = 429
+    token = "http_request_denied"
 
 
 class LoopDetected(UpstreamError):

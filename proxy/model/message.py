@@ -182,6 +182,8 @@ class Outbound:
     query_string: str
     headers: Headers
     body: bytes | Body
+    caller: str = ""  # whose call it is; equal for calls of one caller, and no secret
+    awaited: bool = True  # whether a client waits for it
 
 
 @runtime_checkable
@@ -218,7 +220,8 @@ class Upstream(Protocol):
         """Send a request and wait for the head of its response.
 
         Raises:
-            UpstreamError: see its subclasses; ConnectFailed promises that nothing was sent.
+            UpstreamError: see its subclasses; ConnectFailed and Overloaded promise that nothing
+                was sent.
             RequestError: the client's body broke off while it was being passed on.
         """
         ...

@@ -279,6 +279,14 @@ _WHYS: Final[Mapping[Why, Reason]] = {
         "The backend could not be reached, did not answer in time, or broke off.",
         "The message and Proxy-Status say which; see the backend.",
     ),
+    Why.OVERLOAD: Reason(
+        Kind.ERROR, "As many calls are under way as may be, and no place came free in time.",
+        "Retry-After says when to ask again; see overload.max_calls, and what the backends bear.",
+    ),
+    Why.SHARE: Reason(
+        Kind.ERROR, "The caller has as many calls under way or waiting as it may while others ask.",
+        "Retry-After says when to ask again; see overload.scope_share.",
+    ),
     Why.BAD_REQUEST: Reason(
         Kind.ERROR,
         "No backend is configured for this path, or the request is malformed.",

@@ -292,7 +292,15 @@ def of_clients(state: State, lag: Histogram) -> Iterator[Metric]:
 
 
 def of_calls(state: State) -> Iterator[Metric]:
-    """What was done to the calls of the backends: shorter, several in one, shared by replicas."""
+    """Calls of the backends, and what was done to them: shorter, several in one, shared."""
+    calls = state.calls
+    yield gauge("calls_in_flight", "Calls of the backends now.", (), [((), calls.under_way)])
+    yield gauge("calls_queued", "Calls that wait for others to end.", (), [((), calls.queued)])
+    yield gauge("calls_limit", "Calls there may be at once.", (), [((), calls.limit)])
+    yield counter(
+        "calls_shed", "Calls that were not made, as too many were wanted.", ("reason",),
+        (((reason,), count) for reason, count in calls.shed.items()),
+    )  # fmt: skip
     for name, counts, counted, says in (
         ("compression_requests", state.compression, "requests", "Prompts that were made shorter."),
         ("compression_tokens", state.compression, "tokens", "Tokens that this saved, about."),

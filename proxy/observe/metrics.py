@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from proxy.observe import families
 from proxy.observe.lag import Lag
+from proxy.observe.memory_families import of_memory
 from proxy.observe.state import State
 from proxy.observe.tally import Tally
 
@@ -78,6 +79,7 @@ class Metrics(Collector):
         yield from families.of_flights(tally, state)
         yield from families.of_upstreams(state.upstreams)
         yield from families.of_clients(state, self._lag.seconds)
+        yield from of_memory(state.memory)
         yield from families.of_calls(state)
         if state.semantic is not None:
             yield from families.of_meaning(state.semantic)

@@ -38,6 +38,16 @@ class GuardState:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsState:
+    """Calls of all backends."""
+
+    under_way: int
+    queued: int
+    limit: int  # that may be under way
+    shed: Counts  # not made, by why
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamState:
     """A backend."""
 
@@ -82,6 +92,18 @@ class SemanticState:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryState:
+    """How far memory has run out."""
+
+    limit: int | None  # bytes; None: there is no limit
+    used: int | None  # bytes that count against it; None: not known
+    level: str
+    number: int  # of the level; 0: there is enough
+    reached: Counts  # how often, by level
+    trims: int  # times that freed memory was given back
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigState:
     """The settings in force."""
 
@@ -98,6 +120,7 @@ class State:
     clients: Counts
     flights: Counts
     flying: int
+    calls: CallsState
     tiers: Sequence[TierState]
     guard: GuardState | None
     purges: Counts  # by kind
@@ -111,3 +134,4 @@ class State:
     bugs: Counts  # by where
     log_lines_dropped: int
     config: ConfigState
+    memory: MemoryState

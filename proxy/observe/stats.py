@@ -109,6 +109,10 @@ class Stats:
                 for model, row in sorted(tally.models.items(), key=lambda item: -item[1].requests)
             ],
             "flights": {"in_progress": state.flying, **state.flights},
+            "calls": {
+                "in_flight": state.calls.under_way, "queued": state.calls.queued,
+                "limit": state.calls.limit, "shed": dict(state.calls.shed),
+            },
             "clients": dict(state.clients),
             "loop_lag": latency(self._lag.seconds),
             "process": _process(),

@@ -55,6 +55,7 @@ class Rooms:
         wall: seconds since 1970.
         date: seconds since 1970 as a ``Date`` field.
         edition: of the settings that all this was made of.
+        caller: who sent a request.
     """
 
     shelf: Shelf
@@ -64,6 +65,7 @@ class Rooms:
     wall: Callable[[], float]
     date: Callable[[float], str]
     edition: int = 0
+    caller: Callable[[Request], str] = lambda _: ""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +82,7 @@ class Fetch:
     note: Note | None = None
     stored: Entry | None = None  # what is stored and will do no longer
     fallback: Entry | None = None  # what may be served should the backend fail
+    awaited: bool = True  # whether a client waits for what comes
     asked: Form = _FORM
     asked_at: float = 0.0  # seconds on the proxy's clock; set by ``ask``
     changes: int = 0  # that the shelf knew of then
@@ -121,7 +124,10 @@ class Fetch:
             headers = headers.without(frozenset({"surrogate-capability"})).plus(
                 ("Surrogate-Capability", f"{capable}, {own}" if capable else own)
             )
-        return Outbound(request.method, request.path, request.query_string, headers, b"")
+        return Outbound(
+            request.method, request.path, request.query_string, headers, b"",
+            self.rooms.caller(request), self.awaited,
+        )  # fmt: skip
 
     async def ask(self) -> Arrival:
         self.asked_at, self.changes = self.rooms.clock(), self.rooms.shelf.changes

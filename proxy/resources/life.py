@@ -93,6 +93,7 @@ class Resources:
         if isinstance(judged, Hit):
             if not controls.only_if_cached:
                 fetch.resource = resource._replace(request=request._replace(method="GET"))
+                fetch.awaited = False
                 self._flights.refresh(fetch)
             return self._show(request, judged, began)
         fetch.fallback = judged.fallback

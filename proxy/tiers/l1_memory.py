@@ -11,7 +11,7 @@ the order is that of ``S3Fifo``. Every call does a bounded amount of work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from proxy.model.entry import CacheKey, Entry
 from proxy.tiers.browsing import Digest, Fits, Lowest, Page, Seen
@@ -21,6 +21,7 @@ _SMALL_SHARE = 0.1  # of the budget, for newcomers; half and twice as much diffe
 _SWEPT = 2  # dead entries a put drops without need: one more than it brings, so that they run out
 _SLICE = 200  # entries that are looked at on end when they are listed; a fraction of that
 _SWEEP = 500  # entries between two looks at what else there is to do: about a millisecond
+_SWEEP_BYTES = 2**25  # of them
 _BYTES_A_GHOST = 4096  # of budget; entries are seldom smaller, and a ghost takes 8 bytes
 _GHOSTS = (1024, 2**20)  # at least, at most
 
@@ -35,6 +36,7 @@ class L1Memory:
         scope_share: the part of the budget that one scope may defend against others, from 0 to 1.
             What it holds beyond that is still cached, but the first to go. Off at 1: where scopes
             trust each other, a limit costs the busiest of them hits.
+        rest: awaited between two slices of long work: others go on meanwhile.
     """
 
     name = "l1_memory"
@@ -46,7 +48,9 @@ class L1Memory:
         max_entry_bytes: int,
         clock: Callable[[], float],
         scope_share: float = 1.0,
+        rest: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0),
     ) -> None:
+        self._rest = rest
         self._max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes)
         self._clock = clock
@@ -77,12 +81,13 @@ class L1Memory:
             share=_share(max_bytes, scope_share),
         )
         while self._order.bytes > max_bytes:
+            enough = max(max_bytes, self._order.bytes - _SWEEP_BYTES)
             for _ in range(_SWEEP):
-                if self._order.bytes > max_bytes:
+                if self._order.bytes > enough:
                     self._order.evict(0).take_out()
                     self.evicted += 1
             self._max_bytes = self._order.bytes
-            await asyncio.sleep(0)
+            await self._rest()
         self._max_bytes = max_bytes
 
     @property
@@ -205,7 +210,7 @@ class L1Memory:
                     self._drop(slot)
                     self.deleted += 1
             del slots[-_SWEEP:]
-            await asyncio.sleep(0)
+            await self._rest()
 
     def _drop(self, slot: Slot) -> None:
         self._order.remove(slot)

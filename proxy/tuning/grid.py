@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from proxy.config.settings import Settings
 from proxy.config.units import sized
+from proxy.host.budget import memory_budget
 
 _FOLDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the memory in force
 _PARTS: Final = (1.0, 0.5, 0.25)  # of the age that answers may come to
@@ -46,11 +47,17 @@ class Axes:
     threshold: tuple[float, ...] = ()
 
 
+def memory_of(settings: Settings) -> int:
+    """Bytes of the memory tier; where that is left to a machine, as on one without limits."""
+    given = settings.l1_memory.max_bytes
+    return memory_budget(None, None, 1) if given == "auto" else given
+
+
 def in_force(settings: Settings) -> Choice:
     """The point where ``settings`` stand."""
     cache = settings.cache
     return Choice(
-        settings.l1_memory.max_bytes,
+        memory_of(settings),
         cache.ttl_s,
         cache.stale_while_revalidate_s,
         cache.admission.seen_times,

@@ -35,7 +35,7 @@ from proxy.policy import (
 )
 from proxy.tiers.admission import Admission
 from proxy.tiers.l1_memory import L1Memory
-from proxy.tuning.grid import Choice, changed
+from proxy.tuning.grid import Choice, changed, memory_of
 from proxy.tuning.holding import Further, Held, held
 from proxy.tuning.result import Result, Tally
 from proxy.tuning.workload import NOBODY, Ask, Fact, Mark, Workload
@@ -260,7 +260,7 @@ def _memory(settings: Settings, load: Workload, clock: Callable[[], float]) -> L
     """The memory tier; for a sample as much smaller, but never than what it must take."""
     sizes, most = settings.l1_memory, settings.cache.max_entry_bytes
     entry = sizes.max_entry_bytes or most
-    budget = max(1, int(sizes.max_bytes * load.share))
+    budget = max(1, int(memory_of(settings) * load.share))
     if load.share < 1.0:
         largest = max((fact.size for fact in load.facts if fact.size <= entry), default=entry)
         entry = min(entry, max(largest, int(entry * load.share)))

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from proxy.model.errors import ConfigError
 from proxy.upstream.client import HttpUpstream
+from proxy.upstream.gated import GatedUpstream
 from proxy.upstream.guarded import GuardedUpstream
 
-Backend = HttpUpstream | GuardedUpstream
+Backend = HttpUpstream | GuardedUpstream | GatedUpstream
 
 
 class Routes:

@@ -58,6 +58,13 @@ async def within(event: asyncio.Event) -> None:
         await event.wait()
 
 
+async def test_a_first_request_may_take_longer_than_connections_are_kept_without_one() -> None:
+    async with talking(limits=Limits(idle_s=0.02)) as client:
+        await asyncio.sleep(0.1)
+        await client.send(GET)
+        assert (await client.response()).status == 200
+
+
 # -- clients that leave ------------------------------------------------------------------------
 
 
@@ -388,6 +395,25 @@ async def test_connections_beyond_the_bound_are_answered_503_and_make_room_again
     assert stage.server.counts.turned_away == 1
     assert stage.server.counts.accepted == 4
     assert len(stage.requests) == 3
+
+
+async def test_a_crowd_beyond_the_bound_is_told_so_only_in_part_and_else_reset() -> None:
+    async with serving(limits=Limits(connections=1)) as stage:
+        first = await stage.client()
+        await first.send(GET)
+        await first.response()
+        crowd = [await stage.client() for _ in range(60)]
+        await stage.until_open(1 + 32)  # those that are told linger
+        fates = [await client.was_reset() for client in crowd[32:]]
+        assert all(fates)
+        for client in crowd[:32]:
+            assert (await client.response()).status == 503
+        await first.send(GET)
+        assert (await first.response()).status == 200
+        for client in (first, *crowd):
+            client.close()
+    assert stage.server.counts.turned_away == 60
+    assert stage.server.counts.bugs == 0
 
 
 async def test_every_pipelined_request_is_answered_also_after_one_that_came_in_two_parts() -> None:

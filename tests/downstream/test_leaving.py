@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl as tls
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.meanwhile import meanwhile
 from support.raw_chat import Listener
+from support.raw_client import RawClient
 from support.serving import Serving, reply_with, serving
 
 from proxy.downstream import leaving
@@ -244,6 +246,26 @@ async def test_who_waits_to_be_accepted_when_the_door_closes_is_answered(how: Le
         assert b"\r\nConnection: close\r\n" in each
         assert each.endswith(b"\r\n\r\nhello")
     assert stage.server.counts.accepted == 50
+
+
+async def test_who_retires_leaves_new_connections_to_its_sibling() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as door:
+        address = door.getsockname()
+        async with serving() as sibling, serving() as retiring:
+            for stage in (sibling, retiring):
+                shared = socket.socket(fileno=os.dup(door.fileno()))
+                await stage.server.start(None, 0, sock=shared)
+            async with meanwhile(retiring.server.leave(leaving.retiring(30))) as gone:
+                for _ in range(20):
+                    async with await RawClient.connect(address) as client:
+                        await client.send(GET)
+                        assert (await client.response()).status == 200
+                await gone
+            async with await RawClient.connect(address) as client:
+                await client.send(GET)
+                assert (await client.response()).get("Connection") is None
+    assert sibling.server.counts.accepted + retiring.server.counts.accepted == 21
+    assert sibling.server.counts.accepted >= 1
 
 
 async def test_who_is_shaking_hands_when_the_door_closes_is_answered() -> None:

@@ -188,6 +188,38 @@ async def test_every_request_is_counted_once_however_it_ends(
         assert metrics["sidecache_client_connections_open"] == 0
 
 
+async def test_who_is_turned_away_by_a_bound_on_calls_is_counted_once_whatever_stands_in(
+    backend: OpenAIBackend,
+) -> None:
+    settings = {**SETTINGS, "overload": {"max_calls": 1, "max_queued": 0}}
+    async with proxied(backend.url, **settings) as proxy:
+        backend.hold(after=0)
+        asking = started(once(proxy, ask("held")))
+        await backend.was_asked(1)
+        turned_away = [
+            (ask("a"), 503), (ask("b", "Cache-Control: no-store"), 503),
+            (ask("w", model="weak"), 200),
+            (head("GET", "/v1/models"), 503),
+            (posted("/v1/embeddings", {"model": "e", "input": ["x", "y"]}), 503),
+        ]  # fmt: skip
+        for request, status in turned_away:
+            assert await once(proxy, request) == status
+        backend.release()
+        assert await asking == 200
+        await proxy.landed()
+        stats = orjson.loads(await told(proxy, "/stats"))
+        requests = stats["requests"]
+        assert requests["total"] == stats["received"] == len(proxy.records) == 6
+        assert (requests["miss"], requests["degraded"], requests["error"]) == (1, 1, 4)
+        reasons = {row["reason"] for row in stats["by"] if row["outcome"] == "error"}
+        assert reasons == {"overload"}
+        assert stats["calls"]["shed"]["full"] >= 5
+        assert stats["spent"]["calls"] == len(backend.asked) == 1
+        metrics = sums(await told(proxy, "/metrics"))
+        assert metrics["sidecache_requests_total"] == 6
+        assert metrics["sidecache_calls_in_flight"] == 0
+
+
 async def test_what_is_under_way_has_come_and_is_not_over(backend: OpenAIBackend) -> None:
     async with proxied(backend.url, **ADMIN) as proxy:
         backend.hold()

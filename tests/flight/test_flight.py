@@ -25,7 +25,13 @@ from proxy.flight import (
 )
 from proxy.model.decision import GiveUp, Share, Why
 from proxy.model.entry import CacheKey
-from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, UpstreamError
+from proxy.model.errors import (
+    BrokenReply,
+    ConnectFailed,
+    FirstByteTimeout,
+    Overloaded,
+    UpstreamError,
+)
 from proxy.model.query import Form, Refusal
 
 
@@ -592,6 +598,29 @@ async def test_a_refresh_that_fails_is_not_tried_again_at_once_and_ever_more_sel
             field.clock.turn(pause - 0.01)
             assert not field.flights.refresh(field.errand)
             field.clock.turn(0.01)
+
+
+async def test_who_joined_a_refresh_that_finds_no_place_may_ask_for_himself():
+    async with airfield() as field:
+        assert field.flights.refresh(field.errand)
+        await settle()
+        seat = field.board()
+        assert seat.why is Why.JOINED
+        field.calls[0].fail(Overloaded("no place for what nobody waits for"))
+        assert await seat.boarded() == Released(Why.GIVE_UP)
+        seat.leave()
+
+
+async def test_all_who_wait_for_a_flight_that_finds_no_place_are_told_so_once():
+    async with airfield() as field:
+        seats = [field.board(), field.board()]
+        await settle()
+        field.calls[0].fail(Overloaded("no place"))
+        for seat in seats:
+            with pytest.raises(Overloaded):
+                await seat.boarded()
+            seat.leave()
+        assert len(field.calls) == 1
 
 
 async def test_refreshes_beyond_their_number_are_dropped():

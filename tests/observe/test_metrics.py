@@ -22,8 +22,10 @@ from proxy.model.query import Usage
 from proxy.observe.lag import Lag
 from proxy.observe.metrics import Metrics
 from proxy.observe.state import (
+    CallsState,
     ConfigState,
     GuardState,
+    MemoryState,
     SemanticState,
     State,
     StratumState,
@@ -63,6 +65,7 @@ EVERYTHING = State(
     clients=dict.fromkeys(CLIENTS, 2),
     flights=dict.fromkeys(FLIGHTS, 3),
     flying=1,
+    calls=CallsState(26, 27, 28, {"full": 29}),
     tiers=[
         TierState(
             "l2_disk", "up", True, 5, 6, 7, {("get", "hit"): 8}, {"get": histogram(0.001)},
@@ -84,6 +87,7 @@ EVERYTHING = State(
     bugs={"clients": 24},
     log_lines_dropped=25,
     config=ConfigState(2, 1e9, {"applied": 1}, True),
+    memory=MemoryState(26, 27, "spare", 2, {"shrink": 28, "spare": 28, "refuse": 0}, 29),
 )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from proxy.histogram import Histogram
 from proxy.observe.metrics import Metrics
 from proxy.observe.state import (
+    CallsState,
     ConfigState,
     GuardState,
+    MemoryState,
     SemanticState,
     State,
     StratumState,
@@ -25,6 +27,7 @@ STATE = State(
     clients=defaultdict(int),
     flights=defaultdict(int),
     flying=0,
+    calls=CallsState(1, 1, 1, {"full": 1}),
     tiers=[TierState("l2_disk", "up", trusted=True, entries=1, bytes=1, max_bytes=9)],
     guard=GuardState(0.5, 1, 1, 1),
     purges={"key": 1},
@@ -46,6 +49,7 @@ STATE = State(
     bugs={"flights": 0},
     log_lines_dropped=0,
     config=ConfigState(1, 0.0, {"applied": 1}),
+    memory=MemoryState(2, 1, "shrink", 1, {"shrink": 1}, 0),
 )  # fmt: skip
 
 _PROCESS = (  # prometheus_client's own

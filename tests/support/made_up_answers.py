@@ -251,6 +251,7 @@ def answers() -> dict[str, Json]:
                 {"model": "demo", "requests": 4211, "hits": 2880, "saved": saved, "spent": spent}
             ],
             "flights": {"in_progress": 1, "started": 1300, "landed": 1290, "stored": 1200},
+            "calls": {"in_flight": 3, "queued": 0, "limit": 64, "shed": {"full": 2, "share": 1}},
             "clients": {"open": 4, "accepted": 80, "malformed": 1, "hang_ups": 2},
             "loop_lag": {"p50_s": 0.0001, "p99_s": 0.0021, "max_s": 0.014},
             "process": {"rss_bytes": 81_000_000, "cpu_s": 44.1, "open_fds": 31},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.app import Sidecache
+from proxy.app.machine import Machine
 from proxy.app.reloading import Reloaded
 from proxy.config.load import Loaded
 from proxy.config.settings import Settings
@@ -37,11 +38,11 @@ class Chosen:
 class Proxied(Sidecache):
     """A proxy, and the ``records`` it made of the requests that are over."""
 
-    def __init__(self, given: Json) -> None:
+    def __init__(self, given: Json, machine: Machine | None = None) -> None:
         self.records: list[Record] = []
         self.chosen = Chosen(given)
         settings = Settings.model_validate(given)
-        super().__init__(settings, self.records.append, source=self.chosen)
+        super().__init__(settings, self.records.append, source=self.chosen, machine=machine)
 
     async def change(self, **settings: Any) -> Reloaded:
         """Reload with these groups of settings in place of what they were."""
@@ -74,10 +75,13 @@ class Proxied(Sidecache):
 
 
 @asynccontextmanager
-async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Proxied]:
+async def proxied(
+    *upstreams: str | Json, machine: Machine | None = None, **settings: Any
+) -> AsyncIterator[Proxied]:
     """Serve until the block ends, then check that nothing is left behind and nothing went wrong.
 
-    ``upstreams`` are URLs or whole settings, ``settings`` the rest.
+    ``upstreams`` are URLs or whole settings, ``settings`` the rest; ``machine`` is one to take this
+    one for.
     """
     backends = [{"url": each} if isinstance(each, str) else each for each in upstreams]
     given = {
@@ -87,7 +91,7 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
         "upstreams": backends,
         "reload": {"watch": False},
     }
-    proxy = Proxied(given | settings)
+    proxy = Proxied(given | settings, machine)
     errors = _Errors()
     logging.getLogger("sidecache").addHandler(errors)
     try:
@@ -107,6 +111,7 @@ async def proxied(*upstreams: str | Json, **settings: Any) -> AsyncIterator[Prox
             0,
             {},
         )
+    assert (proxy.gate.under_way, proxy.gate.queued, proxy.gate.lasting) == (0, 0, 0)
     assert [each.in_use for each in proxy.generation.backends.all if each.in_use] == []
     assert len(proxy.retired) == 0
 

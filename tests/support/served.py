@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import sys
 import termios
@@ -42,6 +43,17 @@ class Served:
         """The most memory it has had since it was started, or since ``forget_peak``."""
         return self._status("VmHWM")
 
+    @property
+    def descriptors(self) -> int:
+        """How many are open."""
+        return sum(1 for _ in Path(f"/proc/{self._process.pid}/fd").iterdir())
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it has had."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
     def forget_peak(self) -> int:
         """Count the peak anew; the memory it has now."""
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")  # proc(5)
@@ -77,18 +89,23 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    upstream: str, terminal: int | None = None, **settings: str
+    upstream: str,
+    terminal: int | None = None,
+    *,
+    descriptors: int | None = None,
+    **settings: str,
 ) -> AsyncIterator[Served]:
     """Serve ``upstream`` on free ports until the block ends; ``settings`` as in the environment.
 
     Without an ``upstream`` it is the one that the settings name. ``terminal`` is an open one to
-    start it in.
+    start it in, ``descriptors`` how many it may have.
     """
     words = ("--upstream", upstream) if upstream else ()
     process = await _start(
         *words,
         *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
         terminal=terminal,
+        descriptors=descriptors,
         **settings,
     )
     served = Served(process)
@@ -117,12 +134,14 @@ async def refused(*words: str, **settings: str) -> tuple[int, str]:
 
 
 async def _start(
-    *words: str, terminal: int | None = None, **settings: str
+    *words: str, terminal: int | None = None, descriptors: int | None = None, **settings: str
 ) -> asyncio.subprocess.Process:
-    def in_terminal() -> None:
-        os.setsid()
-        assert terminal is not None
-        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    def first() -> None:
+        if terminal is not None:
+            os.setsid()
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        if descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
     own = {name: value for name, value in os.environ.items() if not name.startswith("SIDECACHE")}
     return await asyncio.create_subprocess_exec(
@@ -132,5 +151,5 @@ async def _start(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        preexec_fn=None if terminal is None else in_terminal,
+        preexec_fn=None if terminal is None and descriptors is None else first,
     )

@@ -51,7 +51,7 @@ def test_a_choice_changes_what_it_chooses_and_nothing_else() -> None:
     choice = Choice(MIB, 10.0, 5.0, 2, 0.5)
     made = changed(Settings(), choice)
     assert in_force(made) == choice
-    assert changed(made, NOW) == Settings()
+    assert changed(made, NOW) == changed(Settings(), NOW)
 
 
 @pytest.mark.parametrize(

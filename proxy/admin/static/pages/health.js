@@ -37,6 +37,7 @@ export function open(main, { api, signal }) {
       tiersOf(tiers),
       upstreamsOf(upstreams),
       h("div", { class: "pair" }, guard(tiers), flights(stats)),
+      calls(stats),
       h("div", { class: "pair" }, process(stats), others(stats, tiers)),
     );
   }
@@ -211,6 +212,18 @@ function flights({ flights: found }) {
     h("p", { class: "hint" }, "Calls to backends, each with all who wait for it."),
     counts(some),
     all,
+  );
+}
+
+function calls({ calls: found }) {
+  return card(
+    "Calls",
+    h("p", { class: "hint" }, "Calls of all backends; see ", h("code", "overload"), "."),
+    facts([
+      ["Under way", `${count(found.in_flight)} of ${count(found.limit)}`],
+      ["Waiting", count(found.queued)],
+      ["Not made", pairs(found.shed)],
+    ]),
   );
 }
 

@@ -1,0 +1,107 @@
+"""A backend behind the gate: nobody asks it who has not been given a place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from proxy.model.message import Arrival, Duplex, Head, Outbound
+from proxy.overload import Gate, Place
+from proxy.upstream.client import HttpUpstream
+from proxy.upstream.guarded import GuardedUpstream
+from proxy.upstream.mount import Mount
+
+
+class GatedUpstream:
+    """``inner`` behind ``gate``. Implements ``Upstream``.
+
+    A call has its place until its response has ended, a tunnel until it is closed.
+
+    Raises (both ways of asking):
+        Overloaded: there is no place for it; nothing was sent, and ``inner`` knows nothing of it.
+    """
+
+    def __init__(self, inner: HttpUpstream | GuardedUpstream, gate: Gate) -> None:
+        self.inner = inner
+        self.mount: Mount = inner.mount
+        self.id: str = inner.id
+        self._gate = gate
+        self._guarded = inner if isinstance(inner, GuardedUpstream) else None
+
+    async def send(self, outbound: Outbound) -> Arrival:
+        if self._is_left_alone:
+            return await self.inner.send(outbound)
+        place = await self._gate.enter(outbound.caller, waits=outbound.awaited)
+        try:
+            arrival = await self.inner.send(outbound)
+        except BaseException:
+            place.leave()
+            raise
+        place.answered(self.id)
+        return _Placed(arrival, place)
+
+    async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
+        if self._is_left_alone:
+            return await self.inner.tunnel(outbound)
+        place = await self._gate.enter(outbound.caller, waits=outbound.awaited)
+        try:
+            opened = await self.inner.tunnel(outbound)
+        except BaseException:
+            place.leave()
+            raise
+        if not isinstance(opened, Duplex):
+            return _Placed(opened, place)
+        place.last()
+        return _PlacedDuplex(opened, place)
+
+    @property
+    def _is_left_alone(self) -> bool:
+        """Whether asking is refused at once, but for one that finds out if the backend is back.
+
+        Nobody has to wait for a place to be told so.
+        """
+        return self._guarded is not None and not self._guarded.closed
+
+
+class _Placed:
+    """``inner`` with the place that its call has. Implements ``Arrival``."""
+
+    __slots__ = ("_inner", "_place", "delimited", "head", "length")
+
+    def __init__(self, inner: Arrival, place: Place) -> None:
+        self._inner = inner
+        self._place = place
+        self.head: Head = inner.head
+        self.length: int | None = inner.length
+        self.delimited: bool = inner.delimited
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._inner.chunks():
+                yield piece
+        finally:  # as ``inner`` has let go of its connection: it has ended, or broken off
+            self.close()
+
+    def close(self) -> None:
+        self._inner.close()
+        self._place.leave()
+
+
+class _PlacedDuplex:
+    """``inner`` with the place that its call has. Implements ``Duplex``."""
+
+    __slots__ = ("_inner", "_place", "head")
+
+    def __init__(self, inner: Duplex, place: Place) -> None:
+        self._inner = inner
+        self._place = place
+        self.head: Head = inner.head
+
+    async def receive(self) -> bytes:
+        return await self._inner.receive()
+
+    async def send(self, data: bytes) -> None:
+        await self._inner.send(data)
+
+    def close(self) -> None:
+        self._inner.close()
+        self._place.leave()
