@@ -1,62 +1,167 @@
-"""The command line: reads what was asked, loads the settings, and hands over. Thin."""
+"""The command line: which commands there are, and what those that serve open. Thin."""
 
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Final, Protocol, TypedDict, Unpack
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Final
 
-import click
+from proxy.commands.grouped import Grouped, Listed, Titled
+from proxy.commands.rooms import Rooms
 
-from proxy.commands.bench import bench
-from proxy.commands.calibrate import calibrate
-from proxy.commands.carry import export, import_
-from proxy.commands.explain import explain
-from proxy.commands.grouped import Grouped
-from proxy.commands.model import model
-from proxy.commands.profile import profile
-from proxy.commands.purge import purge
-from proxy.commands.refused import Refused
-from proxy.commands.report import report
-from proxy.commands.stats import stats
-from proxy.commands.top import top
-from proxy.commands.tune import tune
-from proxy.commands.warm import warm
-from proxy.config import render
-from proxy.config.environment import CONFIG_FILE, UPSTREAM
-from proxy.config.faults import Given
-from proxy.config.load import Loaded, Origin
-from proxy.model.errors import ConfigError
+if TYPE_CHECKING:
+    from proxy.config.load import Loaded, Origin
 
-_NO_UPSTREAM: Final = f"""\
-there is no backend to serve. Name one, in any of these ways:
-  sidecache serve --upstream http://127.0.0.1:8000
-  {UPSTREAM}=http://127.0.0.1:8000 sidecache serve
-  sidecache serve --config sidecache.yaml     (upstreams: [{{url: http://127.0.0.1:8000}}])
-Or try it without one: sidecache serve --demo"""
+__all__ = ["Rooms", "cli", "main"]
 
+_AT: Final = "proxy.commands."
 
-class Serve(Protocol):
-    """Serves until told to stop; returns the exit status."""
-
-    def __call__(self, loaded: Loaded, source: Origin, *, demo: bool = False) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the commands open; imported when asked for, so that the others start at once."""
-
-    serve: Serve
-    tour: Callable[[], int]
+cli: Final = Grouped(
+    name="sidecache",
+    help="A caching reverse proxy that stands beside any LLM or RAG backend.",
+    groups=(
+        Titled(
+            "Serve",
+            (
+                Listed("serve", _AT + "serve:serve", "Serve, until told to stop."),
+                Listed(
+                    "demo",
+                    _AT + "demo:demo",
+                    "Show what the proxy does, with a backend of its own.",
+                ),
+                Listed(
+                    "check",
+                    _AT + "serve:check",
+                    "Show the settings in force and where they come from; or all that is wrong with"
+                    " them.",
+                ),
+                Listed("schema", _AT + "serve:schema", "Show all settings there are."),
+                Listed("version", _AT + "version:version", "Show the version."),
+                Listed(
+                    "completion",
+                    _AT + "completion:completion",
+                    "Print what makes a shell complete commands and options.",
+                ),
+            ),
+        ),
+        Titled(
+            "See what a running proxy does",
+            (
+                Listed(
+                    "health",
+                    _AT + "health:health",
+                    "Ask a running proxy whether it is well: status 0, or else 1.",
+                ),
+                Listed(
+                    "stats",
+                    _AT + "stats:stats",
+                    "Show what the proxy does, what it saves, and how its parts are.",
+                ),
+                Listed(
+                    "top",
+                    _AT + "top:top",
+                    "Watch requests as they come, and why each was a hit or a miss.",
+                ),
+                Listed(
+                    "explain",
+                    _AT + "explain:explain",
+                    "Tell what would become of a request, and why, without sending it.",
+                ),
+                Listed(
+                    "report",
+                    _AT + "report:report",
+                    "Write a report: what the cache did and saved, where the time goes, what to"
+                    " change.",
+                ),
+                Listed(
+                    "profile",
+                    _AT + "profile:profile",
+                    "Look what the running proxy spends its time on.",
+                ),
+            ),
+        ),
+        Titled(
+            "Change what it holds",
+            (
+                Listed(
+                    "purge",
+                    _AT + "purge:purge",
+                    "Let stored answers be served no more, on every replica.",
+                ),
+                Listed(
+                    "warm",
+                    _AT + "warm:warm",
+                    "Ask the questions in FILE, so that their answers are stored.",
+                ),
+                Listed(
+                    "export",
+                    _AT + "carry:export",
+                    "Write all stored answers to FILE, for another proxy to import.",
+                ),
+                Listed(
+                    "import",
+                    _AT + "carry:import_",
+                    "Store the answers in FILE, each for as long as it had left.",
+                ),
+            ),
+        ),
+        Titled(
+            "Measure and fit",
+            (
+                Listed(
+                    "bench",
+                    _AT + "bench:bench",
+                    "Measure hit ratio, latency and throughput with made-up questions.",
+                ),
+                Listed("tune", _AT + "tune:tune", "Find settings by replaying what was recorded."),
+                Listed(
+                    "calibrate",
+                    _AT + "calibrate:calibrate",
+                    "Suggest a threshold from questions of yours.",
+                ),
+                Listed(
+                    "model",
+                    _AT + "model:model",
+                    "Make and try the models that tell which questions mean the same.",
+                ),
+            ),
+        ),
+    ),
+)
 
 
 def main() -> None:
     """Run the command line."""
-    cli(prog_name="sidecache", obj=Rooms(_serve, _tour))
+    if os.getpid() == 1:
+        # The kernel keeps from process 1 the signals that it does not handle, so a container that
+        # is stopped while it starts would only end when it is killed.
+        signal.signal(signal.SIGTERM, _leave)
+    try:
+        cli(prog_name="sidecache", obj=Rooms(_serve, _tour, _backend))
+    except SystemExit as end:
+        _end(end.code)
+        raise
+
+
+def _end(status: object) -> None:
+    """End this process here if a thread is left in foreign code, such as a model being loaded.
+
+    The interpreter would end that thread as it comes back, through frames of C++, which answers by
+    abort().
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if isinstance(status, int) and any(thread.daemon for thread in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """As the signal would have it, were this any other process."""
+    raise SystemExit(128 + number)
 
 
 def _serve(loaded: Loaded, source: Origin, *, demo: bool = False) -> int:
@@ -75,137 +180,7 @@ def _tour() -> int:
     return guide.tour()
 
 
-class _Flags(TypedDict):
-    """What the options that choose settings bring."""
+def _backend(host: str, port: int) -> int:
+    from proxy.demo import alone  # noqa: PLC0415 - aiohttp
 
-    config: Path | None
-    upstream: str | None
-    listen: str | None
-    admin: str | None
-    log_format: str | None
-    no_disk: bool
-    redis: str | None
-
-
-_CHOOSING: Final = (
-    click.option("--log-format", metavar="json|text", help="How log lines look."),
-    click.option("--no-disk", is_flag=True, help="Keep nothing on disk."),
-    click.option("--redis", metavar="URL", help="Share entries with other replicas through Redis."),
-    click.option("--admin", metavar="HOST:PORT", help="Where the operator comes in."),
-    click.option("--listen", metavar="HOST:PORT", help="Where clients come in."),
-    click.option("--upstream", metavar="URL", help="The backend, for all paths."),
-    click.option(
-        "-c",
-        "--config",
-        type=click.Path(path_type=Path),
-        envvar=CONFIG_FILE,
-        show_envvar=True,
-        help="The file of settings, YAML or TOML.",
-    ),
-)
-
-
-def _choosing_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command`` the options that choose settings; ``_load`` takes what they bring."""
-    for option in _CHOOSING:
-        command = option(command)
-    return command
-
-
-def _source(flags: _Flags) -> Origin:
-    """Where the settings come from."""
-    upstream = flags["upstream"]
-    given = (
-        Given(("upstreams",), [{"url": upstream}] if upstream else None, "--upstream"),
-        Given(("listen",), flags["listen"], "--listen"),
-        Given(("admin", "listen"), flags["admin"], "--admin"),
-        Given(("log", "format"), flags["log_format"], "--log-format"),
-        Given(("l2_disk", "enabled"), False if flags["no_disk"] else None, "--no-disk"),
-        Given(("l2_redis", "url"), flags["redis"], "--redis"),
-    )
-    chosen = tuple(flag for flag in given if flag.value is not None)
-    return Origin(flags["config"], os.environ, chosen)
-
-
-def _load(source: Origin) -> Loaded:
-    """The settings; tells of what is amiss, and leaves if that forbids going on."""
-    try:
-        loaded = source.load()
-    except ConfigError as error:
-        raise Refused(str(error)) from error
-    for warning in loaded.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    return loaded
-
-
-@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """A caching reverse proxy that stands beside any LLM or RAG backend."""
-
-
-for _command in (
-    stats, top, explain, report, profile, purge, warm, export, import_, tune, calibrate, bench,
-    model,
-):  # fmt: skip
-    cli.add_command(_command)
-
-
-@cli.command()
-@_choosing_settings
-@click.option("--demo", is_flag=True, help="Serve in front of a built-in backend.")
-@click.pass_context
-def serve(context: click.Context, *, demo: bool, **flags: Unpack[_Flags]) -> None:
-    """Serve, until told to stop."""
-    source = _source(flags)
-    loaded = _load(source)
-    if not loaded.settings.upstreams and not demo:
-        raise Refused(_NO_UPSTREAM)
-    rooms: Rooms = context.obj
-    try:
-        status = rooms.serve(loaded, source, demo=demo)
-    except ConfigError as error:
-        raise Refused(str(error)) from error
-    context.exit(status)
-
-
-@cli.command()
-@_choosing_settings
-def check(**flags: Unpack[_Flags]) -> None:
-    """Show the settings in force and where they come from; or all that is wrong with them."""
-    loaded = _load(_source(flags))
-    click.echo(render.effective(loaded), nl=False)
-    if not loaded.settings.upstreams:
-        click.echo("Warning: upstreams is empty; to serve, there must be one", err=True)
-
-
-@cli.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["json", "yaml", "markdown"]),
-    default="json",
-    show_default=True,
-    help="A JSON schema for editors, a file of all defaults, or a page to read.",
-)
-def schema(form: str) -> None:
-    """Show all settings there are."""
-    forms = {"json": render.schema, "yaml": render.example, "markdown": render.reference}
-    click.echo(forms[form](), nl=False)
-
-
-@cli.command()
-@click.pass_context
-def demo(context: click.Context) -> None:
-    """Show what the proxy does, with a backend of its own."""
-    rooms: Rooms = context.obj
-    context.exit(rooms.tour())
-
-
-@cli.command("version")
-def show_version() -> None:
-    """Show the version."""
-    try:
-        number = version("sidecache")
-    except PackageNotFoundError:
-        number = "unknown (not installed)"
-    click.echo(f"sidecache {number}, Python {platform.python_version()}")
+    return alone.serve(host, port)

@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from proxy.cli import Rooms, cli
+from proxy.commands.grouped import Listed
 from proxy.config.load import Loaded, Origin
 from proxy.config.settings import Settings
 from proxy.model.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
+NOWHERE = {"SIDECACHE_ADMIN__LISTEN": "127.0.0.1:1"}
 Run = Callable[..., Result]
 
 
@@ -26,6 +31,7 @@ class Opened:
     def __init__(self, status: int = 0, error: Exception | None = None) -> None:
         self.served: list[tuple[Settings, bool]] = []
         self.tours = 0
+        self.backends: list[tuple[str, int]] = []
         self._status = status
         self._error = error
 
@@ -40,6 +46,10 @@ class Opened:
         self.tours += 1
         return self._status
 
+    def backend(self, host: str, port: int) -> int:
+        self.backends.append((host, port))
+        return self._status
+
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -49,7 +59,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(*words: str, rooms: Opened | None = None, **environ: str) -> Result:
         opened = rooms or Opened()
         return CliRunner().invoke(
-            cli, words, obj=Rooms(opened.serve, opened.tour), env=environ, prog_name="sidecache"
+            cli,
+            words,
+            obj=Rooms(opened.serve, opened.tour, opened.backend),
+            env=environ,
+            prog_name="sidecache",
         )
 
     return run
@@ -168,10 +182,45 @@ def test_demo_gives_the_tour(run: Run) -> None:
     assert rooms.tours == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "place"), [("0.0.0.0:8000", ("0.0.0.0", 8000)), ("[::1]:0", ("::1", 0))]
+)
+def test_demo_can_be_its_backend_alone(run: Run, given: str, place: tuple[str, int]) -> None:
+    rooms = Opened(status=3)
+    assert run("demo", "--backend", given, rooms=rooms).exit_code == 3
+    assert (rooms.backends, rooms.tours) == ([place], 0)
+
+
+@pytest.mark.parametrize("given", ["8000", ":8000", "a:", "a:b", "a:65536"])
+def test_a_backend_that_has_no_place_is_refused(run: Run, given: str) -> None:
+    rooms = Opened()
+    result = run("demo", "--backend", given, rooms=rooms)
+    assert result.exit_code == 2
+    assert "must be HOST:PORT" in result.stderr
+    assert not rooms.backends
+
+
+def test_the_version_is_that_of_the_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("version").stdout.startswith(f"sidecache {version('sidecache')}, Python 3.")
+    monkeypatch.setattr(sys, "path", [])  # as where it was only unpacked
+    assert run("version").stdout.startswith("sidecache unknown (not installed), Python 3.")
+
+
 def test_a_word_that_is_no_command_is_refused(run: Run) -> None:
     result = run("srve")
     assert result.exit_code == 2
     assert "No such command 'srve'" in result.stderr
+
+
+AS_PROCESS_1 = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+
+
+def makes_process_1() -> bool:
+    try:
+        done = subprocess.run([*AS_PROCESS_1, "true"], check=False, capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def sidecache(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -189,10 +238,60 @@ def test_the_module_is_the_command() -> None:
     assert ran.stdout.startswith("sidecache ")
 
 
-def test_the_shell_can_complete_commands() -> None:
-    environ = {"COMP_WORDS": "sidecache s", "COMP_CWORD": "1"}
-    ran = sidecache(_SIDECACHE_COMPLETE="bash_complete", **environ)
-    assert ran.stdout.split() == ["plain,schema", "plain,serve", "plain,stats"]
+@pytest.mark.parametrize("listed", cli.listed.values(), ids=list(cli.listed))
+def test_the_list_tells_of_each_command_what_its_own_help_does(listed: Listed) -> None:
+    command = cli.get_command(click.Context(cli), listed.name)
+    assert command is not None
+    assert command.name == listed.name
+    assert command.get_short_help_str(200) == listed.does
+
+
+@pytest.mark.parametrize("words", [("--help",), ("version",), ("health",), ("completion", "fish")])
+def test_what_starts_often_imports_next_to_nothing(words: tuple[str, ...]) -> None:
+    code = (
+        "import atexit, sys; from proxy.cli import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, env=dict(os.environ, **NOWHERE),
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    imported = set(ran.stderr.splitlines()[-1].split())
+    assert {"click", "proxy.commands.grouped"} <= imported
+    assert not imported & {"pydantic", "yaml", "orjson", "aiohttp", "asyncio", "http"}
+
+
+@pytest.mark.skipif(not makes_process_1(), reason="no process 1 can be made here")
+def test_process_1_of_a_container_obeys_while_it_starts(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    os.mkfifo(file)
+    words = [*AS_PROCESS_1, sys.executable, "-m", "proxy", "check", "-c", str(file)]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE) as starting:
+        try:
+            with file.open("w"):  # it waits for its settings
+                children = Path(f"/proc/{starting.pid}/task/{starting.pid}/children").read_text()
+                os.kill(int(children), signal.SIGTERM)
+                assert starting.wait(20) == 128 + signal.SIGTERM
+        finally:
+            starting.kill()
+        assert starting.stderr is not None
+        assert starting.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("left", "unwound"), [(True, False), (False, True)])
+def test_a_thread_that_is_left_in_foreign_code_is_not_unwound(left: bool, unwound: bool) -> None:
+    # C++ takes it for a fault of its own, and the process ends by abort().
+    code = (
+        "import atexit, sys, threading, time; from proxy.cli import main;"
+        "atexit.register(print, 'unwound'); sys.argv[1:] = ['version'];"
+        f"{left} and threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50,
+        check=True,
+    )  # fmt: skip
+    assert ran.stdout.startswith("sidecache ")
+    assert ("unwound" in ran.stdout) is unwound
 
 
 def test_starting_the_command_line_imports_nothing_that_serving_does_not_need() -> None:

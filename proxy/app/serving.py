@@ -20,6 +20,7 @@ from proxy.app.parts import known_secrets
 from proxy.app.seat import Seat
 from proxy.app.starved import Starved
 from proxy.app.stopping import Stopping
+from proxy.app.systemd import Systemd
 from proxy.app.whole import Sidecache
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
@@ -102,10 +103,12 @@ async def _serve(
         where = {"url": proxy.url, "admin": proxy.admin_url}
         log.info("listening", extra=where | {"upstreams": names(proxy.settings)})
         announce(proxy)
+        systemd.ready()
 
+    systemd = Systemd(os.environ)
     await proxy.start()
     stopping = Stopping(lambda: proxy.settings, asyncio.get_running_loop())
-    await _until_stopped(proxy, stopping, listening)
+    await _until_stopped(proxy, stopping, listening, systemd.stopping)
 
 
 def _proxy(
@@ -162,7 +165,10 @@ def _shared(loaded: Loaded) -> Loaded:
 
 
 async def _until_stopped(
-    proxy: Sidecache, stopping: Stopping, announce: Callable[[], None]
+    proxy: Sidecache,
+    stopping: Stopping,
+    announce: Callable[[], None],
+    leaving: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until told to stop, and stop."""
     stopping.listen()
@@ -179,6 +185,7 @@ async def _until_stopped(
     how = interrupted(proxy.settings.downstream.drain_s)
     try:
         how = await stopping.asked()
+        leaving()
         log.info("draining", extra={"delay_s": how.delay_s, "deadline_s": how.limit_s})
     finally:
         await proxy.leave(how)

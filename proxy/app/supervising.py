@@ -22,6 +22,7 @@ from proxy.app.parts import known_secrets
 from proxy.app.seat import Seat
 from proxy.app.serving import has_terminal, ignores_hangup, logging_to, names, run, work
 from proxy.app.store import data_directory, key_secret
+from proxy.app.systemd import Systemd
 from proxy.app.whole import url
 from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
@@ -69,6 +70,7 @@ class _House:
             "listening",
             extra=where | {"upstreams": names(settings), "workers": settings.workers},
         )
+        Systemd(os.environ).ready()
 
     def renew(self, in_use: frozenset[int]) -> Next:
         """Load the settings again, and forget all editions but those ``in_use``.

@@ -1,1 +1,1 @@
-"""The commands of ``sidecache``, a module each; ``proxy.cli`` has those that serve."""
+"""The commands of ``sidecache``; ``proxy.cli`` has the list of them."""

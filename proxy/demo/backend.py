@@ -40,31 +40,34 @@ class Pace:
 
 
 class DemoBackend:
-    """The demo's backend on a free port of this machine, which nobody else can reach.
+    """The demo's backend; by default on a free port of this machine, which nobody else can reach.
 
     Args:
         pace: how long its answers take.
         pause: waits for so many seconds.
+        at: the address and the port it listens on; 0 is a free one.
     """
 
     def __init__(
         self,
         pace: Pace = Pace(),
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        at: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self.calls = 0  # questions it began to answer
         self._pace = pace
         self._pause = pause
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._host, self._port = at
 
     @property
     def url(self) -> str:
         """Its origin, once started."""
-        return f"http://127.0.0.1:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Listen. Raises OSError if no port is free."""
+        """Listen. Raises OSError if it cannot be there."""
         application = web.Application(middlewares=[_in_shape], client_max_size=_LARGEST_QUESTION)
         application.router.add_post("/v1/chat/completions", self._complete)
         application.router.add_get("/v1/models", _models)
@@ -75,7 +78,7 @@ class DemoBackend:
             shutdown_timeout=_PATIENCE_S,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = site.port
 

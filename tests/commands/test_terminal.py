@@ -135,5 +135,5 @@ def test_commands_are_listed_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     text = there.text.replace("\r", "")
     titles = ("Serve:", "See what a running proxy does:", "Change what it holds:", "Measure and")
     assert [text.index(title) for title in titles] == sorted(text.index(t) for t in titles)
-    for name in cli.commands:
+    for name in cli.listed:
         assert re.search(rf"^  {name} ", text, re.MULTILINE), name

@@ -68,7 +68,7 @@ def test_an_interrupted_tour_ends_as_interrupted_commands_do(
 def test_ctrl_c_ends_it_at_once_and_quietly() -> None:
     # Who starts the tests in the background leaves them, and their children, deaf to this signal.
     hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    script = f"{hearing}; import sys; from proxy.demo import tour; sys.exit(tour())"
+    script = f"{hearing}; import sys; from proxy.demo.guide import tour; sys.exit(tour())"
     with subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=ROOT,

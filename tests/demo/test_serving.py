@@ -15,7 +15,7 @@ SCRIPT = """
 import sys
 from proxy.config.faults import Given
 from proxy.config.load import Origin
-from proxy.demo import serve
+from proxy.demo.serving import serve
 
 flags = (
     Given(("listen",), "127.0.0.1:0", "test"),

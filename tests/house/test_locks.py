@@ -18,6 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 CORE, BUILD, DEV = "requirements.lock", "requirements-build.lock", "requirements-dev.lock"
 CLIENTS = "requirements-clients.lock"
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+MODEL = EXTRAS["vectors"] + [one for one in EXTRAS["onnx"] if not one.startswith("sidecache[")]
+ONNX = "requirements-onnx.lock"  # what the image with a model installs
 TORCH = "requirements-torch.lock"  # the only one without hashes
 
 
@@ -43,10 +46,11 @@ def pins(lock: str) -> Mapping[str, str]:
         (PROJECT["build-system"]["requires"] + GROUPS["sources"], BUILD),
         (PROJECT["project"]["dependencies"], DEV),
         ([one for name in GROUPS.keys() - {"torch", "clients"} for one in GROUPS[name]], DEV),
+        (PROJECT["project"]["dependencies"] + MODEL, ONNX),
         (GROUPS["torch"], TORCH),
         (GROUPS["clients"], CLIENTS),
     ],
-    ids=["core", "build", "dev has the core", "dev has all groups", "torch", "clients"],
+    ids=["core", "build", "dev has the core", "dev has all groups", "onnx", "torch", "clients"],
 )
 def test_every_declared_requirement_is_pinned_to_a_version_it_admits(
     declared: list[str], lock: str
@@ -58,12 +62,12 @@ def test_every_declared_requirement_is_pinned_to_a_version_it_admits(
         assert version in requirement.specifier, f"{requirement}: ./run lock"
 
 
-@pytest.mark.parametrize("lock", [CORE, BUILD])
+@pytest.mark.parametrize("lock", [CORE, BUILD, ONNX])
 def test_users_and_developers_run_the_same_versions(lock: str) -> None:
     assert pins(lock).items() <= pins(DEV).items()
 
 
-@pytest.mark.parametrize("lock", [CORE, BUILD, DEV, CLIENTS])
+@pytest.mark.parametrize("lock", [CORE, BUILD, DEV, ONNX, CLIENTS])
 def test_every_pin_has_its_hashes_and_names_no_index(lock: str) -> None:
     for entry in entries(lock):
         pin, *hashes = (part.strip() for part in entry.split("--hash="))
@@ -79,7 +83,7 @@ def test_torch_is_named_by_its_version_and_nothing_else_goes_without_hashes() ->
 
 
 def test_no_lock_brings_torch_or_what_its_build_for_cuda_asks_for() -> None:
-    for lock in (CORE, BUILD, DEV, CLIENTS):
+    for lock in (CORE, BUILD, DEV, ONNX, CLIENTS):
         assert not [name for name in pins(lock) if re.match("torch|triton|nvidia|cuda", name)]
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ case $1 in
     venv)
         for venv; do :; done
         mkdir -p "$venv/bin"
-        for tool in python sidecache pytest ruff mypy lint-imports; do
+        for tool in python sidecache pytest ruff mypy lint-imports hadolint; do
             cp "$TOOL" "$venv/bin/$tool"
         done
         ;;
@@ -41,6 +42,12 @@ case $name,$* in
     python,*" -r requirements-torch.lock")
         echo "$*" >>"$CALLS"
         [ -z "$TORCH_FAILS" ] && touch "$0.has-torch"
+        exit
+        ;;
+    python,"-m hatchling build"*)
+        mkdir dist
+        echo wheel >dist/a.whl
+        echo sdist >dist/a.tar.gz
         exit
         ;;
     python,*requirements-torch.lock) [ -e "$0.has-torch" ]; exit ;;
@@ -298,12 +305,27 @@ def test_check_alone_runs_every_linter_and_names_those_that_found_faults(tree: T
         f"ruff in {tree.root}: <check>",
         f"mypy in {tree.root}:",
         f"lint-imports in {tree.root}: <--no-logo>",
+        f"hadolint in {tree.root}: <Dockerfile>",
     ]
     assert done.stderr.endswith("faults found by ruff format --check, ruff check, mypy\n")
 
 
 def test_check_alone_succeeds_when_no_linter_finds_a_fault(tree: Tree) -> None:
     assert tree.run("check").returncode == 0
+
+
+def test_packages_come_with_their_hashes_and_nothing_older(tree: Tree) -> None:
+    (tree.root / "dist").mkdir()
+    (tree.root / "dist" / "old.whl").touch()
+
+    done = tree.run("package")
+
+    made = {name: (tree.root / "dist" / name).read_bytes() for name in ("a.tar.gz", "a.whl")}
+    told = "".join(f"{sha256(text).hexdigest()}  ./{name}\n" for name, text in made.items())
+    assert (done.returncode, done.stdout) == (0, told)
+    assert (tree.root / "dist" / "SHA256SUMS").read_text() == told
+    assert {path.name for path in (tree.root / "dist").iterdir()} == {*made, "SHA256SUMS"}
+    assert tree.asked() == ["venv", *CORE]
 
 
 def test_check_with_arguments_is_the_one_of_sidecache(tree: Tree) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -171,6 +172,8 @@ _MAKE_ONE: Final = f"a folder with {GRAPH} and {TOKENIZER} is made by `sidecache
 
 
 def _session(path: Path, threads: int) -> _Session:
+    # Or it gives the machine a number, and tells its maker of each model. Read when imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # noqa: PLC0415 - an extra's, and takes a fifth of a second
 
     options = onnxruntime.SessionOptions()

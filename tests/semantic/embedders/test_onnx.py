@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from proxy.semantic.embedders.sentence import SentenceEmbedder
 if TYPE_CHECKING:
     from proxy.semantic.base import Vector
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.timeout(300)  # the first to ask for the real model waits for its export
 
 
@@ -210,3 +213,19 @@ def test_a_folder_without_a_truncation_is_read_to_512_tokens(tmp_path: Path) -> 
 
     assert asyncio.run(share("my " * 510)) == 0.0
     assert asyncio.run(share("my " * 511)) == 1.0
+
+
+def test_its_library_gives_the_machine_no_number_and_tells_nobody(tmp_path: Path) -> None:
+    folder, home = tmp_path / "model", tmp_path / "home"
+    home.mkdir()
+    plain_folder(folder)
+    code = (
+        "import pathlib, sys; from proxy.semantic.embedders.onnx import vectors_of;"
+        "print(len(vectors_of(pathlib.Path(sys.argv[1]), ['hello'])))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True, timeout=50,
+        check=True, env={"PATH": "/bin", "HOME": str(home), "XDG_CACHE_HOME": str(home)},
+    )  # fmt: skip
+    assert ran.stdout == "1\n"
+    assert [*home.rglob("*")] == []
