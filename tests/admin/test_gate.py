@@ -60,6 +60,44 @@ def test_who_guesses_locks_nobody_out_who_shares_the_address() -> None:
     assert status(gate, WRONG) == 429
 
 
+class At:
+    """A connection to one of this machine's addresses; as much of a transport as is asked for."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return (self._address, 8081) if name == "sockname" else None
+
+
+@pytest.mark.parametrize(
+    ("host", "at", "probed", "scraped"),
+    [
+        ("10.244.1.7:8081", "10.244.1.7", 200, 200),  # by the address of its pod
+        ("[fd00:244::7]:8081", "fd00:244::7", 200, 200),
+        ("10.244.9.9:8081", "10.244.1.7", 200, 421),  # an address that somebody else has
+        ("sidecache-0.models.svc:8081", "10.244.1.7", 421, 421),  # what a page can rebind
+    ],
+)
+def test_in_a_pod_it_is_called_by_its_address(
+    host: str, at: str, probed: int, scraped: int
+) -> None:
+    gate = Gate(TOKEN, (), clock=Clock())
+
+    def asked(headers: dict[str, str], *, is_open: bool) -> int:
+        headers = {hdrs.HOST: host, **headers}
+        request = make_mocked_request("GET", "/", headers, transport=At(at))
+        try:
+            gate.check(request.clone(remote="10.244.0.1"), is_open=is_open)
+        except Refused as refused:
+            return refused.status
+        return 200
+
+    assert asked({}, is_open=True) == probed
+    assert asked(RIGHT, is_open=False) == scraped
+    assert asked({}, is_open=False) in {401, 421}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "answer"),
     [
