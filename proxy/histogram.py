@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
@@ -27,20 +28,23 @@ COARSE: Final = (
 _SORTED: Final = 8  # values; fewer are quicker found one by one
 
 
+@dataclass(slots=True, eq=False)
 class Histogram:
     """Counts of values, whose number, sum and largest are kept besides.
 
     Args:
         bounds: rising; a value equal to a bound is counted below it.
+        counts: one more than there are bounds: the last is of what is beyond them all.
     """
 
-    __slots__ = ("bounds", "counts", "largest", "sum")
+    bounds: Sequence[float] = SECONDS
+    counts: list[int] = field(default_factory=list)
+    sum: float = 0.0
+    largest: float = 0.0
 
-    def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)  # the last: beyond all bounds
-        self.sum = 0.0
-        self.largest = 0.0
+    def __post_init__(self) -> None:
+        if not self.counts:
+            self.counts = [0] * (len(self.bounds) + 1)
 
     def add(self, value: float) -> None:
         """Count ``value``."""
@@ -63,6 +67,12 @@ class Histogram:
             at = until
         self.sum += sum(rising)
         self.largest = max(self.largest, rising[-1])
+
+    def include(self, other: Histogram) -> None:
+        """Count all that ``other`` has counted, which has the same bounds."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+        self.largest = max(self.largest, other.largest)
 
     @property
     def count(self) -> int:

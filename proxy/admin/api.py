@@ -8,6 +8,8 @@ Who may ask, ``Gate`` says; what can be asked, each ``Endpoint``, and /openapi.j
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -94,6 +96,10 @@ class Admin:
         self._version = version
         self._open: set[web.AbstractResource] = set()
         self._runner: web.AppRunner | None = None
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen at ``host`` and ``port`` (0: any free one); the address it became.
@@ -138,11 +144,23 @@ class Admin:
         self._runner = runner
         return runner
 
-    async def close(self) -> None:
-        """Stop listening and end what is under way. Idempotent."""
+    async def close(self, drain_s: float = 0.0) -> None:
+        """Stop listening and end what is under way. Idempotent.
+
+        Args:
+            drain_s: how long what is under way may take until then.
+        """
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        self._closing = True
+        if drain_s:
+            for site in list(runner.sites):
+                await site.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    await self._idle.wait()
+        await runner.cleanup()
 
     def document(self) -> Document:
         """The OpenAPI document, fit for JSON."""
@@ -150,7 +168,7 @@ class Admin:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer], client_max_size=MOST_BYTES)
-        app.on_response_prepare.append(_finish)
+        app.on_response_prepare.append(self._finish)
         opened = list(app.add_routes(self._pages))
         for each in self.endpoints:
             routes = app.add_routes([web.route(each.method, each.path, each.ask)])
@@ -164,6 +182,18 @@ class Admin:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """The answer of ``handler`` to those who may have it; errors as JSON."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._answered(request, handler)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _answered(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         try:
             # By what it was routed to: a path has many spellings.
             self.gate.check(request, is_open=request.match_info.route.resource in self._open)
@@ -180,6 +210,13 @@ class Admin:
             log.exception("the operator could not be answered", exc_info=error)
             return refusal(Refused(500, "this proxy has failed; its log says where"))
 
+    async def _finish(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS)
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")  # the pages say otherwise
+        if self._closing:
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
+
     async def _healthz(self, _asked: Asked) -> Told:
         return Told(Health())
 
@@ -190,8 +227,3 @@ class Admin:
 
     async def _openapi(self, _asked: Asked) -> web.Response:
         return web.Response(body=orjson.dumps(self.document()), content_type="application/json")
-
-
-async def _finish(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
-    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")  # the pages say otherwise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Protocol
 
 from pydantic import Field
 
@@ -115,17 +115,23 @@ class EntryTold(Shown):
     content: Content
 
 
+class Source(Protocol):
+    """Where entries are looked for. Both raise Refused."""
+
+    async def list(self, wanted: Wanted) -> Entries:
+        """Those that are wanted."""
+        ...
+
+    async def one(self, key: str) -> EntryTold:
+        """That under a key: 64 hexadecimal digits. Refused with 404: there is none."""
+        ...
+
+
 class Shelves:
-    """Answers both.
+    """Answers both."""
 
-    Args:
-        browsing: looks into the tiers.
-        rows: tells of entries.
-    """
-
-    def __init__(self, browsing: Browsing, rows: Rows) -> None:
-        self._browsing = browsing
-        self._rows = rows
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -144,7 +150,28 @@ class Shelves:
         )  # fmt: skip
 
     async def _list(self, asked: Call[Wanted, Nothing]) -> Told:
-        wanted = asked.query
+        return Told(await self._source.list(asked.query))
+
+    async def _one(self, asked: Call[Nothing, Nothing]) -> Told:
+        key = asked.path["key"]
+        if not _DIGEST.fullmatch(key):
+            raise Refused(400, "a key is 64 hexadecimal digits in lower case")
+        return Told(await self._source.one(key))
+
+
+class Own:
+    """The tiers of this process, as a ``Source``.
+
+    Args:
+        browsing: looks into them.
+        rows: tells of entries.
+    """
+
+    def __init__(self, browsing: Browsing, rows: Rows) -> None:
+        self._browsing = browsing
+        self._rows = rows
+
+    async def list(self, wanted: Wanted) -> Entries:
         try:
             listing = await self._browsing.list(
                 wanted.after or "", wanted.key or "", wanted.fits(self._rows.state), wanted.limit,
@@ -152,29 +179,24 @@ class Shelves:
             )  # fmt: skip
         except ValueError as error:
             raise Refused(400, f"after or tier: {error}") from error
-        return Told(
-            Entries(
-                entries=[self._rows.row(tier, seen) for tier, seen in listing.seen],
-                next=listing.after,
-                looked_at=listing.looked_at,
-                complete=listing.after is None and not listing.untold,
-                untold=list(listing.untold),
-            )
+        return Entries(
+            entries=[self._rows.row(tier, seen) for tier, seen in listing.seen],
+            next=listing.after,
+            looked_at=listing.looked_at,
+            complete=listing.after is None and not listing.untold,
+            untold=[*listing.untold],
         )
 
-    async def _one(self, asked: Call[Nothing, Nothing]) -> Told:
-        key = asked.path["key"]
-        if not _DIGEST.fullmatch(key):
-            raise Refused(400, "a key is 64 hexadecimal digits in lower case")
+    async def one(self, key: str) -> EntryTold:
         looks = await self._browsing.look(bytes.fromhex(key))
         found = [(look.tier, look.seen) for look in looks if look.seen is not None]
         if not found:
             silent = [look.tier for look in looks if look.trouble]
             doubt = f"; {', '.join(silent)} could not be asked" if silent else ""
             raise Refused(404, f"nothing is stored under this key, or it was purged{doubt}")
-        return Told(self._told(key, found))
+        return self._told(key, found)
 
-    def _told(self, key: str, found: list[tuple[str, Seen]]) -> EntryTold:
+    def _told(self, key: str, found: Sequence[tuple[str, Seen]]) -> EntryTold:
         entry = found[0][1].entry
         life, form, shown = entry.lifetime, entry.form, self._rows.show_content
         body = entry.body[:_SHOWN_BYTES].decode("utf-8", "replace") if shown else None

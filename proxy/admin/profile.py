@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Literal, NamedTuple, Protocol
 
 from aiohttp import web
 from pydantic import Field
@@ -14,6 +14,8 @@ from proxy.profiling.sampling import CannotSample, NotInstalled
 from proxy.profiling.stacks import folded, read, speedscope
 
 Sample = Callable[[float, int], Awaitable[str]]
+
+_SPARE_S: Final = 30.0  # beyond the time asked for, to read symbols and to draw
 
 
 class Wanted(Said):
@@ -27,17 +29,50 @@ class Wanted(Said):
     )
 
 
+class WantedOfOne(Wanted):
+    """The same, of one of several processes."""
+
+    worker: int | None = Field(
+        default=None,
+        ge=0,
+        description="The slot of the worker to look at, or 0: the process that answers the "
+        "operator. Without it, the worker that has been busiest lately.",
+    )
+
+
+class Picture(NamedTuple):
+    """What another process answered."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+class Others(Protocol):
+    """The workers, where there are several."""
+
+    def busiest(self) -> int:
+        """The slot of the one that has been busiest lately; 0: none serves."""
+        ...
+
+    async def profile(self, slot: int, query: Mapping[str, str], limit_s: float) -> Picture:
+        """What it spends its time on. Raises Refused."""
+        ...
+
+
 class Profiles:
     """Answers it, one at a time.
 
     Args:
         sample: as ``proxy.profiling.sampling.sample``.
         name: of what is looked at.
+        others: whom else to look at; None: there is only this process.
     """
 
-    def __init__(self, sample: Sample, name: str) -> None:
+    def __init__(self, sample: Sample, name: str, others: Others | None = None) -> None:
         self._sample = sample
         self._name = name
+        self._others = others
         self._busy = False
 
     @property
@@ -47,7 +82,7 @@ class Profiles:
             "GET",
             "/profile",
             self._answer,
-            query=Wanted,
+            query=Wanted if self._others is None else WantedOfOne,
             body=Nothing,
             summary="What the proxy spends its time on, as a flame graph",
             answers={
@@ -59,6 +94,21 @@ class Profiles:
         )
 
     async def _answer(self, asked: Call[Wanted, Nothing]) -> web.Response:
+        if self._others is not None and isinstance(asked.query, WantedOfOne):
+            worker = asked.query.worker
+            slot = self._others.busiest() if worker is None else worker
+            if slot:
+                query = asked.query.model_dump(mode="json", exclude={"worker"})
+                limit_s = asked.query.seconds + _SPARE_S
+                picture = await self._others.profile(
+                    slot, {name: str(value) for name, value in query.items()}, limit_s
+                )
+                return web.Response(
+                    status=picture.status, body=picture.body, content_type=picture.content_type
+                )
+        return await self._own(asked)
+
+    async def _own(self, asked: Call[Wanted, Nothing]) -> web.Response:
         if self._busy:
             raise Refused(409, "somebody else looks just now: ask again when that is over")
         self._busy = True

@@ -43,6 +43,9 @@ class Row(Shown):
     input_tokens: int | None
     output_tokens: int | None
     upstream_s: float = Field(description="Seconds the backend took.")
+    worker: int | None = Field(
+        default=None, description="In whose memory, where several workers serve."
+    )
     question: str | None = Field(
         description="What was asked; only with `admin.show_content`, and where it is stored."
     )

@@ -75,6 +75,9 @@ class Stratum(Shown):
     effective: float = Field(description="Labels, as independent ones of equal weight.")
     threshold: float
     open: bool = Field(description="Whether its breaker is open: nothing is served.")
+    worker: int | None = Field(
+        default=None, description="Who learned it, where several workers serve, each by itself."
+    )
 
 
 class State(Shown):
@@ -97,7 +100,7 @@ class Meanings:
         judge: takes a word on a hit.
     """
 
-    def __init__(self, told: Callable[[], Mapping[str, object]], judge: Judge) -> None:
+    def __init__(self, told: Callable[[], Awaitable[Mapping[str, object]]], judge: Judge) -> None:
         self._told = told
         self._judge = judge
 
@@ -118,7 +121,7 @@ class Meanings:
         )
 
     async def _state(self, _asked: Call[Nothing, Nothing]) -> Told:
-        return Told(State.model_validate(self._told()))
+        return Told(State.model_validate(await self._told()))
 
     async def _feedback(self, asked: Call[Nothing, Feedback]) -> Told:
         said = asked.body

@@ -36,7 +36,8 @@ def carrying(proxy: Sidecache) -> Carrying:
     """What answers for it at the operator's listener."""
     settings, store = proxy.settings, proxy.store
     keys = f"{SCHEMA} {_fingerprint(proxy.house.secret)}"
-    purges = _journal(settings, store.directory)
+    folder = store.directory or (None if proxy.seat is None else proxy.seat.directory)
+    purges = _journal(settings, folder)
     heading: Callable[[], Heading] = lambda: Heading(keys, purges, time.time())  # noqa: E731
     codec = partial(codec_for, settings)  # another for each: one at a time may use it
     return Carrying(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from proxy.admin.endpoint import Endpoint
-from proxy.admin.entries import Shelves
+from proxy.admin.entries import Own, Shelves
 from proxy.admin.explain import Explain
 from proxy.admin.neighbours import Nearness
 from proxy.admin.reasons import reasons
@@ -34,7 +34,7 @@ def explained(proxy: Sidecache) -> Sequence[Endpoint]:
 
     return (
         reasons(),
-        *Shelves(proxy.store.browsing, rows).endpoints,
+        *Shelves(Own(proxy.store.browsing, rows)).endpoints,
         Explain(explaining, rows).endpoint,
         Nearness(explaining, rows).endpoint,
         Warm(lambda: proxy.generation.attending, record, seconds).endpoint,

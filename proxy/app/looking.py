@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from proxy.batching import Counts as BatchCounts
 from proxy.compression.compressor import Counts as CompressionCounts
 from proxy.downstream.service import Counts as ClientCounts
 from proxy.fleet.relay import Relay
+from proxy.flight import Counts as FlightCounts
 from proxy.flight import Flights
 from proxy.link.redis import Standing
 from proxy.observe.log import printable
@@ -96,7 +97,19 @@ def look(parts: Parts) -> State:
         log_lines_dropped=parts.dropped(),
         config=parts.config(),
         memory=parts.memory(),
+        workers={"ready": 1, "starting": 0, "leaving": 0},
     )
+
+
+def nothing() -> State:
+    """The state where nothing has happened, and there are no parts."""
+    return State(
+        clients=_numbers(ClientCounts()), flights=_numbers(FlightCounts()), flying=0, tiers=[],
+        guard=None, purges={}, purges_untold=0, purge_generation=0, upstreams=[], semantic=None,
+        fleet={}, compression=_numbers(CompressionCounts()), batching=_numbers(BatchCounts()),
+        bugs={}, log_lines_dropped=0, config=ConfigState(1, 0.0), calls=CallsState(0, 0, 0, {}),
+        memory=MemoryState(None, None, "", 0, {}, 0),
+    )  # fmt: skip
 
 
 def _numbers(counts: object) -> dict[str, int]:
@@ -134,13 +147,14 @@ def _tiers(store: Store) -> list[TierState]:
                 None,
                 disk.bytes,
                 disk.max_bytes,
-                watched.counts,
+                _by_operation(watched.counts),
                 watched.seconds,
                 {"evicted": disk.evicted, "expired": disk.expired, "dropped": disk.dropped},
                 {
                     "late": disk.late, "written": disk.written, "failed": disk.failed,
                     "set_aside": disk.set_aside,
                 },
+                shared=True,
             )
         )  # fmt: skip
     if store.redis is not None and store.shared is not None and store.behind is not None:
@@ -153,7 +167,7 @@ def _tiers(store: Store) -> list[TierState]:
                 shared.name,
                 "down" if off else "up" if is_trusted else "distrusted",
                 is_trusted,
-                operations=watched.counts,
+                operations=_by_operation(watched.counts),
                 seconds=watched.seconds,
                 removed={"unwritten": store.behind.unwritten},
                 detail={
@@ -161,6 +175,7 @@ def _tiers(store: Store) -> list[TierState]:
                     "refused": redis.refused, "late": redis.late,
                     "turned_away": redis.turned_away, "unreadable": shared.unreadable,
                 },
+                shared=True,
             )
         )  # fmt: skip
     return tiers
@@ -177,10 +192,8 @@ def _memory(store: Store) -> TierState:
         memory.bytes,
         memory.max_bytes,
         {
-            ("get", "hit"): memory.hits,
-            ("get", "miss"): memory.misses,
-            ("put", "taken"): memory.taken,
-            ("put", "declined"): memory.declined,
+            "get": {"hit": memory.hits, "miss": memory.misses},
+            "put": {"taken": memory.taken, "declined": memory.declined},
         },
         removed={
             "evicted": memory.evicted, "expired": memory.expired, "replaced": memory.replaced,
@@ -188,6 +201,13 @@ def _memory(store: Store) -> TierState:
         },
         detail={"budget": store.budget},
     )  # fmt: skip
+
+
+def _by_operation(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    told: dict[str, dict[str, int]] = {}
+    for (operation, result), count in counts.items():
+        told.setdefault(operation, {})[result] = count
+    return told
 
 
 def _guard(store: Store) -> GuardState | None:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from proxy.admin.endpoint import Endpoint
 from proxy.admin.live import LiveRoute
 from proxy.admin.metrics import Exposition
+from proxy.admin.snapshots import snapshot
 from proxy.admin.states import States
 from proxy.admin.stats import Statistics
+from proxy.admin.workers import Worker, Workers, workers
 from proxy.app.clock import seconds
 from proxy.app.looking import Parts, look
 from proxy.batching import Counts as BatchCounts
@@ -31,6 +35,8 @@ from proxy.observe.history import History
 from proxy.observe.lag import Lag
 from proxy.observe.live import Live, Watcher
 from proxy.observe.metrics import Metrics
+from proxy.observe.process import figures
+from proxy.observe.snapshot import Snapshot, written
 from proxy.observe.state import State
 from proxy.observe.stats import Identity, Stats
 from proxy.observe.tally import Tally
@@ -50,6 +56,7 @@ class Observing:
         replica: where this replica is.
         readers: who else reads what is gathered, a request log, say.
         dropped: how many log lines were not written.
+        slot: which worker this is.
     """
 
     def __init__(
@@ -60,10 +67,13 @@ class Observing:
         replica: str,
         readers: Iterable[Reader] = (),
         dropped: Callable[[], int] = lambda: 0,
+        slot: int = 1,
     ) -> None:
         self._parts: Parts | None = None
+        self._slot = slot
+        self._started_at = time.time()
         self.dropped = dropped
-        self.tally = Tally(_prices(settings), most_models=settings.metrics.max_models)
+        self.tally = Tally(prices(settings), most_models=settings.metrics.max_models)
         self.traffic: dict[str, Traffic] = {}
         self.live = Live()
         self.lag = Lag(_call_later, time.monotonic)
@@ -81,7 +91,7 @@ class Observing:
         self.gathering = Gathering(
             [self.history, self.tally, self.live, *readers], wall=time.time, call_later=_call_later
         )
-        identity = Identity(version, settings.pseudonym, replica, time.time())
+        identity = Identity(version, settings.pseudonym, replica, self._started_at)
         self.stats = Stats(
             identity,
             self.tally,
@@ -103,7 +113,7 @@ class Observing:
 
     def adopt(self, settings: Settings) -> None:
         """Go on by other settings."""
-        self.tally.adopt(_prices(settings), settings.metrics.max_models)
+        self.tally.adopt(prices(settings), settings.metrics.max_models)
 
     def over(self, parts: Parts) -> None:
         """Tell of ``parts``, too."""
@@ -148,7 +158,17 @@ class Observing:
             *States(stats.tiers, stats.upstreams).endpoints,
             LiveRoute(self._watch, stats.brief).endpoint,
             Exposition(self.metrics.written).endpoint,
+            workers(self._workers),
         ]
+
+    @property
+    def for_its_own_kind(self) -> Endpoint:
+        """What a worker tells who adds up what all workers have counted."""
+        return snapshot(self.snapshot)
+
+    def snapshot(self) -> bytes:
+        """All that was counted, written down."""
+        return written(self._snapshot())
 
     def start(self) -> None:
         """Begin to measure."""
@@ -170,6 +190,18 @@ class Observing:
                 bugs["meaning"] = parts.semantic.finder.bugs
         return bugs
 
+    def _snapshot(self) -> Snapshot:
+        self.gathering.flush()
+        return Snapshot(
+            self.tally.counted(), self.lag.seconds, self._state(), self.splitters.told(),
+            figures(), os.getpid(), self._slot, self._started_at,
+        )  # fmt: skip
+
+    def _workers(self) -> Workers:
+        """The only one there is."""
+        one = worker_row(self._snapshot(), "ready", self._started_at, time.time())
+        return Workers(wanted=1, restarts=0, workers=[one])
+
     def _watch(self, last: int) -> Watcher | None:
         self.gathering.flush()
         return self.live.watch(last)
@@ -187,7 +219,35 @@ class Observing:
         return [sum(each) for each in zip(*counts, strict=True)] or [0] * (len(SECONDS) + 1)
 
 
-def _prices(settings: Settings) -> Prices:
+def worker_row(
+    said: Snapshot,
+    state: Literal["starting", "ready", "leaving"],
+    started_at: float,
+    now: float,
+    *,
+    silent: bool = False,
+) -> Worker:
+    """What is told of a worker that has said something. Times in seconds since the epoch."""
+    return Worker(
+        slot=said.slot,
+        pid=said.pid,
+        state=state,
+        silent=silent,
+        age_s=round(max(0.0, now - started_at), 3),
+        rss_bytes=said.process.rss_bytes,
+        cpu_s=said.process.cpu_s,
+        requests=said.over,
+        in_progress=said.under_way,
+        connections=said.state.clients["open"],
+        loop_lag_p99_s=said.lag.quantile(0.99),
+    )
+
+
+def prices(settings: Settings) -> Prices:
+    """What tokens cost, as the settings say.
+
+    The first price that is for a model counts.
+    """
     savings = settings.savings
     return Prices(
         [Price(each.model, each.input, each.output) for each in savings.prices], savings.currency

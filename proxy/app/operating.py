@@ -38,11 +38,19 @@ def admin(proxy: Sidecache, ready: Callable[[], bool]) -> Admin:
     chosen = proxy.settings.admin
     return Admin(
         ready,
-        Gate(chosen.bearer, chosen.allowed_hosts, clock=seconds),
+        Gate(token(proxy), chosen.allowed_hosts, clock=seconds),
         endpoints=_endpoints(proxy),
         pages=pages.routes(),
         version=release(),
     )
+
+
+def token(proxy: Sidecache) -> str | None:
+    """What the operator has to send along; None: nothing.
+
+    Who can reach the socket of one of several workers may ask.
+    """
+    return proxy.settings.admin.bearer if proxy.seat is None else None
 
 
 def _endpoints(proxy: Sidecache) -> list[Endpoint]:
@@ -62,8 +70,10 @@ def _endpoints(proxy: Sidecache) -> list[Endpoint]:
         *carrying(proxy).endpoints,
     ]
     endpoints += [*proxy.observing.endpoints, *explained(proxy)]
+    if proxy.seat is not None:
+        endpoints.append(proxy.observing.for_its_own_kind)
     if (semantic := proxy.semantic) is not None:
-        endpoints += Meanings(semantic.told, semantic.learner.judged).endpoints
+        endpoints += Meanings(semantic.asked, semantic.learner.judged).endpoints
     return endpoints
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,3 +36,24 @@ class Seat:
 def worker_socket(directory: Path, slot: int) -> Path:
     """Where the worker of this number can be asked, by who may look into ``directory``."""
     return directory / f"worker-{slot}.sock"
+
+
+def last_word(directory: Path, slot: int, pid: int) -> Path:
+    """Where a worker that ends in order leaves what it has counted."""
+    return directory / f"last-{slot}-{pid}.json"
+
+
+def last_words(directory: Path) -> Iterator[tuple[Path, int, int]]:
+    """Those that were left, with slot and pid."""
+    for path in directory.glob("last-*-*.json"):
+        _, slot, pid = path.stem.split("-")
+        if slot.isdigit() and pid.isdigit():
+            yield path, int(slot), int(pid)
+
+
+def leave_word(directory: Path, slot: int, word: bytes) -> None:
+    """Write down what a worker has counted in all, as it ends. Raises OSError."""
+    path = last_word(directory, slot, os.getpid())
+    unseen = path.with_suffix(".new")
+    unseen.write_bytes(word)
+    unseen.replace(path)

@@ -216,6 +216,10 @@ class Semantic:
             ],
         }
 
+    async def asked(self) -> Mapping[str, object]:
+        """The same, for who may have to wait for it."""
+        return self.told()
+
     # -- inside -------------------------------------------------------------------------------
 
     async def _woken(self, fingerprint: str, dimensions: int) -> None:

@@ -93,7 +93,7 @@ class Store:
         self.watched: dict[str, Watched] = {
             tier.name: tier.watched for tier in (disk, behind) if tier is not None
         }
-        self.place = _place(settings, seat)
+        self.place = place_of(settings, seat)
         self._heard = False  # what others have purged
         tiers: list[Tier] = [self.memory]
         tiers += [tier for tier in (disk, self.behind) if tier is not None]
@@ -260,7 +260,7 @@ def key_secret(settings: Settings, directory: Path | None) -> bytes:
         return secrets.token_bytes(32)
 
 
-def _place(settings: Settings, seat: Seat | None) -> str:
+def place_of(settings: Settings, seat: Seat | None) -> str:
     """Where this replica is; another that starts there takes its place."""
     place = f"{socket.gethostname()}:{settings.listen.port or secrets.token_hex(4)}"
     return place if seat is None else f"{place}/{seat.slot}"

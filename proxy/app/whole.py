@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from proxy.app.recording import recorder
 from proxy.app.reloading import Refused, Reloaded, Reloading
 from proxy.app.replicas import relay
 from proxy.app.retired import Retired
-from proxy.app.seat import Seat
+from proxy.app.seat import Seat, leave_word
 from proxy.app.store import Store, key_secret
 from proxy.app.tracing import Traces
 from proxy.config.faults import Place
@@ -40,6 +41,9 @@ from proxy.overload import Gate
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
+
+
+log = logging.getLogger("sidecache")
 
 
 class Sidecache:
@@ -73,8 +77,8 @@ class Sidecache:
         machine: Machine | None = None,
         seat: Seat | None = None,
     ) -> None:
-        self._ready = False
-        self._seat = seat
+        self._ready = self._counts = False
+        self.seat = seat
         self.machine = machine or Machine.found()
         self.store = Store(settings, self.machine, seat)
         self.traces = Traces(settings)
@@ -82,7 +86,7 @@ class Sidecache:
         told = readers if self.recorder is None else [*readers, self.recorder]
         self.observing = Observing(
             settings, version=operating.release(), replica=self.store.place,
-            readers=told, dropped=dropped,
+            readers=told, dropped=dropped, slot=1 if seat is None else seat.slot,
         )  # fmt: skip
         report = self.observing.report_bug
         secret = seat.secret if seat else key_secret(settings, self.store.directory)
@@ -174,8 +178,8 @@ class Sidecache:
             await self.relay.start()
         await generation.open()
         try:
-            if self._seat is not None:
-                await self.admin.start_at(self._seat.admin)
+            if self.seat is not None:
+                await self.admin.start_at(self.seat.admin)
             elif settings.admin.enabled:
                 where = settings.admin.listen
                 self._admin_bound = await self.admin.start(where.host, where.port)
@@ -186,17 +190,17 @@ class Sidecache:
                 listen.host,
                 listen.port,
                 ssl=None if self._shown is None else self._shown.listener,
-                sock=None if self._seat is None else self._seat.listening,
+                sock=None if self.seat is None else self.seat.listening,
             )
         except (ConfigError, OSError) as error:
             await self.close(0)
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"listen: {settings.listen}: {error.strerror}") from error
-        if self._seat is None:  # else it is replaced
+        if self.seat is None:  # else it is warned of once, by who has forked it
             self.machine.warn(settings)
-        self.reloading.start()
-        self._ready = True
+            self.reloading.start()
+        self._ready = self._counts = True
 
     async def close(self, deadline_s: float | None = None) -> None:
         """Take no more requests, let those under way end until the deadline, and let go of all.
@@ -224,6 +228,7 @@ class Sidecache:
         if self.semantic is not None:
             await self.semantic.close()
         self.observing.close()
+        await self._leave_word()
         await self.memory.close()
         await self.admin.close()  # no purge may come that could not be told any more
         await self.store.close()
@@ -232,6 +237,16 @@ class Sidecache:
         await self.traces.close()
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
+
+    async def _leave_word(self) -> None:
+        """Have written down what was counted here, for who adds up what all workers have."""
+        if self.seat is None or not self._counts:
+            return
+        word = self.observing.snapshot()
+        try:
+            await asyncio.to_thread(leave_word, self.seat.directory, self.seat.slot, word)
+        except OSError as error:
+            log.warning("what this worker has counted last is lost", exc_info=error)
 
     def _next(self, loaded: Loaded) -> Generation:
         current = self.generation
@@ -246,7 +261,7 @@ class Sidecache:
         self.server.attend(new.attending)
         self._limit_flights()
         self.gate.adopt(parts.call_limits(settings), parts.adaptive(settings, self.gate.adaptive))
-        self.admin.gate.let_in(settings.admin.bearer, settings.admin.allowed_hosts)
+        self.admin.gate.let_in(operating.token(self), settings.admin.allowed_hosts)
         if self._shown is not None and new.encryption is not None:
             self._shown.show(new.encryption)
         self.observing.adopt(settings)

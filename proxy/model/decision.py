@@ -84,6 +84,7 @@ class Why(StrEnum):
     DRAINING = "draining"  # about to stop, and time was up
     INTERNAL = "internal"  # a bug of ours
     CLIENT_GONE = "client-gone"  # before anything was decided
+    WORKER_LOST = "worker-lost"  # it was under way in a process that died
 
 
 _STALE = frozenset({Why.SWR, Why.SIE, Why.MAX_STALE})

@@ -305,6 +305,11 @@ _WHYS: Final[Mapping[Why, Reason]] = {
     ),
     Why.INTERNAL: Reason(Kind.ERROR, "A bug of the proxy.", "The log says where it happened."),
     Why.CLIENT_GONE: Reason(Kind.ERROR, "The client hung up before anything was decided."),
+    Why.WORKER_LOST: Reason(
+        Kind.ERROR,
+        "The worker that had it died.",
+        "GET /workers tells of restarts, the log how the worker ended.",
+    ),
 }  # fmt: skip
 
 _DOUBTS: Final[Mapping[Doubt, Reason]] = {

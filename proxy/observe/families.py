@@ -139,7 +139,12 @@ def of_tiers(state: State) -> Iterator[Metric]:
     tiers = state.tiers
     yield counter(
         "tier_operations", "What tiers were asked.", ("tier", "operation", "result"),
-        (((t.tier, *place), count) for t in tiers for place, count in t.operations.items()),
+        (
+            ((t.tier, operation, result), count)
+            for t in tiers
+            for operation, results in t.operations.items()
+            for result, count in results.items()
+        ),
     )  # fmt: skip
     yield histogram(
         "tier_operation_duration_seconds", "How long it took; not of memory.",

@@ -75,6 +75,18 @@ class Point:
     upstream_p50_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptSeries:
+    """Points of one length, and where the one that is going on began."""
+
+    points: Sequence[Point]
+    began: float
+    look: Look
+
+
+Kept = Sequence[KeptSeries]
+
+
 class History:
     """Keeps points. A ``Reader``, to be read before the tally that it looks at.
 
@@ -84,6 +96,7 @@ class History:
         upstream: how often the backends' heads took how long so far, as counts of a histogram.
         wall: seconds since the epoch; may be set back.
         clock: seconds, monotonic.
+        kept: what a history of another process, that looked at the same, said it ``kept``.
     """
 
     def __init__(
@@ -94,6 +107,7 @@ class History:
         upstream: Callable[[], Sequence[int]],
         wall: Callable[[], float],
         clock: Callable[[], float],
+        kept: Kept = (),
     ) -> None:
         self._tally = tally
         self._shed = shed
@@ -103,6 +117,8 @@ class History:
         now = self._now()
         first = self._look()
         self._series = [_Series(ring, now, first) for ring in _RINGS]
+        for series, before in zip(self._series, kept, strict=False):
+            series.go_on(before, now, first)
         self._next = min(series.due for series in self._series)
 
     def take(self, _lines: Sequence[Line]) -> None:
@@ -126,6 +142,11 @@ class History:
         series = self._series[ring]
         ended = list(series.points)[-(most - 1) :]
         return series.step_s, [*ended, series.going_on(self._look())]
+
+    @property
+    def kept(self) -> Kept:
+        """All of it, for another process to go on with."""
+        return [series.kept for series in self._series]
 
     @property
     def recent_hit_ratio(self) -> float | None:
@@ -158,6 +179,23 @@ class _Series:
         self.points: deque[Point] = deque(maxlen=ring.most)
         self._began = now - now % ring.step_s
         self._look = look
+
+    @property
+    def kept(self) -> KeptSeries:
+        """It, for another process."""
+        return KeptSeries(list(self.points), self._began, self._look)
+
+    def go_on(self, kept: KeptSeries, now: float, look: Look) -> None:
+        """Go on with what was kept, now that ``look`` is what is seen."""
+        self.points.extend(each for each in kept.points if each.at < now)
+        # Something may have been lost with the process that kept it: no point counts backwards.
+        fits = kept.began <= now and all(
+            after >= before
+            for pair in ((look.took, kept.look.took), (look.upstream, kept.look.upstream))
+            for after, before in zip(*pair, strict=True)
+        )
+        if fits:
+            self._began, self._look = kept.began, kept.look
 
     @property
     def due(self) -> float:

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from proxy.observe import families
 from proxy.observe.lag import Lag
 from proxy.observe.memory_families import of_memory
+from proxy.observe.process import Figures
+from proxy.observe.process_families import of_process, of_workers
 from proxy.observe.state import State
 from proxy.observe.tally import Tally
 
@@ -29,6 +31,7 @@ class Metrics(Collector):
         state: that of the parts, now.
         flush: has counted what was gathered.
         version: of this package.
+        processes: what all processes take up together; None: there is this one only.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Metrics(Collector):
         state: Callable[[], State],
         flush: Callable[[], None],
         version: str,
+        processes: Callable[[], Figures] | None = None,
     ) -> None:
         self._tally = tally
         self._lag = lag
@@ -47,8 +51,10 @@ class Metrics(Collector):
         self._version = version
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self._processes = processes
+        if processes is None:
+            ProcessCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """All families that have something to tell."""
@@ -83,6 +89,9 @@ class Metrics(Collector):
         yield from families.of_calls(state)
         if state.semantic is not None:
             yield from families.of_meaning(state.semantic)
+        yield from of_workers(state)
+        if self._processes is not None:
+            yield from of_process(self._processes())
         yield from families.of_config(state, self._version, platform.python_version())
 
 

@@ -21,10 +21,11 @@ class TierState:
     entries: int | None = None
     bytes: int | None = None
     max_bytes: int | None = None
-    operations: Mapping[tuple[str, str], int] = field(default_factory=dict)  # operation, result
+    operations: Mapping[str, Counts] = field(default_factory=dict)  # by operation, by result
     seconds: Mapping[str, Histogram] = field(default_factory=dict)  # by operation
     removed: Counts = field(default_factory=dict)  # by cause
     detail: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    shared: bool = False  # what is held, where several workers serve, is held for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +136,5 @@ class State:
     log_lines_dropped: int
     config: ConfigState
     memory: MemoryState
+    workers: Counts = field(default_factory=dict)  # by what they do: ready, starting, leaving
+    worker_restarts: int = 0  # of those that had died

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import platform
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from proxy.histogram import Histogram
 from proxy.model.outcome import OUTCOMES, SERVED, STAGES
 from proxy.observe.history import History, Point, Span, cacheable, outcomes
 from proxy.observe.lag import Lag
 from proxy.observe.log import Stamp
+from proxy.observe.process import Figures, figures
 from proxy.observe.state import Counts, GuardState, State, TierState, UpstreamState
 from proxy.observe.tally import Spending, Tally
 from proxy.splitters import Splitter
@@ -41,6 +39,7 @@ class Stats:
         flush: has counted what was gathered.
         wall: seconds since the epoch.
         clock: seconds, monotonic.
+        process: what the process takes up, or all of them.
     """
 
     def __init__(
@@ -55,6 +54,7 @@ class Stats:
         flush: Callable[[], None],
         wall: Callable[[], float],
         clock: Callable[[], float],
+        process: Callable[[], Figures] = figures,
     ) -> None:
         self._identity = identity
         self._tally = tally
@@ -65,7 +65,8 @@ class Stats:
         self._flush = flush
         self._wall = wall
         self._clock = clock
-        self._began = clock()
+        self._process = process
+        self._began = clock() - max(0.0, wall() - identity.started_at)
         self._stamp = Stamp()
 
     def told(self) -> Told:
@@ -115,7 +116,7 @@ class Stats:
             },
             "clients": dict(state.clients),
             "loop_lag": latency(self._lag.seconds),
-            "process": _process(),
+            "process": _process(self._process()),
             "compression": dict(state.compression),
             "batching": dict(state.batching),
             "splitters": [each._asdict() for each in self._splitters()],
@@ -247,7 +248,8 @@ def _tier(tier: TierState) -> Told:
         "max_bytes": tier.max_bytes,
         "operations": [
             {"operation": operation, "result": result, "count": count}
-            for (operation, result), count in sorted(tier.operations.items())
+            for operation, results in sorted(tier.operations.items())
+            for result, count in sorted(results.items())
         ],
         "latency": [
             {"operation": operation, **latency(seconds)}
@@ -265,6 +267,12 @@ def _guard(guard: GuardState) -> Told:
         "saved": guard.saved,
         "false_positives": guard.false_positives,
     }
+
+
+def _process(figures: Figures) -> Mapping[str, float | int | None]:
+    return {
+        "rss_bytes": figures.rss_bytes, "cpu_s": figures.cpu_s, "open_fds": figures.open_fds,
+    }  # fmt: skip
 
 
 def _upstream(upstream: UpstreamState) -> Told:
@@ -285,22 +293,3 @@ def _upstream(upstream: UpstreamState) -> Told:
         "errors": dict(upstream.errors),
         "latency": latency(upstream.head),
     }
-
-
-def _process() -> Mapping[str, float | int | None]:
-    return {"rss_bytes": _rss(), "cpu_s": time.process_time(), "open_fds": _open_files()}
-
-
-def _rss() -> int | None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * mmap.PAGESIZE
-
-
-def _open_files() -> int | None:
-    try:
-        return sum(1 for _ in Path("/proc/self/fd").iterdir())
-    except OSError:
-        return None

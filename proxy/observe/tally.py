@@ -7,7 +7,8 @@ models, only so many are kept, and only those that a backend has answered to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from proxy.histogram import Histogram
@@ -37,24 +38,38 @@ class Group(NamedTuple):
     tier: str
 
 
+@dataclass(slots=True, eq=False)
 class Row:
     """What a group comes to."""
 
-    __slots__ = ("bytes", "requests", "seconds")
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
 
-    def __init__(self) -> None:
-        self.requests = self.bytes = 0
-        self.seconds = 0.0
+    def include(self, other: Row) -> None:
+        """Add all of ``other``."""
+        self.requests += other.requests
+        self.bytes += other.bytes
+        self.seconds += other.seconds
 
 
+@dataclass(slots=True, eq=False)
 class Spending:
     """Calls of a backend, and what is known of what they cost. Money in the prices' currency."""
 
-    __slots__ = ("calls", "input_tokens", "money", "output_tokens", "seconds")
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money: float = 0.0
+    seconds: float = 0.0
 
-    def __init__(self) -> None:
-        self.calls = self.input_tokens = self.output_tokens = 0
-        self.money = self.seconds = 0.0
+    def include(self, other: Spending) -> None:
+        """Add all of ``other``."""
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.money += other.money
+        self.seconds += other.seconds
 
     def add(self, calls: int, usage: Usage | None, money: float, seconds: float) -> None:
         """Count what came of ``calls``."""
@@ -66,14 +81,34 @@ class Spending:
             self.output_tokens += usage.completion_tokens
 
 
+@dataclass(slots=True, eq=False)
 class ModelRow:
     """What requests for one model come to."""
 
-    __slots__ = ("hits", "requests", "saved", "spent")
+    requests: int = 0
+    hits: int = 0
+    saved: Spending = field(default_factory=Spending)
+    spent: Spending = field(default_factory=Spending)
 
-    def __init__(self) -> None:
-        self.requests = self.hits = 0
-        self.saved, self.spent = Spending(), Spending()
+    def include(self, other: ModelRow) -> None:
+        """Add all of ``other``."""
+        self.requests += other.requests
+        self.hits += other.hits
+        self.saved.include(other.saved)
+        self.spent.include(other.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """All that a tally has counted, as it can be sent elsewhere."""
+
+    rows: Sequence[tuple[Group, Row]] = ()
+    latency: Mapping[str, Histogram] = field(default_factory=dict)
+    stages: Sequence[tuple[tuple[str, str], Histogram]] = ()
+    models: Mapping[str, ModelRow] = field(default_factory=dict)
+    saved: Spending = field(default_factory=Spending)
+    spent: Spending = field(default_factory=Spending)
+    unpriced: Sequence[str] = ()
 
 
 class Tally:
@@ -113,6 +148,40 @@ class Tally:
                 alike.append(line)
         for alike in groups.values():
             self._count(alike, busy=len(lines) >= _BUSY)
+
+    def counted(self) -> Counted:
+        """All of it, now; to be used at once, as it goes on growing."""
+        return Counted(
+            list(self.rows.items()), self.latency, list(self.stages.items()), self.models,
+            self.saved, self.spent, sorted(self.unpriced),
+        )  # fmt: skip
+
+    def become(self, parts: Iterable[Counted]) -> None:
+        """Forget what was counted; have counted the sum of ``parts``.
+
+        Names of models stay those that were kept apart before, as far as there is room for more.
+        """
+        self.rows, self.latency, self.stages = {}, {}, {}
+        self.models = {name: ModelRow() for name in self.models}
+        self.saved, self.spent, self.unpriced = Spending(), Spending(), set()
+        for part in parts:
+            for group, row in part.rows:
+                self.rows.setdefault(group, Row()).include(row)
+            for name, each in part.latency.items():
+                self.latency.setdefault(name, Histogram(each.bounds)).include(each)
+            for place, each in part.stages:
+                self.stages.setdefault(place, Histogram(each.bounds)).include(each)
+            for model, of_model in part.models.items():
+                self._kept_apart(model).include(of_model)
+            self.saved.include(part.saved)
+            self.spent.include(part.spent)
+            self.unpriced.update(part.unpriced)
+
+    def _kept_apart(self, model: str) -> ModelRow:
+        named = len(self.models) - (OTHER in self.models)
+        if model not in self.models and named >= self._most_models:
+            model = OTHER
+        return self.models.setdefault(model, ModelRow())
 
     def _count(self, alike: Sequence[Line], *, busy: bool) -> None:
         """Count lines of one group."""

@@ -29,7 +29,7 @@ class Hits:
         self.said.append((name, wrong))
         return name == MATCH
 
-    def told(self) -> Mapping[str, object]:
+    async def told(self) -> Mapping[str, object]:
         return STATE
 
 

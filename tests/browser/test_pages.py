@@ -41,6 +41,8 @@ EXPECTED = {  # what each page shows of the answers
         "86.8 MiB of 256 MiB",
         "31 %",
         "2 h 30 min",
+        "process 4711",
+        "starting",
     ],
     "explain": ["Nothing is asked yet."],
     "config": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -13,11 +14,19 @@ from proxy.histogram import SECONDS, Histogram
 from proxy.model.decision import Why
 from proxy.model.outcome import Delivery, Record, Verdict
 from proxy.model.query import Usage
-from proxy.observe.history import History, Point, Span, hit_ratio
+from proxy.observe.history import History, Kept, Point, Span, hit_ratio
+from proxy.observe.snapshot import Reader, written
 from proxy.observe.tally import Tally
 from proxy.prices import Price, Prices
 
 NOON = 1_795_262_400.0
+
+
+@dataclass(frozen=True)
+class KeptHistory:
+    """As it goes into a file."""
+
+    kept: Kept
 
 
 class Scene:
@@ -167,3 +176,46 @@ def test_what_is_recent_is_over_after_five_minutes(scene: Scene) -> None:
     assert scene.history.recent_hit_ratio == 0.5
     scene.clock.turn(10)
     assert scene.history.recent_hit_ratio == 0.0
+
+
+def gone_on(scene: Scene, *, later: float, kept: Kept) -> History:
+    """A history of another process, which looks at the same tally so many seconds later."""
+    return History(
+        scene.tally,
+        shed=lambda: scene.shed,
+        upstream=lambda: tuple(scene.heads.counts),
+        wall=lambda: NOON + later,
+        clock=Clock(0.0),
+        kept=kept,
+    )
+
+
+def test_another_process_goes_on_where_one_was_and_no_point_is_lost_or_told_twice() -> None:
+    scene = Scene()
+    scene.come(miss())
+    scene.clock.turn(10)
+    scene.come(miss(), miss())
+    scene.clock.turn(5)
+    kept = Reader(KeptHistory).read(written(KeptHistory(scene.history.kept))).kept
+    scene.come(miss())  # nobody looks
+    after = gone_on(scene, later=27, kept=kept)
+    _, points = after.points(Span.HOUR)
+    assert [(each.at - NOON, sum(each.outcomes.values())) for each in points] == [
+        (0, 1), (10, 3), (20, 0),
+    ]  # fmt: skip
+    for span in Span:
+        assert sum(sum(each.outcomes.values()) for each in after.points(span)[1]) == 4
+
+
+def test_where_something_was_lost_meanwhile_no_point_counts_backwards() -> None:
+    scene = Scene()
+    scene.come(miss(), miss())
+    scene.clock.turn(15)
+    scene.history.tick()
+    kept = scene.history.kept
+    lesser = Scene()
+    lesser.come(miss())
+    after = gone_on(lesser, later=27, kept=kept)
+    lesser.tally.take(lines_of(miss()))
+    _, points = after.points(Span.HOUR)
+    assert [count for each in points for count in each.outcomes.values()] == [2, 1]

@@ -68,7 +68,7 @@ EVERYTHING = State(
     calls=CallsState(26, 27, 28, {"full": 29}),
     tiers=[
         TierState(
-            "l2_disk", "up", True, 5, 6, 7, {("get", "hit"): 8}, {"get": histogram(0.001)},
+            "l2_disk", "up", True, 5, 6, 7, {"get": {"hit": 8}}, {"get": histogram(0.001)},
             {"evicted": 9, "unwritten": 1},
         )
     ],
@@ -88,6 +88,7 @@ EVERYTHING = State(
     log_lines_dropped=25,
     config=ConfigState(2, 1e9, {"applied": 1}, True),
     memory=MemoryState(26, 27, "spare", 2, {"shrink": 28, "spare": 28, "refuse": 0}, 29),
+    workers={"ready": 1},
 )  # fmt: skip
 
 

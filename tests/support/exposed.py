@@ -50,6 +50,7 @@ STATE = State(
     log_lines_dropped=0,
     config=ConfigState(1, 0.0, {"applied": 1}),
     memory=MemoryState(2, 1, "shrink", 1, {"shrink": 1}, 0),
+    workers={"ready": 1},
 )  # fmt: skip
 
 _PROCESS = (  # prometheus_client's own

@@ -282,6 +282,38 @@ def answers() -> dict[str, Json]:
                 },
             ]
         },
+        "GET /workers": {
+            "wanted": 2,
+            "restarts": 3,
+            "workers": [
+                {
+                    "slot": 1,
+                    "pid": 4711,
+                    "state": "ready",
+                    "silent": False,
+                    "age_s": 9000.0,
+                    "rss_bytes": 90 * 2**20,
+                    "cpu_s": 12.5,
+                    "requests": 3000,
+                    "in_progress": 4,
+                    "connections": 7,
+                    "loop_lag_p99_s": 0.002,
+                },
+                {
+                    "slot": 2,
+                    "pid": 4712,
+                    "state": "starting",
+                    "silent": False,
+                    "age_s": None,
+                    "rss_bytes": None,
+                    "cpu_s": None,
+                    "requests": None,
+                    "in_progress": None,
+                    "connections": None,
+                    "loop_lag_p99_s": None,
+                },
+            ],
+        },
         "GET /tiers": {
             "tiers": [
                 {

@@ -25,17 +25,18 @@ export function open(main, { api, signal }) {
   refill(main, heading("Health"), standing, body);
 
   async function refresh() {
-    const [tiers, upstreams, stats] = await Promise.all(
-      ["/tiers", "/upstreams", "/stats"].map((path) => api.get(path, {}, signal)),
+    const [tiers, upstreams, stats, workers] = await Promise.all(
+      ["/tiers", "/upstreams", "/stats", "/workers"].map((path) => api.get(path, {}, signal)),
     );
     refill(standing);
     if (body.firstChild !== live) refill(body, live, profile);
     if (live.contains(document.activeElement) || live.querySelector("details[open]")) return; // somebody reads it
     refill(
       live,
-      summary(tiers, upstreams, stats),
+      summary(tiers, upstreams, stats, workers),
       tiersOf(tiers),
       upstreamsOf(upstreams),
+      workersOf(workers),
       h("div", { class: "pair" }, guard(tiers), flights(stats)),
       calls(stats),
       h("div", { class: "pair" }, process(stats), others(stats, tiers)),
@@ -45,8 +46,9 @@ export function open(main, { api, signal }) {
   repeat(refresh, EVERY_MS, { failed, signal });
 }
 
-function summary({ tiers }, { upstreams }, { loop_lag: lag }) {
+function summary({ tiers }, { upstreams }, { loop_lag: lag }, { workers }) {
   const bad = [
+    ...workers.filter((each) => each.silent).map((each) => `worker ${each.slot} does not answer`),
     ...tiers.filter((each) => KINDS[each.state] === "bad").map((each) => `${tierName(each.tier)} is ${each.state}`),
     ...upstreams
       .filter((each) => each.breaker.enabled && each.breaker.state !== "closed")
@@ -162,6 +164,36 @@ function upstreamsOf({ upstreams }) {
     ),
   );
 }
+
+/** Where several processes serve. */
+function workersOf({ workers, wanted, restarts }) {
+  if (wanted < 2 && workers.length < 2) return null;
+  return card(
+    "Workers",
+    h(
+      "p",
+      { class: "hint" },
+      `All other figures are those of all of them. Replaced after they had died: ${count(restarts)}.`,
+    ),
+    table(
+      "Workers",
+      [
+        ["Worker", (row) => h("span", String(row.slot), h("span", { class: "quiet" }, ` process ${row.pid}`)), "name"],
+        ["State", (row) => doing(row)],
+        ["Up for", (row) => duration(row.age_s), "number"],
+        ["Requests", (row) => count(row.requests), "number"],
+        ["Under way", (row) => count(row.in_progress), "number"],
+        ["Connections", (row) => count(row.connections), "number"],
+        ["Memory", (row) => bytes(row.rss_bytes), "number"],
+        ["Loop late, 99 %", (row) => duration(row.loop_lag_p99_s), "number"],
+      ],
+      workers,
+    ),
+  );
+}
+
+const doing = ({ silent, state: now }) =>
+  silent ? state("bad", "silent") : state(now === "ready" ? "good" : "off", now);
 
 function breaker({ enabled, state: now, refused }) {
   if (!enabled) return state("off", "off");
