@@ -5,8 +5,21 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Recording(NamedTuple):
+    """What the files of one recording have in common."""
+
+    name: bytes  # 16 bytes
+    salt: bytes
+
+    @classmethod
+    def drawn(cls) -> Recording:
+        """Another one."""
+        return cls(os.urandom(16), os.urandom(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +32,7 @@ class Seat:
         directory: of the running proxy, for its own processes only; nothing in it outlives it.
         secret: see ``key_secret``.
         line: to the arbiter; see ``Lifeline``.
+        recording: what they record together.
     """
 
     slot: int
@@ -26,6 +40,7 @@ class Seat:
     directory: Path
     secret: bytes
     line: socket.socket
+    recording: Recording = field(default_factory=Recording.drawn)
 
     @property
     def admin(self) -> Path:

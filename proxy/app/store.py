@@ -45,6 +45,7 @@ log = logging.getLogger("sidecache.store")
 _FLUSH_S = 2.0  # what waits for Redis may take so long to be written when the proxy stops
 _SETTLE_S = 5.0  # or what is taken in meanwhile
 _MUCH_BYTES = 16 * 2**20  # so much that was freed at once is given back to the system
+_SECRET_BYTES = 32
 _SECRET_FILE = "secret"  # noqa: S105 - its name, not what is in it
 
 
@@ -238,11 +239,11 @@ class Store:
             await self.disk.close()
 
 
-def key_secret(settings: Settings, directory: Path | None) -> bytes:
+def key_secret(settings: Settings, directory: Path | None, drawn: bytes | None = None) -> bytes:
     """What keys the hashes that scopes and cache keys are.
 
     What the settings give; else what is kept beside the entries on disk, so that they are found
-    again after a restart; else, where nothing outlives the process, a new one.
+    again after a restart; else, where nothing outlives the process, ``drawn``, or a new one.
     """
     given = settings.cache.scope.key
     if given is not None:
@@ -252,12 +253,12 @@ def key_secret(settings: Settings, directory: Path | None) -> bytes:
             "replicas can only share entries if they have the same cache.scope.secret: none is set"
         )
     if directory is None:
-        return secrets.token_bytes(32)
+        return drawn or secrets.token_bytes(_SECRET_BYTES)
     try:
         return kept_secret(directory / _SECRET_FILE)
     except OSError as error:
         log.warning("no secret can be kept: entries on disk are lost at the end", exc_info=error)
-        return secrets.token_bytes(32)
+        return drawn or secrets.token_bytes(_SECRET_BYTES)
 
 
 def place_of(settings: Settings, seat: Seat | None) -> str:
@@ -273,13 +274,13 @@ def kept_secret(path: Path) -> bytes:
         # Complete before it has its name, so that nobody ever reads half of it.
         fresh = path.with_name(f"{_SECRET_FILE}.{os.getpid()}")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(secrets.token_bytes(_SECRET_BYTES))
         try:
             os.link(fresh, path)
         finally:
             fresh.unlink()
     kept = path.read_bytes()
-    if len(kept) < 32:  # noqa: PLR2004 - what is written above
+    if len(kept) < _SECRET_BYTES:
         raise OSError(f"{path.name} does not hold a secret")
     return kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import click
 
 from proxy.app.desk import Desk
 from proxy.app.parts import known_secrets
-from proxy.app.seat import Seat
+from proxy.app.seat import Recording, Seat
 from proxy.app.serving import has_terminal, ignores_hangup, logging_to, names, run, work
 from proxy.app.store import data_directory, key_secret
 from proxy.app.systemd import Systemd
@@ -55,7 +56,9 @@ class _House:
         settings = loaded.settings
         self._source = source
         self._directory = directory
-        self._editions = {1: _edition(loaded)}
+        self._drawn = secrets.token_bytes(32)
+        self._recording = Recording.drawn()
+        self._editions = {1: self._edition(loaded)}
         self._clients = _listen("listen", settings.listen)
         where = settings.admin
         self._operator = _listen("admin.listen", where.listen) if where.enabled else None
@@ -80,15 +83,21 @@ class _House:
         """
         loaded, number = self._source.load(), max(self._editions) + 1
         self._editions = {each: self._editions[each] for each in in_use}
-        self._editions[number] = _edition(loaded)
+        self._editions[number] = self._edition(loaded)
         return Next(number, loaded.settings.workers, patience(loaded.settings))
+
+    def _edition(self, loaded: Loaded) -> _Edition:
+        settings = loaded.settings
+        return _Edition(loaded, key_secret(settings, data_directory(settings), self._drawn))
 
     def work(self, place: Place) -> int:
         """Be a worker."""
         edition = self._editions[place.edition]
         if self._operator is not None:
             self._operator.close()
-        seat = Seat(place.slot, self._clients, self._directory, edition.secret, place.line)
+        seat = Seat(
+            place.slot, self._clients, self._directory, edition.secret, place.line, self._recording,
+        )  # fmt: skip
         return _told(
             edition.loaded.settings,
             lambda sink, telling: run(work(edition.loaded, self._source, sink, telling, seat)),
@@ -168,11 +177,6 @@ def _directory() -> Iterator[Path]:
         raise ConfigError(
             f"workers: several need a folder for temporary files: {error.strerror}; set TMPDIR"
         ) from error
-
-
-def _edition(loaded: Loaded) -> _Edition:
-    settings = loaded.settings
-    return _Edition(loaded, key_secret(settings, data_directory(settings)))
 
 
 def _listen(name: str, where: Address) -> socket.socket:

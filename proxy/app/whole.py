@@ -82,7 +82,7 @@ class Sidecache:
         self.machine = machine or Machine.found()
         self.store = Store(settings, self.machine, seat)
         self.traces = Traces(settings)
-        self.recorder = recorder(settings)
+        self.recorder = recorder(settings, seat)
         told = readers if self.recorder is None else [*readers, self.recorder]
         self.observing = Observing(
             settings, version=operating.release(), replica=self.store.place,

@@ -17,6 +17,8 @@ from support.raw_client import RawClient
 from support.scripted import ScriptedUpstream
 from support.served import Served, refused, served
 
+from proxy.tuning.reading import read
+
 Json = dict[str, Any]
 
 
@@ -170,6 +172,23 @@ async def test_a_reload_replaces_all_processes_and_brings_what_else_needs_a_rest
             assert set(children(proxy.pid)) == set(after)
             proxy.signal(signal.SIGTERM)
             assert await proxy.ended() == 0
+
+
+async def test_what_several_record_is_one_recording(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.sct"
+    async with (
+        ScriptedUpstream() as up,
+        crew(up, tmp_path, SIDECACHE_RECORDING__FILE=str(trace)) as proxy,
+    ):
+        up.answer_with(stream)
+        for number in range(60):  # at both, as chance has it
+            await verdict(proxy, f"question {number % 5}")
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.ended() == 0
+
+    workload = read([tmp_path / f"trace-worker{slot}.sct" for slot in (1, 2)])
+    assert len(workload.at) == 60
+    assert len(set(workload.key)) == 5
 
 
 async def test_if_the_arbiter_is_killed_the_others_finish_what_they_have_begun(
