@@ -1,5 +1,6 @@
 #!/bin/sh
-# Draws the secrets of an overlay and writes them into its folder "secrets", which git leaves out.
+# Draws the secrets of an overlay and writes them into its folder "secrets", which git leaves out,
+# wherever it is.
 # What is there already stays as it is; delete a file to have it drawn anew.
 #
 # usage: secrets.sh OVERLAY
@@ -12,6 +13,7 @@ set -eu
 umask 077
 mkdir -p "$1/secrets"
 cd "$1/secrets"
+[ -e .gitignore ] || echo '*' >.gitignore
 
 draw() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'

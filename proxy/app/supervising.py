@@ -169,14 +169,25 @@ def _logging(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """A folder for these processes only."""
+    """A folder for these processes only, in which sockets can be made. Raises ConfigError."""
     try:
-        with tempfile.TemporaryDirectory(prefix="sidecache-", ignore_cleanup_errors=True) as made:
-            yield Path(made)
-    except FileNotFoundError as error:
+        made = tempfile.TemporaryDirectory(prefix="sidecache-", ignore_cleanup_errors=True)
+    except OSError as error:
         raise ConfigError(
-            f"workers: several need a folder for temporary files: {error.strerror}; set TMPDIR"
+            f"workers: several need a folder for temporary files: {_fault(error)}; set TMPDIR"
         ) from error
+    with made as name:
+        tried = Path(name, "worker-128.sock")  # the longest there will be
+        try:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.bind(str(tried))
+            tried.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"workers: no socket can be made at {tried}: {_fault(error)}; "
+                "set TMPDIR to a folder with a short path"
+            ) from error
+        yield Path(name)
 
 
 def _listen(name: str, where: Address) -> socket.socket:
@@ -195,7 +206,7 @@ def _listen(name: str, where: Address) -> socket.socket:
 def _fault(error: OSError) -> str:
     """What the system calls it; the library adds to that."""
     if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or type(error).__name__
+        return error.strerror or str(error) or type(error).__name__
     return os.strerror(error.errno)
 
 

@@ -30,6 +30,7 @@ from proxy.config.units import (
     HeaderSecret,
     Listen,
     Network,
+    Processes,
     Pseudonym,
     ReadableFile,
     Seconds,
@@ -214,10 +215,10 @@ class Settings(Section):
         description="Where clients come in; 0.0.0.0 or [::] lets in others than this machine.",
     )
     tls: ServerTls = Field(default_factory=ServerTls, description="Serving https rather than http.")
-    workers: SomeCount = Field(
+    workers: Processes = Field(
         default=1,
-        description="Processes that serve. What is bounded (memory, connections, calls) is divided "
-        "among them.",
+        description="Processes that serve, no more than there are processors. What is bounded "
+        "(memory, connections, calls) is divided among them.",
     )
     pseudonym: Pseudonym = Field(
         default="sidecache",

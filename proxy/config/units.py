@@ -304,6 +304,10 @@ SizeOrAuto = Annotated[
 ]
 Count = Annotated[int, BeforeValidator(whole), Field(ge=0), Accepts("a whole number")]
 SomeCount = Annotated[int, BeforeValidator(whole), Field(ge=1), Accepts("a whole number from 1")]
+# Each is a process of some 75 MB: a digit too many must not take the machine with it.
+Processes = Annotated[
+    int, BeforeValidator(whole), Field(ge=1, le=128), Accepts("a whole number from 1 to 128")
+]
 Fraction = Annotated[
     float, BeforeValidator(unmistakable), Field(ge=0, lt=1), Accepts("a number from 0, below 1")
 ]

@@ -49,3 +49,13 @@ def test_nothing_shared_is_nothing() -> None:
 
 def test_memory_that_is_left_to_the_machine_is_divided_where_that_is_asked() -> None:
     assert share(settings(workers=4)).l1_memory.max_bytes == "auto"
+
+
+def test_so_many_that_no_machine_bears_them_are_refused_before_one_is_started() -> None:
+    # 10000 were taken, and forked: within ten minutes the machine answered nobody.
+    checked, refused, _ = check({"workers": 10_000})
+    assert checked is None
+    assert [fault.text for fault in refused] == [
+        'must be a whole number from 1 to 128; given: "10000"'
+    ]
+    assert settings(workers=128).workers == 128

@@ -249,3 +249,17 @@ async def test_a_port_that_is_taken_is_told_in_one_line(name: str) -> None:
         )  # fmt: skip
     assert status == 2
     assert told.endswith(f"{taken}: Address already in use\n")
+
+
+async def test_a_folder_where_no_socket_fits_is_told_with_what_to_do(tmp_path: Path) -> None:
+    # Each worker told "worker-1.sock: None", and nothing said that it was TMPDIR.
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    status, told = await refused(
+        "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+        SIDECACHE_WORKERS="2", TMPDIR=str(long),
+    )  # fmt: skip
+    assert status == 2
+    assert told.startswith(f"Error: workers: no socket can be made at {long}")
+    assert told.endswith("AF_UNIX path too long; set TMPDIR to a folder with a short path\n")
+    assert [*long.iterdir()] == []

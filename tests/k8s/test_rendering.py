@@ -172,7 +172,7 @@ def test_secrets_are_drawn_once_for_their_owner_alone_and_are_left_out_of_git(
     for overlay in (one, other):
         overlay.mkdir()
         assert draw(overlay).count("wrote") == 4
-    files = sorted(one.glob("secrets/*"))
+    files = sorted(one.glob("secrets/[!.]*"))
     drawn = {file.name: file.read_text() for file in files}
 
     assert [file.name for file in files] == [
@@ -191,6 +191,18 @@ def test_secrets_are_drawn_once_for_their_owner_alone_and_are_left_out_of_git(
     assert (one / "secrets/redis-url").read_text() == drawn["redis-url"]
     ignored = ["git", "check-ignore", "-q", "k8s/overlays/gateway/secrets/users.acl"]
     assert subprocess.run(ignored, cwd=ROOT, check=False).returncode == 0
+
+
+def test_secrets_are_left_out_of_a_repository_that_is_not_this_one(tmp_path: Path) -> None:
+    # The README has them drawn into a folder of one's own, from where `git add .` took them along.
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "app").mkdir()
+    draw(tmp_path / "app")
+    told = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.stdout == ""
 
 
 def test_who_draws_secrets_must_say_for_what(tmp_path: Path) -> None:
