@@ -54,7 +54,7 @@ class Rooms:
         batcher: asks for inputs of several questions in one call; None: nobody does.
         edition: of the settings that all this was made of.
         unheard: told of what is not stored.
-        caller: who sent a request, as the gate before the backends tells callers apart.
+        caller: who sent a request, as the limiter of calls tells callers apart.
     """
 
     policy: Policy

@@ -15,9 +15,9 @@ from proxy.config.faults import Place
 from proxy.config.settings import Settings
 from proxy.config.upstreams import Upstream
 from proxy.degrading import Degrading, Message, Retrieval, Stale, Standby, Step, Where
-from proxy.overload import Gate
+from proxy.overload import Limiter
 from proxy.reply import Replies
-from proxy.upstream import GatedUpstream, GuardedUpstream, HttpUpstream, Routes, Silence, Traffic
+from proxy.upstream import GuardedUpstream, HttpUpstream, LimitedUpstream, Routes, Silence, Traffic
 from proxy.wire.json_pointer import Pointer
 
 Backend = HttpUpstream | GuardedUpstream
@@ -40,7 +40,7 @@ class Backends:
         before: whose backends are taken over, with their connections and their breakers, where
             equal settings and files ask for them.
         traffic: where what comes of the one so named is counted.
-        gate: before all of them.
+        limiter: before all of them.
 
     Raises:
         ConfigError: two of them share a prefix or an id, or a TLS file cannot be used.
@@ -53,11 +53,11 @@ class Backends:
         before: Backends | None = None,
         *,
         traffic: Callable[[str], Traffic] = lambda _: Traffic(),
-        gate: Gate,
+        limiter: Limiter,
     ) -> None:
         self._settings = settings
         self._traffic = traffic
-        self._gate = gate
+        self._limiter = limiter
         self._contents = contents
         self._known = () if before is None else tuple(before.made)
         self.made: list[_Made] = []
@@ -125,8 +125,8 @@ class Backends:
             Where(chosen.path, chosen.model),
         )
 
-    def _backend(self, chosen: Upstream, place: Place) -> GatedUpstream:
-        """The backend that the settings at ``place`` ask for, behind the gate."""
+    def _backend(self, chosen: Upstream, place: Place) -> LimitedUpstream:
+        """The backend that the settings at ``place`` ask for, behind the limiter."""
         files = tuple(
             (str(at[-1]), digest)
             for at, digest in self._contents.items()
@@ -139,7 +139,7 @@ class Backends:
         else:
             backend = _backend(chosen, self._traffic)
         self.made.append(_Made(chosen, files, backend))
-        return GatedUpstream(backend, self._gate)
+        return LimitedUpstream(backend, self._limiter)
 
 
 def _backend(upstream: Upstream, traffic: Callable[[str], Traffic]) -> Backend:

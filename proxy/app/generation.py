@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 
-from proxy.app import encryption, parts, spoken
+from proxy.app import bounds, encryption, parts, spoken
 from proxy.app.backends import Backends
 from proxy.app.clock import seconds
 from proxy.app.house import House
@@ -62,7 +62,7 @@ class Generation:
             self.contents,
             None if before is None else before.backends,
             traffic=house.observing.traffic_of,
-            gate=house.gate,
+            limiter=house.limiter,
         )
         self.routes = self.backends.routes
         self.knowledge: Knowledge = Knowledge(
@@ -120,7 +120,7 @@ class Generation:
         self.attending = Attending(
             house.traces.answering(self.lifecycle.answer),
             house.traces.tunnelling(passing.tunnel),
-            parts.client_limits(settings, house.machine),
+            bounds.client_limits(settings, house.machine),
             settings.pseudonym,
         )
 

@@ -9,7 +9,7 @@ from proxy.app.machine import Machine
 from proxy.app.observing import Observing
 from proxy.app.tracing import Traces
 from proxy.flight import Flights
-from proxy.overload import Gate
+from proxy.overload import Limiter
 from proxy.resources.shelf import Written
 from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
@@ -30,7 +30,7 @@ class House:
         fetches: the flights of everything else.
         semantic: finds answers in other words; None: nobody does.
         observing: counts and tells.
-        gate: before all calls of the backends.
+        limiter: before all calls of the backends.
         traces: puts spans around requests, where that is wanted.
         machine: what this process may take of.
         versions: of knowledge bases.
@@ -45,7 +45,7 @@ class House:
     semantic: Semantic | None
     observing: Observing
     traces: Traces
-    gate: Gate
+    limiter: Limiter
     machine: Machine = Machine()  # noqa: RUF009 - frozen
     versions: Versions = field(default_factory=Versions)
     written: Written = field(default_factory=Written)

@@ -28,7 +28,7 @@ from proxy.observe.state import (
     TierState,
     UpstreamState,
 )
-from proxy.overload import Gate
+from proxy.overload import Limiter
 from proxy.tiers.measured import Watched
 from proxy.upstream import GuardedUpstream
 
@@ -45,7 +45,7 @@ class Parts:
 
     Args:
         flights: all boards.
-        gate: before all calls.
+        limiter: before all calls.
         routed: the backends that requests are routed to, now.
         standing_by: those that they are not.
         compression: what all compressors did.
@@ -59,7 +59,7 @@ class Parts:
     store: Store
     clients: ClientCounts
     flights: Sequence[Flights]
-    gate: Gate
+    limiter: Limiter
     routed: Callable[[], Iterable[Backend]]
     standing_by: Callable[[], Iterable[Backend]]
     compression: CompressionCounts
@@ -79,7 +79,7 @@ def look(parts: Parts) -> State:
         clients=_numbers(parts.clients),
         flights=_summed(_numbers(board.counts) for board in parts.flights),
         flying=sum(len(board) for board in parts.flights),
-        calls=_calls(parts.gate),
+        calls=_calls(parts.limiter),
         tiers=_tiers(store),
         guard=_guard(store),
         purges={kind.value: count for kind, count in purging.kinds.items()},
@@ -126,9 +126,9 @@ def _summed(each: Iterable[Counts]) -> dict[str, int]:
     return total
 
 
-def _calls(gate: Gate) -> CallsState:
-    shed = {str(why): count for why, count in gate.shed.items()}
-    return CallsState(gate.under_way, gate.queued, gate.limit, shed)
+def _calls(limiter: Limiter) -> CallsState:
+    shed = {str(why): count for why, count in limiter.shed.items()}
+    return CallsState(limiter.under_way, limiter.queued, limiter.limit, shed)
 
 
 # -- tiers ----------------------------------------------------------------------------------------

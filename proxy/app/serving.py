@@ -30,11 +30,11 @@ from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
 from proxy.observe.sink import Sink, Stream
+from proxy.workers.crew import CRASHED
 from proxy.workers.lifeline import Lifeline
 
 log = logging.getLogger("sidecache")
 
-_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
 _THOROUGH: Final = 8  # of so many full garbage collections one looks at everything
 
 
@@ -86,7 +86,7 @@ def run(serving: Coroutine[object, object, None]) -> int:
         raise
     except Exception as error:
         log.critical("the proxy failed in a way nobody foresaw", exc_info=error)
-        return _CRASHED
+        return CRASHED
     return 0
 
 

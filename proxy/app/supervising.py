@@ -31,7 +31,7 @@ from proxy.config.units import Address
 from proxy.model.errors import ConfigError
 from proxy.observe.events import events
 from proxy.observe.sink import Shared, Straight
-from proxy.workers.arbiter import Arbiter, Next, Place
+from proxy.workers.arbiter import Arbiter, Duty, Next
 from proxy.workers.crew import REFUSED, Patience, Role
 
 log = logging.getLogger("sidecache.workers")
@@ -49,8 +49,8 @@ class _Edition:
     secret: bytes
 
 
-class _House:
-    """What the processes have in common."""
+class _Inheritance:
+    """What the processes are forked with: sockets, a folder, and the settings by edition."""
 
     def __init__(self, loaded: Loaded, source: Source, directory: Path) -> None:
         settings = loaded.settings
@@ -90,27 +90,27 @@ class _House:
         settings = loaded.settings
         return _Edition(loaded, key_secret(settings, data_directory(settings), self._drawn))
 
-    def work(self, place: Place) -> int:
+    def work(self, duty: Duty) -> int:
         """Be a worker."""
-        edition = self._editions[place.edition]
+        edition = self._editions[duty.edition]
         if self._operator is not None:
             self._operator.close()
         seat = Seat(
-            place.slot, self._clients, self._directory, edition.secret, place.line, self._recording,
+            duty.slot, self._clients, self._directory, edition.secret, duty.line, self._recording,
         )  # fmt: skip
         return _told(
             edition.loaded.settings,
             lambda sink, telling: run(work(edition.loaded, self._source, sink, telling, seat)),
         )
 
-    def serve_operator(self, place: Place) -> int:
+    def serve_operator(self, duty: Duty) -> int:
         """Be the desk."""
-        edition = self._editions[place.edition]
+        edition = self._editions[duty.edition]
         self._clients.close()
         desk = Desk(
-            edition.loaded, self._source, self._directory, place.edition, self._operator,
+            edition.loaded, self._source, self._directory, duty.edition, self._operator,
         )  # fmt: skip
-        return _told(edition.loaded.settings, lambda _sink, _telling: run(desk.serve(place.line)))
+        return _told(edition.loaded.settings, lambda _sink, _telling: run(desk.serve(duty.line)))
 
 
 def supervise(loaded: Loaded, source: Source) -> int:
@@ -126,14 +126,14 @@ def supervise(loaded: Loaded, source: Source) -> int:
         # What is here now is shared by all processes for as long as none writes to it.
         gc.collect()
         gc.freeze()
-        house = _House(loaded, source, directory)
+        inherited = _Inheritance(loaded, source, directory)
         attached = not ignores_hangup() and has_terminal()
         arbiter = Arbiter(
             settings.workers,
             patience(settings),
-            roles={Role.WORKER: house.work, Role.DESK: house.serve_operator},
-            renew=house.renew,
-            up=house.announce,
+            roles={Role.WORKER: inherited.work, Role.DESK: inherited.serve_operator},
+            renew=inherited.renew,
+            up=inherited.announce,
             hung_up=lambda: attached and not has_terminal(),
         )
         status = arbiter.run()

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from proxy.admin.api import Admin
-from proxy.app import operating, parts, spoken
+from proxy.app import bounds, operating, spoken
 from proxy.app.clock import seconds
 from proxy.app.encryption import Shown
 from proxy.app.generation import Generation
@@ -37,7 +37,7 @@ from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
 from proxy.observe.gather import Reader
 from proxy.observe.state import ConfigState
-from proxy.overload import Gate
+from proxy.overload import Limiter
 
 if TYPE_CHECKING:
     from proxy.app.semantic import Semantic
@@ -92,13 +92,13 @@ class Sidecache:
         secret = seat.secret if seat else key_secret(settings, self.store.directory)
         together = None if seat is None else seat.directory
         self.relay = relay(settings, secret, self.store, report, together)
-        limits = parts.flight_limits(settings)
+        limits = bounds.flight_limits(settings)
         watch = self.traces.refreshing
         self.flights = Flights(limits, clock=seconds, report=report, fleet=self.relay, watch=watch)
         self.fetches = Flights(limits, clock=seconds, report=report, watch=watch)
-        adaptive = parts.adaptive(settings, None)
-        self.gate = Gate(
-            parts.call_limits(settings), clock=seconds, adaptive=adaptive,
+        adaptive = bounds.adaptive(settings, None)
+        self.limiter = Limiter(
+            bounds.call_limits(settings), clock=seconds, adaptive=adaptive,
             may_call=lambda: self.memory.may_call,
         )  # fmt: skip
         self.semantic = _semantic(settings, self.store, self._answer_in)
@@ -106,7 +106,7 @@ class Sidecache:
             self.semantic.learner.labelled = self.recorder.label
         self.house = House(
             secret, self.store.ladder, self.store.browsing, self.flights, self.fetches,
-            self.semantic, self.observing, self.traces, self.gate, self.machine,
+            self.semantic, self.observing, self.traces, self.limiter, self.machine,
         )  # fmt: skip
         self.generation = Generation(1, Loaded(settings, origins), self.house, None, time.time())
         self.retired = Retired(lambda: self.generation)
@@ -260,7 +260,9 @@ class Sidecache:
         self.generation = new
         self.server.attend(new.attending)
         self._limit_flights()
-        self.gate.adopt(parts.call_limits(settings), parts.adaptive(settings, self.gate.adaptive))
+        self.limiter.adopt(
+            bounds.call_limits(settings), bounds.adaptive(settings, self.limiter.adaptive)
+        )
         self.admin.gate.let_in(operating.token(self), settings.admin.allowed_hosts)
         if self._shown is not None and new.encryption is not None:
             self._shown.show(new.encryption)
@@ -274,9 +276,9 @@ class Sidecache:
         await self.store.limit(settings)
 
     def _limit_flights(self) -> None:
-        limits = parts.flight_limits(self.settings)
+        limits = bounds.flight_limits(self.settings)
         if self.memory.is_scarce:
-            limits = parts.spared(limits, SPARE_BYTES)
+            limits = bounds.spared(limits, SPARE_BYTES)
         for flights in (self.flights, self.fetches):
             flights.adopt(limits, self.generation.number)
 
@@ -290,7 +292,7 @@ class Sidecache:
             self.store,
             self.server.counts,
             [self.flights, self.fetches],
-            self.gate,
+            self.limiter,
             lambda: self.generation.backends.routed,
             lambda: self.generation.backends.standing_by,
             observing.compressing,

@@ -20,7 +20,7 @@ Rules
 What must agree (places, rows, callers) changes with no await in between.
 """
 
-from proxy.overload.gate import Gate, Limits, Place, Shed
 from proxy.overload.gradient import Gradient
+from proxy.overload.limiter import Limiter, Limits, Place, Shed
 
-__all__ = ["Gate", "Gradient", "Limits", "Place", "Shed"]
+__all__ = ["Gradient", "Limiter", "Limits", "Place", "Shed"]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from proxy.model.errors import ConfigError
 from proxy.upstream.client import HttpUpstream
-from proxy.upstream.gated import GatedUpstream
 from proxy.upstream.guarded import GuardedUpstream
+from proxy.upstream.limited import LimitedUpstream
 
-Backend = HttpUpstream | GuardedUpstream | GatedUpstream
+Backend = HttpUpstream | GuardedUpstream | LimitedUpstream
 
 
 class Routes:

@@ -24,18 +24,17 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from proxy.model.errors import ConfigError
-from proxy.workers.crew import REFUSED, Crew, Fork, Patience, Role, Send
+from proxy.workers.crew import CRASHED, REFUSED, Crew, Fork, Patience, Role, Send
 from proxy.workers.lifeline import Lines, Message, written
 
 log = logging.getLogger("sidecache.workers")
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)  # that it hears
 _LOOK_S: Final = 0.25  # between two looks at what is due; a death or a message is seen at once
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
-_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
 
-
-class Place(NamedTuple):
+class Duty(NamedTuple):
     """What a process of the crew is told when it is forked."""
 
     slot: int
@@ -81,7 +80,7 @@ class Arbiter:
         workers: int,
         patience: Patience,
         *,
-        roles: Mapping[Role, Callable[[Place], int]],
+        roles: Mapping[Role, Callable[[Duty], int]],
         renew: Callable[[frozenset[int]], Next],
         up: Callable[[], None] = lambda: None,
         hung_up: Callable[[], bool] = lambda: False,
@@ -286,12 +285,12 @@ class Arbiter:
             self._crew.born(fork, pid, time.monotonic())
             self._told = b""  # a desk that is new knows nothing
             return
-        status = _CRASHED
+        status = CRASHED
         try:
             # Not with the others in the terminal: whoever presses Ctrl-C tells the arbiter only.
             os.setpgid(0, 0)
             self._forget(ours)
-            status = self._roles[fork.role](Place(fork.slot, fork.edition, theirs))
+            status = self._roles[fork.role](Duty(fork.slot, fork.edition, theirs))
         except BaseException as error:
             log.critical("a process failed in a way nobody foresaw", exc_info=error)
         finally:
@@ -328,9 +327,6 @@ class Arbiter:
         self._selector.close()
         self._waking.close()
         self._wakes.close()
-
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def _send(action: Send) -> None:

@@ -21,12 +21,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+CRASHED: Final = 70
+"""The exit status of a process that nobody foresaw the end of: EX_SOFTWARE of sysexits.h."""
+
 REFUSED: Final = 78
 """The exit status of a worker that cannot serve with these settings: EX_CONFIG of sysexits.h."""
 
 _SERVED_S: Final = 1.0  # who was ready for so long did not die of starting
 _PAUSE_S: Final = 0.25  # after the second death in a row; doubled with each further one
 _LONGEST_PAUSE_S: Final = 10.0
+_NO_FORK_S: Final = 1.0  # the pause after a fork that the system refused
 _TRIES: Final = 5  # deaths before being ready, in a row, and nobody serves: it is given up
 _DESK_SLOT: Final = 0
 
@@ -168,7 +172,7 @@ class Crew:
 
     def put_off(self, role: Role, now: float) -> None:
         """There could be no fork; it is tried again in a while."""
-        self._deaths[role].not_before = now + _LONGEST_PAUSE_S / 10
+        self._deaths[role].not_before = now + _NO_FORK_S
 
     def roll(self, edition: int, workers: int, now: float) -> None:
         """There is a new edition of the settings, with so many workers."""
@@ -246,7 +250,7 @@ class Crew:
             return
         hopeless = status == REFUSED or self._deaths[Role.WORKER].unready >= _TRIES
         if hopeless and not self.serving():
-            self.status, self.why = status if status == REFUSED else 70, why
+            self.status, self.why = status if status == REFUSED else CRASHED, why
             self.stop(signal.SIGTERM)
 
     def _kills(self, now: float) -> Iterator[Send]:

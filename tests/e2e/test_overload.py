@@ -17,6 +17,8 @@ from support.proxied import Proxied, proxied
 from support.sdk_caller import Caller, chat
 from support.started import started
 
+from proxy.overload import Shed
+
 Json = dict[str, Any]
 CHAT = "/v1/chat/completions"
 
@@ -71,7 +73,7 @@ async def test_who_finds_no_place_is_told_so_in_every_way(backend: OpenAIBackend
         assert answer.headers["proxy-status"] == "sidecache; error=connection_limit_reached"
         assert told.value.body["type"] == "sidecache_error"  # type: ignore[index] # a dictionary
         assert len(backend.asked) == asked
-        assert proxy.gate.shed["full"] == 1
+        assert proxy.limiter.shed["full"] == 1
 
 
 async def test_those_who_are_turned_away_are_not_asked_to_come_again_together(
@@ -96,14 +98,14 @@ async def test_hits_and_those_who_hear_another_need_no_place(backend: OpenAIBack
             await proxy.counted(lambda: proxy.flights.counts.joined_before_head == 1)
             backend.release()
             assert (await following)[0] == "COALESCED"
-        assert sum(proxy.gate.shed.values()) == 0
+        assert sum(proxy.limiter.shed.values()) == 0
 
 
 async def test_who_waits_is_answered_when_a_place_comes_free(backend: OpenAIBackend) -> None:
     async with before(backend, bounds(queued=1, queue_s=20)) as (proxy, caller):
         async with Held(backend, caller):
             waiting = started(caller.ask(chat("patient")))
-            await proxy.counted(lambda: proxy.gate.queued == 1)
+            await proxy.counted(lambda: proxy.limiter.queued == 1)
         verdict, _ = await waiting
         assert verdict == "MISS"
 
@@ -113,7 +115,7 @@ async def test_who_waits_too_long_is_turned_away(backend: OpenAIBackend) -> None
         async with Held(backend, caller):
             with pytest.raises(openai.InternalServerError):
                 await caller.ask(chat("patient"))
-        assert proxy.gate.shed["late"] == 1
+        assert proxy.limiter.shed["late"] == 1
 
 
 async def test_who_hangs_up_waits_no_longer(backend: OpenAIBackend) -> None:
@@ -121,9 +123,9 @@ async def test_who_hangs_up_waits_no_longer(backend: OpenAIBackend) -> None:
     async with before(backend, bounds(queued=1, queue_s=20), flights=flights) as (proxy, caller):
         async with Held(backend, caller):
             waiting = started(caller.ask(chat("impatient")))
-            await proxy.counted(lambda: proxy.gate.queued == 1)
+            await proxy.counted(lambda: proxy.limiter.queued == 1)
             waiting.cancel()
-            await proxy.counted(lambda: proxy.gate.queued == 0)
+            await proxy.counted(lambda: proxy.limiter.queued == 0)
         assert [asked.json["messages"][0]["content"] for asked in backend.asked] == ["held"]
 
 
@@ -158,7 +160,7 @@ async def test_a_refresh_never_takes_the_place_of_a_client(backend: OpenAIBacken
             verdict, _ = await caller.ask(chat("known"))
             assert verdict == "STALE"
             await proxy.counted(lambda: proxy.flights.counts.refreshes_failed == 1)
-            assert proxy.gate.shed["background"] == 1
+            assert proxy.limiter.shed["background"] == 1
             assert len(backend.asked) == asked
 
 
@@ -218,11 +220,11 @@ async def test_one_who_floods_does_not_keep_another_from_being_answered(
         backend.hold(after=0)
         flood = [started(flooding.ask(chat(f"{number}"))) for number in range(60)]
         await backend.was_asked(5)  # he has all four places
-        await proxy.counted(lambda: sum(proxy.gate.shed.values()) == 60 - 4 - 8)
+        await proxy.counted(lambda: sum(proxy.limiter.shed.values()) == 60 - 4 - 8)
         assert await other.ask(chat("known")) == ("HIT", known)
         asking = started(other.ask(chat("unknown")))
-        await proxy.counted(lambda: proxy.gate.shed["share"] == 1)  # his last stands back
-        assert proxy.gate.queued == 8
+        await proxy.counted(lambda: proxy.limiter.shed["share"] == 1)  # his last stands back
+        assert proxy.limiter.queued == 8
         backend.release()
         assert (await asking)[0] == "MISS"
         place = [asked.credential for asked in backend.asked].index("sk-two", 1)
@@ -263,16 +265,16 @@ async def test_other_bounds_take_effect_at_a_reload_and_count_on(backend: OpenAI
     async with before(backend, bounds(queued=1, queue_s=20)) as (proxy, caller):
         async with Held(backend, caller):
             waiting = started(caller.ask(chat("patient")))
-            await proxy.counted(lambda: proxy.gate.queued == 1)
+            await proxy.counted(lambda: proxy.limiter.queued == 1)
             changed = await proxy.change(overload=bounds(2, 1, queue_s=20))
             assert changed.changed == ("overload.max_calls",)
             await backend.was_asked(2)
-            assert proxy.gate.under_way == 2
+            assert proxy.limiter.under_way == 2
             await proxy.change(overload=bounds(2, 1, queue_s=20, adaptive=True, min_calls=1))
-            assert proxy.gate.limit == 1
-            adaptive = proxy.gate.adaptive
+            assert proxy.limiter.limit == 1
+            adaptive = proxy.limiter.adaptive
             await proxy.change(overload=bounds(8, 1, queue_s=20, adaptive=True, min_calls=4))
-            assert (proxy.gate.limit, proxy.gate.adaptive) == (4, adaptive)
+            assert (proxy.limiter.limit, proxy.limiter.adaptive) == (4, adaptive)
         await waiting
 
 
@@ -289,7 +291,7 @@ async def test_all_of_it_is_counted_once(backend: OpenAIBackend) -> None:
         await proxy.landed()
         async with aiohttp.ClientSession() as http, http.get(f"{proxy.admin_url}/stats") as reply:
             stats = orjson.loads(await reply.read())
-    shed = {"full": 5, "late": 0, "hopeless": 0, "share": 0, "background": 0}
+    shed = dict.fromkeys(Shed, 0) | {Shed.FULL: 5}
     assert during["calls"] == {"in_flight": 1, "queued": 0, "limit": 1, "shed": shed}
     assert 'sidecache_calls_shed_total{reason="full"} 5.0' in metrics
     assert "sidecache_calls_in_flight 1.0" in metrics

@@ -12,7 +12,7 @@ from proxy.config.load import Loaded
 from proxy.config.settings import Settings
 from proxy.flight import Flights, Limits
 from proxy.ledger import Ledger
-from proxy.overload import Gate
+from proxy.overload import Limiter
 from proxy.overload import Limits as CallLimits
 from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
@@ -26,9 +26,9 @@ def house() -> House:
     ladder = Ladder([], Ledger(), lambda _tier, _error: None)
     browsing = Browsing([], ladder, lambda: 0.0)
     observing = Observing(Settings(), version="0", replica="here")
-    gate = Gate(CallLimits(), clock=lambda: 0.0)
+    limiter = Limiter(CallLimits(), clock=lambda: 0.0)
     traces = Traces(Settings())
-    return House(b"s" * 32, ladder, browsing, board, board, None, observing, traces, gate)
+    return House(b"s" * 32, ladder, browsing, board, board, None, observing, traces, limiter)
 
 
 def generation(

@@ -111,7 +111,7 @@ async def proxied(
             0,
             {},
         )
-    assert (proxy.gate.under_way, proxy.gate.queued, proxy.gate.lasting) == (0, 0, 0)
+    assert (proxy.limiter.under_way, proxy.limiter.queued, proxy.limiter.lasting) == (0, 0, 0)
     assert [each.in_use for each in proxy.generation.backends.all if each.in_use] == []
     assert len(proxy.retired) == 0
 

@@ -19,6 +19,8 @@ LIMIT_S = 20.0
 PROGRAM = """
 import asyncio, os, pathlib, signal, sys, time
 from proxy.model.errors import ConfigError
+from proxy.observe.events import events
+from proxy.observe.sink import Straight
 from proxy.workers.arbiter import Arbiter, Next
 from proxy.workers.crew import Patience, Role
 from proxy.workers.lifeline import Lifeline
@@ -44,7 +46,8 @@ async def member(place, role):
         if ready == [True, True] and (folder / "roll").exists():
             (folder / "roll").unlink()
             line.tell({"roll": True})
-    line = Lifeline(heard, lambda: (note("orphaned"), stop.set()))
+    # To stop comes first: the folder may be gone with the test.
+    line = Lifeline(heard, lambda: (stop.set(), note("orphaned")))
     await line.hold(place.line)
     if (folder / "raise").exists() and role == "worker":
         raise RuntimeError("secret")
@@ -69,7 +72,8 @@ def renew(in_use):
 
 arbiter = Arbiter(2, patience, roles={role: run(role.value) for role in Role}, renew=renew,
                   up=lambda: note("up"))
-sys.exit(arbiter.run())
+with events(Straight(2), style="json", level="info", wall=time.time, secrets=[]):
+    sys.exit(arbiter.run())
 """
 
 
@@ -150,7 +154,9 @@ def test_a_member_that_fails_is_told_of_without_what_it_says(tmp_path: Path) -> 
     running = Running(tmp_path)
     _, told = running.process.communicate(timeout=LIMIT_S)
     assert running.process.returncode == 70
+    assert "nobody foresaw" in told
     assert "given up" in told
+    assert "secret" not in told
 
 
 def test_when_the_arbiter_is_killed_its_members_hear_of_it(running: Running) -> None:

@@ -1,4 +1,4 @@
-"""The gate that every call of a backend goes through; see the rules in ``proxy.overload``."""
+"""The limiter that every call of a backend goes through; see the rules in ``proxy.overload``."""
 
 from __future__ import annotations
 
@@ -71,33 +71,33 @@ class _Caller:
 class Place:
     """One call's place. Whoever has it gives it back by ``leave``."""
 
-    __slots__ = ("_caller", "_gate", "lasting", "since")
+    __slots__ = ("_caller", "_limiter", "lasting", "since")
 
-    def __init__(self, gate: Gate, caller: _Caller, since: float) -> None:
-        self._gate: Gate | None = gate
+    def __init__(self, limiter: Limiter, caller: _Caller, since: float) -> None:
+        self._limiter: Limiter | None = limiter
         self._caller = caller
-        self.since = since  # seconds on the gate's clock
+        self.since = since  # seconds on the limiter's clock
         self.lasting = False  # a tunnel: how long it takes says nothing of other calls
 
     def last(self) -> None:
         """Take this call for a tunnel."""
-        if self._gate is not None and not self.lasting:
+        if self._limiter is not None and not self.lasting:
             self.lasting = True
-            self._gate.lasting += 1
+            self._limiter.lasting += 1
 
     def answered(self, backend: str) -> None:
         """The head of the response of ``backend`` is here."""
-        if self._gate is not None:
-            self._gate.answered(backend, self.since)
+        if self._limiter is not None:
+            self._limiter.answered(backend, self.since)
 
     def leave(self) -> None:
         """The call is over. Idempotent."""
-        if (gate := self._gate) is not None:
-            self._gate = None
-            gate.left(self, self._caller)
+        if (limiter := self._limiter) is not None:
+            self._limiter = None
+            limiter.left(self, self._caller)
 
 
-class Gate:
+class Limiter:
     """Lets calls through. Belongs to the event loop it is used on.
 
     Args:

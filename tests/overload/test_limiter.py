@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.cranked import Clock, settle
 
 from proxy.model.errors import Overloaded, ShareExceeded
-from proxy.overload import Gate, Gradient, Limits, Place, Shed
+from proxy.overload import Gradient, Limiter, Limits, Place, Shed
 
 
 class _Alarm:
@@ -25,7 +25,7 @@ class _Alarm:
 
 
 class Scene:
-    """A gate, with time that passes when told to."""
+    """A limiter, with time that passes when told to."""
 
     def __init__(
         self, adaptive: Gradient | None = None, clock: Clock | None = None, **limits: float
@@ -33,7 +33,7 @@ class Scene:
         self.clock = clock or Clock()
         self.alarms: list[_Alarm] = []
         self.limits = Limits(**limits)  # type: ignore[arg-type] # as each says
-        self.gate = Gate(
+        self.limiter = Limiter(
             self.limits, clock=self.clock, adaptive=adaptive, call_later=self._call_later
         )
         self.asking: list[asyncio.Task[Place]] = []
@@ -53,18 +53,18 @@ class Scene:
 
     async def ask(self, caller: str, *, waits: bool = True) -> asyncio.Task[Place]:
         """One who asks, as far as he gets."""
-        task = asyncio.create_task(self.gate.enter(caller, waits=waits))  # noqa: TID251 - awaited
+        task = asyncio.create_task(self.limiter.enter(caller, waits=waits))  # noqa: TID251 - awaited
         self.asking.append(task)
         await settle()
         return task
 
     async def enter(self, *callers: str) -> list[Place]:
-        return [await self.gate.enter(caller) for caller in callers]
+        return [await self.limiter.enter(caller) for caller in callers]
 
     async def known_to_take(self, seconds: float, calls: int = 16) -> None:
         """Let so many calls take so long."""
         for _ in range(calls):
-            place = await self.gate.enter("before")
+            place = await self.limiter.enter("before")
             self.clock.turn(seconds)
             place.leave()
 
@@ -79,7 +79,7 @@ async def test_as_many_are_let_in_as_may_be_and_the_next_when_one_has_left() -> 
     scene = Scene(calls=2)
     first, second = await scene.enter("a", "a")
     third, fourth = await scene.ask("a"), await scene.ask("a")
-    assert (scene.gate.under_way, scene.gate.queued) == (2, 2)
+    assert (scene.limiter.under_way, scene.limiter.queued) == (2, 2)
     second.leave()
     second.leave()  # once is enough
     await settle()
@@ -90,7 +90,7 @@ async def test_as_many_are_let_in_as_may_be_and_the_next_when_one_has_left() -> 
     assert fourth.done()
     for place in (third.result(), fourth.result()):
         place.leave()
-    assert (scene.gate.under_way, scene.gate.queued) == (0, 0)
+    assert (scene.limiter.under_way, scene.limiter.queued) == (0, 0)
 
 
 async def test_who_has_waited_as_long_as_he_may_is_turned_away() -> None:
@@ -103,8 +103,8 @@ async def test_who_has_waited_as_long_as_he_may_is_turned_away() -> None:
     scene.turn(0.2)
     await settle()
     assert refused(asking) is Overloaded
-    assert scene.gate.shed[Shed.LATE] == 1
-    assert scene.gate.queued == 0
+    assert scene.limiter.shed[Shed.LATE] == 1
+    assert scene.limiter.queued == 0
 
 
 async def test_who_was_let_in_is_not_turned_away_later() -> None:
@@ -114,7 +114,7 @@ async def test_who_was_let_in_is_not_turned_away_later() -> None:
     place.leave()
     scene.turn(5.0)  # before the task has run again
     assert (await asking).since == 1000.0
-    assert scene.gate.shed[Shed.LATE] == 0
+    assert scene.limiter.shed[Shed.LATE] == 0
 
 
 # -- callers --------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ async def test_nobody_has_more_than_his_share_while_others_ask() -> None:
     await scene.enter("a", "a")
     more = [await scene.ask("a"), await scene.ask("a")]
     assert not any(asking.done() for asking in more)  # a place is free, and stays so
-    assert scene.gate.under_way == 3
+    assert scene.limiter.under_way == 3
     (third,) = await scene.enter("c")
     third.leave()
     await settle()
@@ -193,7 +193,7 @@ async def test_who_asks_alone_fills_the_row_and_hears_that_it_is_full() -> None:
     await scene.enter("a")
     waiting = [await scene.ask("a"), await scene.ask("a")]
     assert refused(await scene.ask("a")) is Overloaded
-    assert scene.gate.shed[Shed.FULL] == 1
+    assert scene.limiter.shed[Shed.FULL] == 1
     assert not any(asking.done() for asking in waiting)
 
 
@@ -202,7 +202,7 @@ async def test_nobody_has_more_than_his_share_of_the_row_while_others_ask() -> N
     await scene.enter("a", "b")
     waiting = [await scene.ask("a"), await scene.ask("a")]
     assert refused(await scene.ask("a")) is ShareExceeded
-    assert scene.gate.shed[Shed.SHARE] == 1
+    assert scene.limiter.shed[Shed.SHARE] == 1
     assert not any(asking.done() for asking in waiting)
 
 
@@ -215,7 +215,7 @@ async def test_the_last_of_the_longest_row_gives_way() -> None:
     assert not any(asking.done() for asking in (*rows[:2], other))
     third = await scene.ask("c")
     assert refused(rows[1]) is ShareExceeded
-    assert scene.gate.shed[Shed.SHARE] == 2
+    assert scene.limiter.shed[Shed.SHARE] == 2
     place.leave()
     await settle()
     assert [asking.done() for asking in (rows[0], other, third)] == [True, False, False]
@@ -233,8 +233,8 @@ async def test_without_a_row_nobody_waits() -> None:
     scene = Scene(calls=1, queued=0)
     await scene.enter("a")
     with pytest.raises(Overloaded):
-        await scene.gate.enter("b")
-    assert scene.gate.queued == 0
+        await scene.limiter.enter("b")
+    assert scene.limiter.queued == 0
 
 
 async def test_who_would_not_make_it_is_turned_away_at_once() -> None:
@@ -244,7 +244,7 @@ async def test_who_would_not_make_it_is_turned_away_at_once() -> None:
     # 4 places, 10 s each: in the second that one waits 0.4 come free, by ill luck 0, by good 2.
     waiting = [await scene.ask("a"), await scene.ask("a")]
     assert refused(await scene.ask("a")) is Overloaded
-    assert scene.gate.shed[Shed.HOPELESS] == 1
+    assert scene.limiter.shed[Shed.HOPELESS] == 1
     other = await scene.ask("b")  # goes before them
     assert not any(asking.done() for asking in (*waiting, other))
 
@@ -281,11 +281,11 @@ async def test_a_tunnel_says_nothing_of_how_long_calls_take() -> None:
         (place,) = await scene.enter("a")
         place.last()
         place.last()
-        assert scene.gate.lasting == 1
+        assert scene.limiter.lasting == 1
         scene.clock.turn(3600.0)
         place.leave()
         place.last()  # too late to matter
-    assert scene.gate.lasting == 0
+    assert scene.limiter.lasting == 0
     await scene.enter("a")
     waiting = [await scene.ask("a") for _ in range(50)]
     assert not any(asking.done() for asking in waiting)
@@ -299,7 +299,7 @@ async def test_what_no_client_waits_for_takes_a_free_place_and_never_waits() -> 
     (place,) = await scene.enter("a")
     assert (await scene.ask("a", waits=False)).done()
     assert refused(await scene.ask("a", waits=False)) is Overloaded
-    assert scene.gate.shed[Shed.BACKGROUND] == 1
+    assert scene.limiter.shed[Shed.BACKGROUND] == 1
     waiting = await scene.ask("a")
     assert refused(await scene.ask("b", waits=False)) is Overloaded
     place.leave()
@@ -317,7 +317,7 @@ async def test_who_stops_waiting_leaves_the_row() -> None:
     gone.cancel()
     await settle()
     assert gone.cancelled()
-    assert scene.gate.queued == 1
+    assert scene.limiter.queued == 1
     place.leave()
     await settle()
     assert waiting.done()
@@ -333,7 +333,7 @@ async def test_a_place_given_to_one_who_has_just_left_is_given_back() -> None:
     assert gone.cancelled()
     assert next_one.done()
     next_one.result().leave()
-    assert scene.gate.under_way == 0
+    assert scene.limiter.under_way == 0
 
 
 async def test_one_turned_away_at_the_moment_he_leaves_is_gone_all_the_same() -> None:
@@ -344,17 +344,17 @@ async def test_one_turned_away_at_the_moment_he_leaves_is_gone_all_the_same() ->
     gone.cancel()
     await settle()
     assert gone.cancelled()
-    assert scene.gate.queued == 0
+    assert scene.limiter.queued == 0
 
 
 async def test_other_bounds_count_calls_under_way_on() -> None:
     scene = Scene(calls=1)
     places = await scene.enter("a")
     waiting = [await scene.ask("a") for _ in range(3)]
-    scene.gate.adopt(Limits(calls=3), None)
+    scene.limiter.adopt(Limits(calls=3), None)
     await settle()
     assert [asking.done() for asking in waiting] == [True, True, False]
-    scene.gate.adopt(Limits(calls=1), None)
+    scene.limiter.adopt(Limits(calls=1), None)
     places += [asking.result() for asking in waiting[:2]]
     for place in places[:2]:
         place.leave()
@@ -369,15 +369,15 @@ async def test_the_gate_opens_as_far_as_the_backends_are_found_to_bear() -> None
     clock = Clock()
     adaptive = Gradient(2, 100, clock=clock)
     scene = Scene(adaptive, clock, calls=50)
-    assert scene.gate.limit == 2
+    assert scene.limiter.limit == 2
     for _ in range(200):
-        places = await scene.enter(*"a" * scene.gate.limit)
+        places = await scene.enter(*"a" * scene.limiter.limit)
         clock.turn(0.1)
         for place in places:
             place.answered("main")
             place.leave()
             place.answered("main")  # it is over: says nothing more
-    assert scene.gate.limit == 50
+    assert scene.limiter.limit == 50
 
 
 # -- whatever happens -----------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def test_no_bound_is_broken_nobody_is_lost_and_no_place_is_wasted(
 
 async def _live(steps: list[tuple[str, int]], calls: int, queued: int, share: float) -> None:
     scene = Scene(calls=calls, queued=queued, share=share, queue_s=1.0)
-    gate = scene.gate
+    limiter = scene.limiter
     whose: dict[asyncio.Task[Place], str] = {}
     left: set[asyncio.Task[Place]] = set()
     highest = calls
@@ -431,15 +431,15 @@ async def _live(steps: list[tuple[str, int]], calls: int, queued: int, share: fl
         elif step == "limit":
             calls = 1 + number % 6
             highest = max(calls, len(within()))
-            gate.adopt(Limits(calls, queued, 1.0, share), None)
+            limiter.adopt(Limits(calls, queued, 1.0, share), None)
         await settle()
 
         inside, waiting = within(), [each for each in whose if not each.done()]
-        assert gate.under_way == len(inside) <= highest
-        assert gate.queued == len(waiting) <= queued
+        assert limiter.under_way == len(inside) <= highest
+        assert limiter.queued == len(waiting) <= queued
         callers = {whose[each] for each in (*inside, *waiting)}
         most = calls if len(callers) == 1 or share == 1.0 else max(1, int(calls * share))
-        if gate.under_way < calls:  # then all who wait have what they may
+        if limiter.under_way < calls:  # then all who wait have what they may
             for each in waiting:
                 assert sum(whose[other] == whose[each] for other in inside) >= most
 
@@ -448,19 +448,19 @@ async def _live(steps: list[tuple[str, int]], calls: int, queued: int, share: fl
     await settle()
     for each in within():
         each.result().leave()
-    assert (gate.under_way, gate.queued) == (0, 0)
-    assert not gate._callers
+    assert (limiter.under_way, limiter.queued) == (0, 0)
+    assert not limiter._callers
 
 
 async def test_without_memory_for_one_more_answer_nobody_is_let_in_and_calls_go_on() -> None:
     may_call = True
-    gate = Gate(Limits(), clock=Clock(), may_call=lambda: may_call)
-    place = await gate.enter("one")
+    limiter = Limiter(Limits(), clock=Clock(), may_call=lambda: may_call)
+    place = await limiter.enter("one")
     may_call = False
     with pytest.raises(Overloaded, match="short of memory"):
-        await gate.enter("one")
-    assert gate.shed[Shed.MEMORY] == 1
-    assert gate.under_way == 1
+        await limiter.enter("one")
+    assert limiter.shed[Shed.MEMORY] == 1
+    assert limiter.under_way == 1
     place.leave()
     may_call = True
-    (await gate.enter("two")).leave()
+    (await limiter.enter("two")).leave()

@@ -1,18 +1,18 @@
-"""A backend behind the gate: nobody asks it who has not been given a place."""
+"""A backend behind the limiter: nobody asks it who has not been given a place."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from proxy.model.message import Arrival, Duplex, Head, Outbound
-from proxy.overload import Gate, Place
+from proxy.overload import Limiter, Place
 from proxy.upstream.client import HttpUpstream
 from proxy.upstream.guarded import GuardedUpstream
 from proxy.upstream.mount import Mount
 
 
-class GatedUpstream:
-    """``inner`` behind ``gate``. Implements ``Upstream``.
+class LimitedUpstream:
+    """``inner`` behind ``limiter``. Implements ``Upstream``.
 
     A call has its place until its response has ended, a tunnel until it is closed.
 
@@ -20,17 +20,17 @@ class GatedUpstream:
         Overloaded: there is no place for it; nothing was sent, and ``inner`` knows nothing of it.
     """
 
-    def __init__(self, inner: HttpUpstream | GuardedUpstream, gate: Gate) -> None:
+    def __init__(self, inner: HttpUpstream | GuardedUpstream, limiter: Limiter) -> None:
         self.inner = inner
         self.mount: Mount = inner.mount
         self.id: str = inner.id
-        self._gate = gate
+        self._limiter = limiter
         self._guarded = inner if isinstance(inner, GuardedUpstream) else None
 
     async def send(self, outbound: Outbound) -> Arrival:
         if self._is_left_alone:
             return await self.inner.send(outbound)
-        place = await self._gate.enter(outbound.caller, waits=outbound.awaited)
+        place = await self._limiter.enter(outbound.caller, waits=outbound.awaited)
         try:
             arrival = await self.inner.send(outbound)
         except BaseException:
@@ -42,7 +42,7 @@ class GatedUpstream:
     async def tunnel(self, outbound: Outbound) -> Duplex | Arrival:
         if self._is_left_alone:
             return await self.inner.tunnel(outbound)
-        place = await self._gate.enter(outbound.caller, waits=outbound.awaited)
+        place = await self._limiter.enter(outbound.caller, waits=outbound.awaited)
         try:
             opened = await self.inner.tunnel(outbound)
         except BaseException:
