@@ -62,6 +62,7 @@ _TAKE_OVER_S: Final = 60.0  # for the workers to take new settings over as they 
 _OK: Final = 200
 _ROSTER_S: Final = 5.0  # for the arbiter to say who there is
 _ASK_S: Final = 1.0  # so often workers are asked what they have counted
+_STOPPING: Final = "this proxy is about to stop"
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +106,7 @@ class Desk:
         self._roster: Message = {}
         self._heard = asyncio.Event()  # who there is
         self._rolled: asyncio.Future[tuple[int, str]] | None = None  # why not, or ""
+        self._ending = False
         self._lifeline: Lifeline | None = None
         self._applied = self._refusals = 0  # reloads, as far as those before this process know
         self._reloading = Reloading(
@@ -160,6 +162,7 @@ class Desk:
         try:
             await stop.wait()
         finally:
+            self._give_up_rolling()
             await self._streams.close()
             await self._reloading.close()
             await admin.close(settings.downstream.drain_s)
@@ -314,9 +317,11 @@ class Desk:
         """
         if self._lifeline is None:
             raise RuntimeError("not serving yet")
-        adopted = await self._is_adopted(edition.settings)
+        adopted = await self._adopted(edition.settings)
+        if self._ending:
+            raise ConfigError(_STOPPING)
         self._rolled = asyncio.get_running_loop().create_future()
-        self._lifeline.tell({"adopted": True} if adopted else {"roll": True})
+        self._lifeline.tell({"roll": True} if adopted is None else {"adopted": adopted})
         try:
             async with asyncio.timeout(_ROLL_S):
                 number, refused = await self._rolled
@@ -328,18 +333,29 @@ class Desk:
         self._edition = edition
         self._applied += 1
 
-    async def _is_adopted(self, settings: Settings) -> bool:
-        """Whether all workers have taken over what is new, as they are: what they know stays."""
+    async def _adopted(self, settings: Settings) -> list[int] | None:
+        """The pids of all workers, if they have taken over what is new as they are.
+
+        What they know stays then. None: not all have.
+        """
         before = self._edition.settings
         try:
             refuse_what_is_fixed(before, settings, changes(before, settings))
         except ConfigError:
-            return False
+            return None
         present = self._rollcall.present
-        if any(not each.ready or each.silent for each in present):
-            return False  # one that is starting may have the old ones
+        if not present or any(not each.ready or each.silent for each in present):
+            return None  # one that is starting may have the old ones
         answers = await self._colleagues.all("POST", "/reload", _TAKE_OVER_S, body=b"{}")
-        return len(answers) == len(present) and all(each.status == _OK for each in answers)
+        if len(answers) < len(present) or any(each.status != _OK for each in answers):
+            return None
+        return [each.incarnation.pid for each in present]
+
+    def _give_up_rolling(self) -> None:
+        """Nobody says any more what becomes of a new edition: wait for that no longer."""
+        self._ending = True
+        if self._rolled is not None and not self._rolled.done():
+            self._rolled.set_exception(ConfigError(_STOPPING))
 
     def _current(self) -> Current:
         chosen = self._machine.chosen(share(self._edition.settings))

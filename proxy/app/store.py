@@ -239,11 +239,11 @@ class Store:
             await self.disk.close()
 
 
-def key_secret(settings: Settings, directory: Path | None, drawn: bytes | None = None) -> bytes:
+def key_secret(settings: Settings, directory: Path | None) -> bytes:
     """What keys the hashes that scopes and cache keys are.
 
     What the settings give; else what is kept beside the entries on disk, so that they are found
-    again after a restart; else, where nothing outlives the process, ``drawn``, or a new one.
+    again after a restart; else, where nothing outlives the process, a new one.
     """
     given = settings.cache.scope.key
     if given is not None:
@@ -253,12 +253,12 @@ def key_secret(settings: Settings, directory: Path | None, drawn: bytes | None =
             "replicas can only share entries if they have the same cache.scope.secret: none is set"
         )
     if directory is None:
-        return drawn or secrets.token_bytes(_SECRET_BYTES)
+        return secrets.token_bytes(_SECRET_BYTES)
     try:
         return kept_secret(directory / _SECRET_FILE)
     except OSError as error:
         log.warning("no secret can be kept: entries on disk are lost at the end", exc_info=error)
-        return drawn or secrets.token_bytes(_SECRET_BYTES)
+        return secrets.token_bytes(_SECRET_BYTES)
 
 
 def place_of(settings: Settings, seat: Seat | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 import socket
 import sys
 import tempfile
@@ -56,9 +55,8 @@ class _Inheritance:
         settings = loaded.settings
         self._source = source
         self._directory = directory
-        self._drawn = secrets.token_bytes(32)
         self._recording = Recording.drawn()
-        self._editions = {1: self._edition(loaded)}
+        self._editions = {1: _edition(loaded, None)}
         self._clients = _listen("listen", settings.listen)
         where = settings.admin
         self._operator = _listen("admin.listen", where.listen) if where.enabled else None
@@ -82,13 +80,10 @@ class _Inheritance:
             ConfigError: they cannot be used.
         """
         loaded, number = self._source.load(), max(self._editions) + 1
+        last = self._editions[max(in_use)]
         self._editions = {each: self._editions[each] for each in in_use}
-        self._editions[number] = self._edition(loaded)
+        self._editions[number] = _edition(loaded, last)
         return Next(number, loaded.settings.workers, patience(loaded.settings))
-
-    def _edition(self, loaded: Loaded) -> _Edition:
-        settings = loaded.settings
-        return _Edition(loaded, key_secret(settings, data_directory(settings), self._drawn))
 
     def work(self, duty: Duty) -> int:
         """Be a worker."""
@@ -177,7 +172,7 @@ def _directory() -> Iterator[Path]:
             f"workers: several need a folder for temporary files: {_fault(error)}; set TMPDIR"
         ) from error
     with made as name:
-        tried = Path(name, "worker-128.sock")  # the longest there will be
+        tried = Path(name, "fleet-post-0123456789abcdef.new")  # as long as any will be
         try:
             with socket.socket(socket.AF_UNIX) as one:
                 one.bind(str(tried))
@@ -188,6 +183,22 @@ def _directory() -> Iterator[Path]:
                 "set TMPDIR to a folder with a short path"
             ) from error
         yield Path(name)
+
+
+def _edition(loaded: Loaded, before: _Edition | None) -> _Edition:
+    """An edition of the settings, after the one ``before``.
+
+    Where nothing else says what the secret is, it stays: workers that have taken an edition over as
+    they are have theirs from the one before, and those who join them name entries, purges and
+    flights as they do.
+    """
+    settings = loaded.settings
+    directory = data_directory(settings)
+    if before is not None:
+        known = before.loaded.settings
+        if (settings.cache.scope.key, directory) == (known.cache.scope.key, data_directory(known)):
+            return _Edition(loaded, before.secret)
+    return _Edition(loaded, key_secret(settings, directory))
 
 
 def _listen(name: str, where: Address) -> socket.socket:

@@ -31,6 +31,7 @@ log = logging.getLogger("sidecache.workers")
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)  # that it hears
 _LOOK_S: Final = 0.25  # between two looks at what is due; a death or a message is seen at once
+_AWAY_S: Final = 2.0  # between two looks: far more than anything that is done between them takes
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -73,6 +74,7 @@ class Arbiter:
             has. Raises ConfigError.
         up: told once that all workers serve.
         hung_up: whether SIGHUP tells that the terminal is gone, which is to end all.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Arbiter:
         renew: Callable[[frozenset[int]], Next],
         up: Callable[[], None] = lambda: None,
         hung_up: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._crew = Crew(workers, patience)
         self._roles = roles
         self._renew = renew
         self._up = up
         self._hung_up = hung_up
+        self._clock = clock
         self._children: dict[int, _Child] = {}  # by pid
         # Not epoll, which a child would share with the arbiter.
         self._selector = selectors.PollSelector()
@@ -102,9 +106,16 @@ class Arbiter:
     def run(self) -> int:
         """Go on until told to stop; the exit status."""
         before = self._take_signals()
+        looked = self._clock()
         try:
             while self._crew.status is None or self._crew.members:
-                for action in self._crew.due(time.monotonic()):
+                # Who was away itself has heard nobody, and nobody may have been there to be heard:
+                # a container that is paused, a machine that is moved.
+                now = self._clock()
+                if now - looked > _AWAY_S:
+                    self._crew.was_away(now - looked)
+                looked = now
+                for action in self._crew.due(now):
                     if isinstance(action, Fork):
                         self._fork(action)
                     else:
@@ -138,7 +149,7 @@ class Arbiter:
                 # Somebody asked twice: crash-only, nothing here depends on a clean end.
                 for pid in self._children:
                     _send(Send(pid, signal.SIGKILL))
-                os._exit(128 + number)
+                raise SystemExit(128 + number)
             self._signalled = True
             how = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
             log.info("stopping", extra={"signal": how.name})
@@ -160,7 +171,7 @@ class Arbiter:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(child.line)
             child.line.close()
-            member = self._crew.died(pid, code, time.monotonic())
+            member = self._crew.died(pid, code, self._clock())
             if member is not None and member.leave_by is None and not self._crew.stopping:
                 log.warning(
                     "a process died",
@@ -179,18 +190,18 @@ class Arbiter:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(child.line)
             return
-        self._crew.heard(pid, time.monotonic())
+        self._crew.heard(pid, self._clock())
         for message in child.lines.feed(data):
             if message.get("ready") is True:
-                self._crew.ready(pid, time.monotonic())
+                self._crew.ready(pid, self._clock())
             elif child.role is Role.DESK and ("roll" in message or "adopted" in message):
-                self._renewed(child, adopted="adopted" in message)
+                self._renewed(child, message.get("adopted"))
 
-    def _renewed(self, desk: _Child, *, adopted: bool) -> None:
+    def _renewed(self, desk: _Child, adopted: object) -> None:
         """There is a new edition; the desk is told what becomes of it.
 
         Args:
-            adopted: the workers have taken it over themselves.
+            adopted: the pids of the workers that have taken it over themselves, if any have.
         """
         if self._crew.is_rolling or self._crew.stopping:
             self._write(desk, {"rolled": self._crew.edition, "refused": "busy with another reload"})
@@ -200,12 +211,17 @@ class Arbiter:
         except ConfigError as error:
             self._write(desk, {"rolled": self._crew.edition, "refused": str(error)})
             return
+        except Exception as error:  # whatever it is, nobody has to end for it
+            log.exception("settings could not be loaded again", exc_info=error)
+            why = f"settings could not be loaded: {type(error).__name__}"
+            self._write(desk, {"rolled": self._crew.edition, "refused": why})
+            return
         self._crew.patience = following.patience
-        if adopted:
-            self._crew.adopt(following.edition)
+        if isinstance(adopted, list):
+            self._crew.adopt(following.edition, adopted)
             self._write(desk, {"rolled": following.edition, "refused": ""})
             return
-        self._crew.roll(following.edition, following.workers, time.monotonic())
+        self._crew.roll(following.edition, following.workers, self._clock())
 
     # -- what is told -------------------------------------------------------------------------
 
@@ -266,23 +282,31 @@ class Arbiter:
     # -- processes ----------------------------------------------------------------------------
 
     def _fork(self, fork: Fork) -> None:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(0)
         sys.stdout.flush()
         sys.stderr.flush()
         try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._put_off(fork.role, error)
+            return
+        ours.settimeout(0)
+        # What comes before the child has let go of the arbiter's handlers would be taken for the
+        # arbiter's own, and be lost to the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
             pid = os.fork()
-        except OSError as error:  # no memory, or too many processes: again in a while
-            log.exception("cannot fork", exc_info=error)
-            self._crew.put_off(fork.role, time.monotonic())
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             ours.close()
             theirs.close()
+            self._put_off(fork.role, error)
             return
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             theirs.close()
             self._children[pid] = _Child(ours, fork.role)
             self._selector.register(ours, selectors.EVENT_READ, pid)
-            self._crew.born(fork, pid, time.monotonic())
+            self._crew.born(fork, pid, self._clock())
             self._told = b""  # a desk that is new knows nothing
             return
         status = CRASHED
@@ -299,11 +323,17 @@ class Arbiter:
                 sys.stderr.flush()
             os._exit(status)
 
+    def _put_off(self, role: Role, error: OSError) -> None:
+        """There is no memory, no descriptor, or there are too many processes: again in a while."""
+        log.error("cannot fork", extra={"why": error.strerror})
+        self._crew.put_off(role, self._clock())
+
     def _forget(self, ours: socket.socket) -> None:
         """In a child: let go of all that is the arbiter's."""
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for child in self._children.values():
             child.line.close()
         for end in (ours, self._waking, self._wakes):

@@ -16,7 +16,7 @@ edition over as they are, only the desk is replaced.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -174,6 +174,15 @@ class Crew:
         """There could be no fork; it is tried again in a while."""
         self._deaths[role].not_before = now + _NO_FORK_S
 
+    def was_away(self, seconds: float) -> None:
+        """Nothing was heard for so long, as nobody listened; nobody is to blame for that."""
+        for member in self.members.values():
+            member.heard_at += seconds
+            if member.ready_at is None:
+                member.born_at += seconds
+            if member.leave_by is not None:
+                member.leave_by += seconds
+
     def roll(self, edition: int, workers: int, now: float) -> None:
         """There is a new edition of the settings, with so many workers."""
         if self._rolling_from is None:
@@ -182,11 +191,15 @@ class Crew:
         self._deaths = {role: _Deaths(not_before=now) for role in Role}
         self._owed = dict.fromkeys(Role, 0)
 
-    def adopt(self, edition: int) -> None:
-        """All workers have a new edition of the settings, which they have taken over themselves."""
+    def adopt(self, edition: int, pids: Collection[int]) -> None:
+        """These workers have a new edition of the settings, which they have taken over themselves.
+
+        Others, which nobody knew of when they were asked, are replaced.
+        """
         self.edition = edition
         for member in self._of(Role.WORKER):
-            member.edition = edition
+            if member.pid in pids:
+                member.edition = edition
 
     def stop(self, how: signal.Signals) -> None:
         """All shall end: the workers as ``how`` tells them to, then the desk."""

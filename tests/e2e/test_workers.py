@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,13 @@ from support.served import Served, refused, served
 from proxy.tuning.reading import read
 
 Json = dict[str, Any]
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for sockets."""
+    with TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
 
 
 @asynccontextmanager
@@ -41,6 +49,11 @@ async def get(proxy: Served, path: str) -> tuple[int, Json]:
 async def post(proxy: Served, path: str, said: Mapping[str, object]) -> tuple[int, Json]:
     async with aiohttp.ClientSession() as http, http.post(proxy.admin + path, json=said) as answer:
         return answer.status, await answer.json()
+
+
+def within(folder: Path) -> list[Path]:
+    """What is in there."""
+    return list(folder.iterdir())
 
 
 async def verdict(proxy: Served, text: str) -> str | None:
@@ -211,12 +224,13 @@ async def test_if_the_arbiter_is_killed_the_others_finish_what_they_have_begun(
         await gone(pids)
 
 
-async def test_who_asks_twice_ends_all_processes_at_once(tmp_path: Path) -> None:
+async def test_who_asks_twice_ends_all_processes_at_once(tmp_path: Path, short: Path) -> None:
     async with (
         ScriptedUpstream() as up,
-        crew(up, tmp_path) as proxy,
+        crew(up, tmp_path, TMPDIR=str(short)) as proxy,
         await RawClient.connect(proxy.address) as client,
     ):
+        assert within(short)
         pids = children(proxy.pid)
         await client.send(question(stream=True))
         await up.next_call()
@@ -225,6 +239,7 @@ async def test_who_asks_twice_ends_all_processes_at_once(tmp_path: Path) -> None
         proxy.signal(signal.SIGTERM)
         assert await proxy.ended() == 128 + signal.SIGTERM
         await gone(pids)
+    assert not within(short)
 
 
 async def test_what_cannot_be_served_is_told_once_and_ends_it() -> None:

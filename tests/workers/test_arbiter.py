@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ LIMIT_S = 20.0
 
 # Members say what they do in files named for what was done; the last line is the exit status.
 PROGRAM = """
-import asyncio, os, pathlib, signal, sys, time
+import asyncio, contextlib, os, pathlib, signal, sys, time
 from proxy.model.errors import ConfigError
 from proxy.observe.events import events
 from proxy.observe.sink import Straight
@@ -36,7 +37,7 @@ def note(name, text=""):
 async def member(place, role):
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     def told_to_end(number):
-        note(f"{role}-{place.slot}-{number.name}")
+        note(f"{role}-{place.slot}-{number.name}", str(os.getpid()))
         stop.set()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         loop.add_signal_handler(number, told_to_end, number)
@@ -68,10 +69,21 @@ def renew(in_use):
     note("renewed", repr(sorted(in_use)))
     if (folder / "refuse").exists():
         raise ConfigError("not like that")
+    if (folder / "fail").exists():
+        raise RuntimeError("secret")
     return Next(max(in_use) + 1, 2, patience)
 
+def clock():
+    return time.monotonic() + 100 * (folder / "away").exists()
+
+def forked():
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "early").unlink()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+os.register_at_fork(after_in_child=forked)
 arbiter = Arbiter(2, patience, roles={role: run(role.value) for role in Role}, renew=renew,
-                  up=lambda: note("up"))
+                  up=lambda: note("up"), clock=clock)
 with events(Straight(2), style="json", level="info", wall=time.time, secrets=[]):
     sys.exit(arbiter.run())
 """
@@ -96,6 +108,11 @@ class Running:
         text = path.read_text()
         path.unlink()
         return text
+
+    def told(self, what: str) -> None:
+        """Wait until that is told."""
+        assert self.process.stderr is not None
+        assert any(what in line for line in self.process.stderr), "it has ended"
 
     def ended(self) -> int:
         return self.process.wait(LIMIT_S)
@@ -138,6 +155,45 @@ def test_who_stands_still_is_killed_and_forked_again(running: Running) -> None:
     pid = int(running.noted("worker-2-1"))
     os.kill(pid, signal.SIGSTOP)
     assert int(running.noted("worker-2-1")) != pid
+
+
+def test_nobody_is_killed_for_silence_while_the_arbiter_itself_was_away(
+    tmp_path: Path, running: Running
+) -> None:
+    running.noted("up")
+    pids = [running.noted(f"worker-{slot}-1") for slot in (1, 2)]
+    (tmp_path / "away").touch()
+    os.kill(int(pids[1]), signal.SIGKILL)
+    pids[1] = running.noted("worker-2-1")  # so it has looked since
+    running.process.send_signal(signal.SIGTERM)
+    assert [running.noted(f"worker-{slot}-SIGTERM") for slot in (1, 2)] == pids
+    assert running.ended() == 0
+
+
+def test_a_signal_that_a_child_gets_at_once_is_the_childs_alone(tmp_path: Path) -> None:
+    (tmp_path / "early").touch()
+    running = Running(tmp_path)
+    try:
+        running.noted("up")
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)
+        running.noted("worker-1-SIGTERM")
+        assert running.ended() == 0
+    finally:
+        running.close()
+
+
+def test_without_a_descriptor_to_spare_it_goes_on_and_forks_later(running: Running) -> None:
+    running.noted("up")
+    worker, arbiter = int(running.noted("worker-1-1")), running.process.pid
+    # Up to the highest that is in use; what the dead one leaves is one, and two are needed.
+    most = max(int(each.name) for each in Path(f"/proc/{arbiter}/fd").iterdir()) + 1
+    soft, hard = resource.prlimit(arbiter, resource.RLIMIT_NOFILE)
+    resource.prlimit(arbiter, resource.RLIMIT_NOFILE, (most, hard))
+    os.kill(worker, signal.SIGKILL)
+    running.told("cannot fork")
+    resource.prlimit(arbiter, resource.RLIMIT_NOFILE, (soft, hard))
+    assert int(running.noted("worker-1-1")) != worker
 
 
 def test_who_does_not_leave_is_killed(tmp_path: Path, running: Running) -> None:
@@ -195,5 +251,20 @@ def test_what_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     running = Running(tmp_path)
     try:
         assert "not like that" in running.noted("heard-refused-rolled")
+    finally:
+        running.close()
+
+
+def test_what_fails_in_a_way_nobody_foresaw_is_refused_and_told_without_what_it_says(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "roll").touch()
+    (tmp_path / "fail").touch()
+    running = Running(tmp_path)
+    try:
+        told = running.noted("heard-refused-rolled")
+        assert "RuntimeError" in told
+        assert "secret" not in told
+        assert running.process.poll() is None
     finally:
         running.close()

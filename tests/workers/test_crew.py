@@ -327,7 +327,7 @@ def test_whatever_befalls_it_enough_serve_again_when_it_is_left_alone(data: st.D
 
 
 def test_an_edition_that_workers_take_over_themselves_replaces_the_desk_only(play: Play) -> None:
-    play.crew.adopt(2)
+    play.crew.adopt(2, [play.member(slot).pid for slot in (1, 2)])
 
     assert play.go() == [Fork(Role.DESK, 0, 2)]
     play.up()
@@ -354,3 +354,44 @@ def test_where_there_can_be_no_fork_it_is_tried_again_a_second_later(play: Play)
     play.crew.put_off(Role.WORKER, play.now)
     assert play.go() == []
     assert play.go(1.0) == [Fork(Role.WORKER, 1, 1)]
+
+
+def test_time_in_which_nobody_listened_counts_against_nobody() -> None:
+    play = Play()
+    play.begin()
+    play.dies(1)
+    play.go()  # another has begun to start
+    play.now += 1000
+    play.crew.was_away(1000)
+    play.go()
+    assert play.sent == []
+    play.go(PATIENCE.silent_s)
+    assert sorted(play.sent) == [(0, signal.SIGKILL), (2, signal.SIGKILL)]
+    play.go(PATIENCE.start_s - PATIENCE.silent_s)
+    assert (1, signal.SIGKILL) in play.sent
+
+
+def test_time_in_which_nobody_looked_is_not_taken_from_those_who_leave(play: Play) -> None:
+    play.crew.stop(signal.SIGTERM)
+    play.go()
+    play.sent.clear()
+    play.now += 1000
+    play.crew.was_away(1000)
+    for _ in range(2):
+        play.go(PATIENCE.leave_s / 2 - 1)
+        play.beat()
+    assert play.sent == []
+    play.go(2)
+    assert sorted(play.sent) == [(1, signal.SIGKILL), (2, signal.SIGKILL)]
+
+
+def test_who_was_not_asked_whether_it_takes_an_edition_over_is_replaced(play: Play) -> None:
+    play.dies(1)
+    play.go()
+    play.crew.adopt(2, [play.member(2).pid])  # nobody knew yet that there is another
+    play.up()
+
+    assert Fork(Role.WORKER, 3, 2) in play.go()
+    play.up()
+    play.go()
+    assert play.sent == [(1, signal.SIGUSR1), (0, signal.SIGTERM)]
