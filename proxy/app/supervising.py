@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Final
 import click
 
 from proxy.app.desk import Desk
+from proxy.app.folder import fault_of, runtime_folder
 from proxy.app.parts import known_secrets
 from proxy.app.seat import Recording, Seat
 from proxy.app.serving import has_terminal, ignores_hangup, logging_to, names, run, work
@@ -117,7 +117,7 @@ def supervise(loaded: Loaded, source: Source) -> int:
     settings = loaded.settings
     if not hasattr(os, "fork"):
         raise ConfigError("workers: there can be only 1 on this system, which cannot fork")
-    with _logging(settings), _directory() as directory:
+    with _logging(settings), runtime_folder() as directory:
         # What is here now is shared by all processes for as long as none writes to it.
         gc.collect()
         gc.freeze()
@@ -129,6 +129,7 @@ def supervise(loaded: Loaded, source: Source) -> int:
             roles={Role.WORKER: inherited.work, Role.DESK: inherited.serve_operator},
             renew=inherited.renew,
             up=inherited.announce,
+            down=Systemd(os.environ).stopping,
             hung_up=lambda: attached and not has_terminal(),
         )
         status = arbiter.run()
@@ -162,29 +163,6 @@ def _logging(settings: Settings) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """A folder for these processes only, in which sockets can be made. Raises ConfigError."""
-    try:
-        made = tempfile.TemporaryDirectory(prefix="sidecache-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ConfigError(
-            f"workers: several need a folder for temporary files: {_fault(error)}; set TMPDIR"
-        ) from error
-    with made as name:
-        tried = Path(name, "fleet-post-0123456789abcdef.new")  # as long as any will be
-        try:
-            with socket.socket(socket.AF_UNIX) as one:
-                one.bind(str(tried))
-            tried.unlink()
-        except OSError as error:
-            raise ConfigError(
-                f"workers: no socket can be made at {tried}: {_fault(error)}; "
-                "set TMPDIR to a folder with a short path"
-            ) from error
-        yield Path(name)
-
-
 def _edition(loaded: Loaded, before: _Edition | None) -> _Edition:
     """An edition of the settings, after the one ``before``.
 
@@ -209,16 +187,9 @@ def _listen(name: str, where: Address) -> socket.socket:
         )[0]
         listening = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise ConfigError(f"{name}: {where}: {_fault(error)}") from error
+        raise ConfigError(f"{name}: {where}: {fault_of(error)}") from error
     listening.settimeout(0)
     return listening
-
-
-def _fault(error: OSError) -> str:
-    """What the system calls it; the library adds to that."""
-    if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or str(error) or type(error).__name__
-    return os.strerror(error.errno)
 
 
 def _bound(listening: socket.socket) -> tuple[str, int]:

@@ -119,7 +119,7 @@ def _limits(mount: _Mount, group: PurePosixPath) -> Iterator[MemoryLimit]:
         folder = mount.at / path
         for name in _LIMITS[mount.kind]:
             limit = _number(folder / name)
-            if limit is not None:
+            if limit:  # 0 forbids nothing less than everything
                 yield MemoryLimit(limit, folder, mount.kind)
 
 

@@ -29,7 +29,8 @@ from proxy.workers.lifeline import Lines, Message, written
 
 log = logging.getLogger("sidecache.workers")
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)  # that it hears
+_PASSED_ON: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+_SIGNALS: Final = (*_PASSED_ON, signal.SIGHUP, signal.SIGCHLD)  # that it hears
 _LOOK_S: Final = 0.25  # between two looks at what is due; a death or a message is seen at once
 _AWAY_S: Final = 2.0  # between two looks: far more than anything that is done between them takes
 _Handler = Callable[[int, FrameType | None], object] | int | None
@@ -73,6 +74,7 @@ class Arbiter:
         renew: loads the settings again when the desk asks for it, given which editions somebody
             has. Raises ConfigError.
         up: told once that all workers serve.
+        down: told once that all shall end.
         hung_up: whether SIGHUP tells that the terminal is gone, which is to end all.
         clock: seconds, monotonic.
     """
@@ -85,6 +87,7 @@ class Arbiter:
         roles: Mapping[Role, Callable[[Duty], int]],
         renew: Callable[[frozenset[int]], Next],
         up: Callable[[], None] = lambda: None,
+        down: Callable[[], None] = lambda: None,
         hung_up: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,6 +95,7 @@ class Arbiter:
         self._roles = roles
         self._renew = renew
         self._up = up
+        self._down = down
         self._hung_up = hung_up
         self._clock = clock
         self._children: dict[int, _Child] = {}  # by pid
@@ -151,8 +155,9 @@ class Arbiter:
                     _send(Send(pid, signal.SIGKILL))
                 raise SystemExit(128 + number)
             self._signalled = True
-            how = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+            how = signal.Signals(number) if number in _PASSED_ON else signal.SIGTERM
             log.info("stopping", extra={"signal": how.name})
+            self._down()
             self._crew.stop(how)
 
     def _reap(self) -> None:
