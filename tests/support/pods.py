@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -106,14 +107,17 @@ async def running(
         name: _ADDRESS.sub(address, here(moved(text, places)))
         for name, text in pod.environment().items()
     }
-    async with process(
-        (sys.executable, "-m", "proxy", *pod.container["args"]),
-        {**variables, **(others or {}), "TMPDIR": str(places["/tmp"]), "HOME": "/nonexistent"},
-        folder / "log",
-    ) as started:
-        its = Running(started, ports, folder / "log", pod)
-        await its.until_started()
-        yield its
+    with tempfile.TemporaryDirectory() as short:  # paths of sockets are bounded
+        place = Path(short, "tmp")
+        place.symlink_to(places["/tmp"])  # noqa: ASYNC240 - a moment, in a test
+        async with process(
+            (sys.executable, "-m", "proxy", *pod.container["args"]),
+            {**variables, **(others or {}), "TMPDIR": str(place), "HOME": "/nonexistent"},
+            folder / "log",
+        ) as started:
+            its = Running(started, ports, folder / "log", pod)
+            await its.until_started()
+            yield its
 
 
 @asynccontextmanager
