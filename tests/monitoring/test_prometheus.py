@@ -51,7 +51,7 @@ def kit(tmp_path: Path) -> Path:
 
 
 def test_the_rules_are_valid_and_pass_their_tests(kit: Path) -> None:
-    assert "SUCCESS: 40 rules found" in promtool("check", "rules", "rules.yaml", cwd=kit)
+    assert "SUCCESS: 42 rules found" in promtool("check", "rules", "rules.yaml", cwd=kit)
     assert "SUCCESS" in promtool("test", "rules", "rules.test.yaml", cwd=kit)
 
 
@@ -162,7 +162,7 @@ async def test_a_running_proxy_is_scraped_and_every_rule_and_panel_can_be_asked(
 
         groups = (await prom.ask("rules"))["groups"]
         told = [rule for group in groups for rule in group["rules"]]
-        assert len(told) == 40
+        assert len(told) == 42
         assert [rule for rule in told if rule["health"] == "err" or rule.get("lastError")] == []
         assert [r["name"] for r in told if r["type"] == "alerting" and r["state"] == "firing"] == []
         for expression in expressions():
