@@ -181,6 +181,11 @@ async def _run(*words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(60):
-        said, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(60):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # nobody waits for it any more
+            process.kill()
+            await process.communicate()
     return said.decode(errors="replace")
