@@ -26,6 +26,7 @@ from proxy.admin.workers import Worker, Workers
 from proxy.app import encryption, operating
 from proxy.app.answering import told_by_workers, told_of_all, told_together
 from proxy.app.clock import seconds
+from proxy.app.generation import need_backend
 from proxy.app.looking import nothing
 from proxy.app.machine import Machine
 from proxy.app.observing import prices, worker_row
@@ -302,8 +303,7 @@ class Desk:
             self._reloading.ask()
 
     def _next(self, loaded: Loaded) -> Edition:
-        if not loaded.settings.upstreams:
-            raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
+        need_backend(loaded.settings)
         tls = loaded.settings.tls
         encryption.context(tls.cert_file, tls.key_file)  # which workers would refuse
         number = self._edition.number + 1

@@ -20,6 +20,7 @@ from proxy.batching import Batcher
 from proxy.config.changes import contents
 from proxy.config.faults import Place
 from proxy.config.load import Loaded
+from proxy.config.settings import Settings
 from proxy.downstream.service import Attending
 from proxy.explaining.explain import Explaining
 from proxy.model.errors import ConfigError
@@ -48,8 +49,7 @@ class Generation:
         self, number: int, loaded: Loaded, house: House, before: Generation | None, since: float
     ) -> None:
         settings = loaded.settings
-        if not settings.upstreams:
-            raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
+        need_backend(settings)
         self.number = number
         self.loaded = loaded
         self.settings = settings
@@ -153,6 +153,12 @@ class Generation:
         await asyncio.gather(
             *(backend.close() for backend in self.backends.all if backend not in needed)
         )
+
+
+def need_backend(settings: Settings) -> None:
+    """Raise ConfigError if there is no backend to serve."""
+    if not settings.upstreams:
+        raise ConfigError("no backend is given: use --upstream URL, or `upstreams` in the file")
 
 
 Generations = tuple[Generation, ...]
