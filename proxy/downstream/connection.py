@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from aiohttp.http_parser import HttpParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.downstream.begun import Begun
 from proxy.downstream.deadline import Deadline
 from proxy.downstream.ending import Ending, reset, unread
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
@@ -52,7 +54,7 @@ class Connection(RequestHandler):
     """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
 
     __slots__ = (
-        "_deadline", "_deaf", "_ended", "_ending", "_head_bytes", "_held_back", "_owed",
+        "_begun", "_deadline", "_deaf", "_ended", "_ending", "_head_bytes", "_held_back", "_is_last", "_owed",
         "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_turned_away",
         "_written", "_written_before_end", "cause", "lasting", "origin",
     )  # fmt: skip
@@ -77,9 +79,11 @@ class Connection(RequestHandler):
         self.lasting = True
         self._service = service
         self._phase = _Phase.WAITING
+        self._begun: Begun[bool] | None = None  # the exchange that the task is to go on with
         self._deadline = Deadline(loop, self._too_late)
         self._head_bytes = 0  # of a head that came in pieces
         self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
+        self._is_last = False  # whether that request asked for the end of the connection
         self._parting: LastWord | None = None
         self._turned_away = False  # before anything was heard
         self._deaf = False  # nothing that comes in counts any more
@@ -133,10 +137,16 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        parsed = self._request_count
+        parsed, waiter = self._request_count, self._waiter
+        at_once = self._is_idle
+        if at_once:
+            self._waiter = None  # aiohttp would wake the task, for which there may be nothing to do
         super().data_received(data)
+        self._waiter = waiter
         if self._request_count != parsed:
             self._look_at_parsed(data, self._request_count - parsed)
+            if at_once:
+                self._serve_at_once()
         elif self._upgraded:
             self._wake(self._raw_waiter)
         elif self._owed:
@@ -158,17 +168,13 @@ class Connection(RequestHandler):
         linger = False
         try:
             while self._parting is None and await self._listen():
-                message, stream = self._take()
-                self._service.counts.received += 1
-                if not isinstance(message, RawRequestMessage):
-                    self._parting = LastWord(*parse_fault(message.exc))
-                    self._service.counts.malformed += 1
-                    log.debug("malformed request: %s", type(message.exc).__name__)
+                exchange = self._begun or self._exchange()
+                self._begun = None
+                if exchange is None:
                     break
-                self._stream = stream
-                if not await Exchange(self, self._service, message, stream).run():
+                if not await exchange:
                     # A client that did not ask for the end may be sending more.
-                    linger = not message.should_close or not stream.is_eof()
+                    linger = not (self._is_last and self._stream.is_eof())
                     break
                 self._stream = EMPTY_PAYLOAD
             if self._parting is not None:
@@ -268,7 +274,7 @@ class Connection(RequestHandler):
         if not self._messages and self._held_back:
             self._held_back = False
             self.data_received(b"")
-        if not self._messages:
+        if not (self._messages or self._begun):
             if self._ended:
                 return False
             if self._phase is _Phase.SERVING:
@@ -281,15 +287,64 @@ class Connection(RequestHandler):
         self._phase = _Phase.SERVING
         if not self._ended:
             self._deadline.lift()
-        return bool(self._messages)
+        return bool(self._messages or self._begun)
 
     async def _wait(self) -> None:
         """Wait for something to happen to the connection, or for it to be too late."""
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
+        except asyncio.CancelledError:
+            if self._begun is None:
+                raise
+            self._begun.cancel()  # it has begun, and must not end without a word
         finally:
             self._waiter = None
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the task waits for a request, and nothing else is under way."""
+        waiter = self._waiter
+        return (
+            self._phase is _Phase.WAITING
+            and not self._messages
+            and not (self._ended or self._held_back)
+            and self._parting is None
+            # Woken, it may be about to end the connection. (None: it has not begun to wait.)
+            and (waiter is None or not waiter.done())
+        )
+
+    def _serve_at_once(self) -> None:
+        """Begin to answer the request that was parsed; wake the task if it is to go on with that.
+
+        Most hits in memory are over by then, and the task sleeps on.
+        """
+        task = self._task_handler
+        if len(self._messages) == 1 and not self._held_back and task is not None:
+            self._phase = _Phase.SERVING
+            self._deadline.lift()
+            if (exchange := self._exchange()) is not None:
+                begun = Begun(exchange, task, self._loop)
+                if begun.value and not self._messages:
+                    self._stream = EMPTY_PAYLOAD
+                    self._phase = _Phase.WAITING
+                    self._deadline.expect(self._service.idle_s)
+                    return
+                if not begun.value:
+                    self._begun = begun
+        self._wake(self._waiter)
+
+    def _exchange(self) -> Coroutine[object, None, bool] | None:
+        """The exchange over the next request; None: nobody could make sense of it."""
+        message, stream = self._take()
+        self._service.counts.received += 1
+        if not isinstance(message, RawRequestMessage):
+            self._parting = LastWord(*parse_fault(message.exc))
+            self._service.counts.malformed += 1
+            log.debug("malformed request: %s", type(message.exc).__name__)
+            return None
+        self._stream, self._is_last = stream, message.should_close
+        return Exchange(self, self._service, message, stream).run()
 
     def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
         """The next of what was parsed; makes room for the parser to go on."""

@@ -138,6 +138,7 @@ async def test_for_a_moment_connections_without_a_request_may_have_a_last_one() 
         await idle.response()
         await stage.until_open(2)
         async with meanwhile(stage.server.leave(PATIENT)) as gone:
+            await asyncio.sleep(0)  # it begins
             for client in (idle, fresh):
                 await client.send(GET)
                 assert (await client.response()).get("Connection") == "close"
