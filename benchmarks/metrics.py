@@ -1,7 +1,8 @@
 """What counting costs a request: on its way, and in the batches that follow.
 
-Hits of one kind, as a busy proxy has them; then of many kinds. Nanoseconds for each request, the
-least of several runs: whatever else the machine does only adds to them.
+Hits of one kind, as a busy proxy has them; then of many kinds; then lines that stand for several
+hits each. Nanoseconds for each request, the least of several runs: whatever else the machine does
+only adds to them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from proxy.prices import Price, Prices
 
 BATCH = 256
 BATCHES = 200
+REPEATS = (0, 9, 99)  # besides the one that a line is of
 WALL = time.time  # noqa: TID251 # a benchmark composes for itself, as app.py does
 
 
@@ -52,20 +54,28 @@ def record(number: int, kinds: int) -> Record:
     )
 
 
-def measure(readers: Sequence[Reader], records: Sequence[Record]) -> tuple[float, float]:
-    """Nanoseconds a request: on its way, and afterwards."""
+def measure(
+    readers: Sequence[Reader], records: Sequence[Record], more: int = 0
+) -> tuple[float, float]:
+    """Nanoseconds a request: on its way, and afterwards.
+
+    Args:
+        more: requests that are told together with each.
+    """
     gathering = Gathering(readers, wall=WALL, call_later=lambda _s, _call: None)
     best_on_way = best_after = float("inf")
     few = records[: BATCH - 1]  # the last would have them all read
+    requests = len(few) * (1 + more)
+    took = [0.000_008 + number % 97 * 1e-7 for number in range(more)]
     for _ in range(BATCHES):
         began = time.perf_counter_ns()
         for each in few:
-            gathering.write(each)
+            gathering.write(each, took)
         written = time.perf_counter_ns()
         gathering.flush()
         read = time.perf_counter_ns()
-        best_on_way = min(best_on_way, (written - began) / len(few))
-        best_after = min(best_after, (read - written) / len(few))
+        best_on_way = min(best_on_way, (written - began) / requests)
+        best_after = min(best_after, (read - written) / requests)
     return best_on_way, best_after
 
 
@@ -88,12 +98,17 @@ def main(argv: list[str]) -> int:
         ("the tally", tally),
         ("the tally, the history, live", everything),
     ]
-    print(f"{'':32}{'on the way':>12}{'afterwards':>12}   nanoseconds a request")
+    print(f"{'':46}{'on the way':>12}{'afterwards':>12}   nanoseconds a request")
     for kinds in (1, 40):
         records = [record(number, kinds) for number in range(BATCH)]
         for name, readers in settings:
             on_way, after = measure(readers(), records)
-            print(f"{f'{name}, {kinds} model(s)':32}{on_way:12.0f}{after:12.0f}")
+            print(f"{f'{name}, {kinds} model(s)':46}{on_way:12.0f}{after:12.0f}")
+    records = [record(number, 1) for number in range(BATCH)]
+    for more in REPEATS:
+        on_way, after = measure(everything(), records, more)
+        name = f"{settings[-1][0]}, {more + 1} a line"
+        print(f"{name:46}{on_way:12.1f}{after:12.1f}")
     return 0
 
 

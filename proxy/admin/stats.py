@@ -106,6 +106,15 @@ class Calls(Shown):
     shed: dict[str, int] = Field(description="Not made, by why.")
 
 
+class Express(Shown):
+    """Requests answered by their bytes alone, which were answered before."""
+
+    hits: int = Field(description="They are among the hits of `requests`.")
+    entries: int = Field(description="Answers at hand for them.")
+    bytes: int = Field(description="That these take up.")
+    max_bytes: int = Field(description="That they may.")
+
+
 class Process(Shown):
     """What the process takes up."""
 
@@ -147,6 +156,7 @@ class Stats(Shown):
     flights: dict[str, int]
     calls: Calls
     clients: dict[str, int]
+    express: Express
     loop_lag: Extremes
     process: Process
     compression: dict[str, int]

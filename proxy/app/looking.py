@@ -20,6 +20,7 @@ from proxy.observe.state import (
     CallsState,
     ConfigState,
     Counts,
+    ExpressState,
     GuardState,
     MemoryState,
     SemanticState,
@@ -54,6 +55,7 @@ class Parts:
         dropped: log lines.
         config: the settings in force.
         memory: how far it has run out.
+        express: what is answered by its bytes alone.
     """
 
     store: Store
@@ -70,6 +72,7 @@ class Parts:
     dropped: Callable[[], int]
     config: Callable[[], ConfigState]
     memory: Callable[[], MemoryState]
+    express: Callable[[], ExpressState]
 
 
 def look(parts: Parts) -> State:
@@ -97,6 +100,7 @@ def look(parts: Parts) -> State:
         log_lines_dropped=parts.dropped(),
         config=parts.config(),
         memory=parts.memory(),
+        express=parts.express(),
         workers={"ready": 1, "starting": 0, "leaving": 0},
     )
 
@@ -108,7 +112,7 @@ def nothing() -> State:
         guard=None, purges={}, purges_untold=0, purge_generation=0, upstreams=[], semantic=None,
         fleet={}, compression=_numbers(CompressionCounts()), batching=_numbers(BatchCounts()),
         bugs={}, log_lines_dropped=0, config=ConfigState(1, 0.0), calls=CallsState(0, 0, 0, {}),
-        memory=MemoryState(None, None, "", 0, {}, 0),
+        memory=MemoryState(None, None, "", 0, {}, 0), express=ExpressState(0, 0, 0, 0),
     )  # fmt: skip
 
 

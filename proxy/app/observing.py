@@ -30,7 +30,7 @@ from proxy.model.entry import CacheKey
 from proxy.model.message import Request
 from proxy.model.outcome import Record
 from proxy.model.query import Query
-from proxy.observe.gather import Gathering, Reader
+from proxy.observe.gather import Gathering, Reader, Teller
 from proxy.observe.history import History
 from proxy.observe.lag import Lag
 from proxy.observe.live import Live, Watcher
@@ -119,15 +119,17 @@ class Observing:
         """Tell of ``parts``, too."""
         self._parts = parts
 
-    def record(self, then: Callable[[Record], None] | None) -> Callable[[Record], None]:
-        """What is told of every request that is over; ``then`` is told right after."""
+    def record(self, then: Callable[[Record], None] | None) -> Teller:
+        """What is told of every request that is over; ``then`` is told of each right after."""
         if then is None:
             return self.gathering.write
         write, tell = self.gathering.write, then
 
-        def both(record: Record) -> None:
-            write(record)
+        def both(record: Record, more: Sequence[float] = (), ended: float | None = None, /) -> None:
+            write(record, more, ended)
             tell(record)
+            for took_s in more:
+                tell(record._replace(delivery=record.delivery._replace(duration_s=took_s)))
 
         return both
 

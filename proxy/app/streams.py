@@ -34,6 +34,7 @@ _MOST_WAITING: Final = 4 * _KEPT
 class _Waiting(NamedTuple):
     at: str
     slot: int
+    repeats: int
     said: dict[str, object]
 
 
@@ -47,7 +48,7 @@ class Streams:
     def __init__(self, colleagues: Colleagues, clock: Callable[[], float]) -> None:
         self._colleagues = colleagues
         self._clock = clock
-        self._kept: deque[bytes] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[bytes, int]] = deque(maxlen=_KEPT)  # and of how many requests
         self._seq = 0
         self._latest: dict[tuple[int, int], int] = {}  # number, by slot and pid
         self._waiting: list[_Waiting] = []
@@ -93,7 +94,7 @@ class Streams:
             return
         self._flush()
         for each in islice(self._kept, max(0, len(self._kept) - last), None):
-            watcher.put(each)
+            watcher.put(*each)
         self._begun.add(watcher)
 
     # -- who is listened to -------------------------------------------------------------------
@@ -147,7 +148,8 @@ class Streams:
         if number <= self._latest.get(name, 0) or len(self._waiting) >= _MOST_WAITING:
             return
         self._latest[name] = number
-        self._waiting.append(_Waiting(str(said["at"]), one.slot, said))
+        repeats = int(said.get("repeats", 0))
+        self._waiting.append(_Waiting(str(said["at"]), one.slot, repeats, said))
         if self._flush_at is None:
             loop = asyncio.get_running_loop()
             self._flush_at = loop.call_later(_TOGETHER_S, self._flush)
@@ -162,6 +164,7 @@ class Streams:
             self._seq += 1
             said = each.said | {"seq": self._seq, "worker": each.slot}
             shown = event("request", said, self._seq)
-            self._kept.append(shown)
+            requests = 1 + each.repeats
+            self._kept.append((shown, requests))
             for watcher in self._begun:
-                watcher.put(shown)
+                watcher.put(shown, requests)

@@ -36,7 +36,7 @@ from proxy.model.entry import Entry
 from proxy.model.errors import ConfigError
 from proxy.model.outcome import Record
 from proxy.observe.gather import Reader
-from proxy.observe.state import ConfigState
+from proxy.observe.state import ConfigState, ExpressState
 from proxy.overload import Limiter
 
 if TYPE_CHECKING:
@@ -303,6 +303,7 @@ class Sidecache:
             observing.dropped,
             self._config,
             lambda: self.memory.state,
+            lambda: ExpressState(0, 0, 0, 0),
         )
 
     def _config(self) -> ConfigState:

@@ -40,7 +40,7 @@ class Screen:
         self._url = url
         self._clock = clock
         self._requests: deque[Said] = deque(maxlen=_KEPT)
-        self._moments: deque[tuple[float, str]] = deque(maxlen=_MOST_MOMENTS)
+        self._moments: deque[tuple[float, str, int]] = deque(maxlen=_MOST_MOMENTS)
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._stats: Said = {}
         self._lost = ""
@@ -55,10 +55,11 @@ class Screen:
             case Event("request", said):
                 outcome = text(said, "outcome")
                 self._requests.appendleft(said)
-                self._moments.append((self._clock(), outcome))
+                requests = 1 + repeats(said)
+                self._moments.append((self._clock(), outcome, requests))
                 reason = outcome, text(said, "reason")
                 if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
-                    self._reasons[reason] += 1
+                    self._reasons[reason] += requests
             case Event("stats", said):
                 self._stats = said
             case Event("dropped", said):
@@ -93,7 +94,9 @@ class Screen:
         now = self._clock()
         while self._moments and self._moments[0][0] < now - _WINDOW_S:
             self._moments.popleft()
-        recent = Counter(outcome for _, outcome in self._moments)
+        recent: Counter[str] = Counter()
+        for _, outcome, requests in self._moments:
+            recent[outcome] += requests
         made = table("outcome", "#a second", "mostly because")
         for outcome in OUTCOMES:
             whys = Counter({why: n for (of, why), n in self._reasons.items() if of == outcome})
@@ -131,11 +134,18 @@ class Screen:
 
 
 def reason_of(said: Said) -> str:
-    """Why it was what it was, and how it ended if not well."""
+    """Why it was what it was, how it ended if not well, and how often it came."""
     told = [text(said, "reason"), text(said, "detail"), text(said, "error")]
     if said.get("complete") is not None and not flag(said, "complete"):
         told.append("cut short")
+    if more := repeats(said):
+        told.append(f"{more + 1:,} times")
     return " ".join(dict.fromkeys(each for each in told if each))
+
+
+def repeats(said: Said) -> int:
+    """How many requests besides it are told with it, as they were equal to the byte."""
+    return max(0, int(number(said, "repeats") or 0))
 
 
 def line_of(said: Said) -> str:

@@ -40,17 +40,17 @@ class Watcher:
         self._some = asyncio.Event()
         self.over = False  # nothing comes any more
 
-    def put(self, event: bytes) -> None:
-        """Let it have ``event``, unless too much waits for it."""
+    def put(self, event: bytes, requests: int) -> None:
+        """Let it have ``event``, which is of so many, unless too much waits for it."""
         if self._bytes + len(event) > _PENDING_BYTES:
-            self.drop(1)
+            self.drop(requests)
             return
         self._pending.append(event)
         self._bytes += len(event)
         self._some.set()
 
     def drop(self, count: int) -> None:
-        """So many it does not have."""
+        """So many requests it does not have."""
         self._dropped += count
         self._some.set()
 
@@ -94,7 +94,9 @@ class Live:
         """Show ``lines``, and keep the latest."""
         bounded = [
             line
-            if len(line[4].model) <= _LONGEST_NAME and len(line[1]) <= _LONGEST_METHOD
+            if len(line[4].model) <= _LONGEST_NAME
+            and len(line[1]) <= _LONGEST_METHOD
+            and not line[6]
             else _shorter(line)
             for line in lines
         ]
@@ -104,12 +106,13 @@ class Live:
             return
         shown = bounded[-_RENDERED:]
         first = self._seq - len(shown) + 1
-        events = [self._event(first + at, line) for at, line in enumerate(shown)]
+        events = [(self._event(first + at, line), _of(line)) for at, line in enumerate(shown)]
+        left_out = sum([_of(line) for line in lines[: -len(shown)]])
         for watcher in self._watchers:
-            if len(lines) > len(shown):
-                watcher.drop(len(lines) - len(shown))
-            for each in events:
-                watcher.put(each)
+            if left_out:
+                watcher.drop(left_out)
+            for written, requests in events:
+                watcher.put(written, requests)
 
     def watch(self, last: int) -> Watcher | None:
         """Somebody who looks on, and has the ``last`` outcomes; None: too many do."""
@@ -120,7 +123,7 @@ class Live:
         shown = list(islice(self._kept, max(0, len(self._kept) - last), None))
         first = self._seq - len(shown) + 1
         for at, line in enumerate(shown):
-            watcher.put(self._event(first + at, line))
+            watcher.put(self._event(first + at, line), _of(line))
         return watcher
 
     def close(self) -> None:
@@ -141,7 +144,7 @@ def event(name: str, data: Event, number: int | None = None) -> bytes:
 
 def told(seq: int, line: Line, stamp: Stamp) -> Event:
     """What is shown of a request; None is what is not known, or not at all."""
-    at, method, path, _peer, outcome, delivery = line
+    at, method, path, _peer, outcome, delivery, more = line
     usage, key = outcome.usage, outcome.key
     return {
         "seq": seq,
@@ -170,6 +173,7 @@ def told(seq: int, line: Line, stamp: Stamp) -> Event:
         "variant": outcome.variant or None,
         "input_tokens": None if usage is None else usage.prompt_tokens,
         "output_tokens": None if usage is None else usage.completion_tokens,
+        "repeats": len(more),
         "stages": _stages(outcome),
     }
 
@@ -179,7 +183,14 @@ def _stages(outcome: Outcome) -> Event:
     return {f"{name}_s": seconds or None for name, seconds in outcome.stages._asdict().items()}
 
 
+def _of(line: Line) -> int:
+    """How many requests it is of."""
+    return 1 + len(line[6])
+
+
 def _shorter(line: Line) -> Line:
-    at, method, path, peer, outcome, delivery = line
-    outcome = outcome._replace(model=outcome.model[:_LONGEST_NAME])
-    return at, method[:_LONGEST_METHOD], path, peer, outcome, delivery
+    """``line``, of which no more is kept than is shown: of those told with it, how many."""
+    at, method, path, peer, outcome, delivery, more = line
+    if len(outcome.model) > _LONGEST_NAME:
+        outcome = outcome._replace(model=outcome.model[:_LONGEST_NAME])
+    return at, method[:_LONGEST_METHOD], path, peer, outcome, delivery, range(len(more))

@@ -1,5 +1,8 @@
 """The request log: one line for each request, from the record that feeds all else.
 
+Requests that are told together, as they are equal to the byte, are one line, with how many
+``repeats`` of the first there were.
+
 Lines hold names, numbers and the client's address; never prompts, answers, header values, query
 strings or keys. What clients choose (path, model) is bounded and cannot end or colour a line.
 
@@ -15,7 +18,6 @@ from typing import Final, Literal
 
 import orjson
 
-from proxy.model.outcome import Delivery, Outcome
 from proxy.observe.gather import Line
 from proxy.observe.sink import Sink
 
@@ -85,8 +87,9 @@ def _alike(words: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _numbers(outcome: Outcome, delivery: Delivery) -> str:
+def _numbers(line: Line) -> str:
     """What each line says for itself, as members of a JSON object."""
+    outcome, delivery, more = line[4:7]
     numbers = (
         f'"status":{delivery.status},"duration_ms":{delivery.duration_s * 1e3:.3f},'
         f'"bytes":{delivery.sent},"complete":{_JSON_BOOL[delivery.complete]}'
@@ -105,12 +108,14 @@ def _numbers(outcome: Outcome, delivery: Delivery) -> str:
         numbers += f',"compressed_tokens":{outcome.compressed}'
     if outcome.upstream_s is not None:
         numbers += f',"upstream_ms":{outcome.upstream_s * 1e3:.3f}'
+    if more:
+        numbers += f',"repeats":{len(more)}'
     return numbers
 
 
 def _words(line: Line) -> tuple[str, ...]:
     """The texts of a line, in the order of ``_WORDS``."""
-    _, method, path, peer, outcome, delivery = line
+    _, method, path, peer, outcome, delivery, _ = line
     scope = outcome.key.scope if outcome.key is not None else ""
     return (
         method, path, outcome.verdict, outcome.why, outcome.detail, outcome.dialect, outcome.model,
@@ -125,14 +130,14 @@ def _alike_json(words: tuple[str, ...]) -> str:
 
 def _json(stamp: str, line: Line) -> bytes:
     """A JSON object, of two halves: making one of a dict takes twice as long."""
-    alike, numbers = _alike_json(_words(line)), _numbers(line[4], line[5])
+    alike, numbers = _alike_json(_words(line)), _numbers(line)
     return f'{{"ts":"{stamp}","event":"request",{alike},{numbers}}}\n'.encode()
 
 
 def _text(stamp: str, line: Line) -> bytes:
     """The time, what the cache did, what was asked; then the rest as name=value."""
     fields: dict[str, object] = {"ts": stamp, **_alike(_words(line))}
-    fields |= orjson.loads(f"{{{_numbers(line[4], line[5])}}}")
+    fields |= orjson.loads(f"{{{_numbers(line)}}}")
     values = [str(fields[name]) for name in _HEADLINE]
     values += [f"{name}={value}" for name, value in fields.items() if name not in _HEADLINE]
     return f"{' '.join(values)}\n".encode()

@@ -20,6 +20,7 @@ from proxy.observe.snapshot import Snapshot
 from proxy.observe.state import (
     CallsState,
     Counts,
+    ExpressState,
     GuardState,
     MemoryState,
     SemanticState,
@@ -102,6 +103,7 @@ def merged(states: Sequence[State]) -> State:
         log_lines_dropped=sum(each.log_lines_dropped for each in states),
         config=last.config,
         memory=_memory([each.memory for each in states]),
+        express=_express([each.express for each in states]),
         workers=last.workers,
         worker_restarts=last.worker_restarts,
     )
@@ -151,6 +153,7 @@ def _gone(state: State) -> State:
         if semantic is None
         else replace(semantic, strata=(), embedder_up=None, index_rows=None),
         memory=MemoryState(None, None, "", 0, state.memory.reached, state.memory.trims),
+        express=ExpressState(state.express.hits, 0, 0, 0),
         workers={},
         worker_restarts=0,
     )  # fmt: skip
@@ -210,6 +213,16 @@ def _memory(memories: Sequence[MemoryState]) -> MemoryState:
         worst.number,
         _most(each.reached for each in memories),
         sum(each.trims for each in memories),
+    )
+
+
+def _express(lanes: Sequence[ExpressState]) -> ExpressState:
+    """Each worker has answers of its own at hand."""
+    return ExpressState(
+        sum(each.hits for each in lanes),
+        sum(each.entries for each in lanes),
+        sum(each.bytes for each in lanes),
+        sum(each.max_bytes for each in lanes),
     )
 
 

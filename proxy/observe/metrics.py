@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from proxy.observe import families
+from proxy.observe.express_families import of_express
 from proxy.observe.lag import Lag
 from proxy.observe.memory_families import of_memory
 from proxy.observe.process import Figures
@@ -82,6 +83,7 @@ class Metrics(Collector):
         yield from families.of_requests(tally, state)
         yield from families.of_savings(tally)
         yield from families.of_tiers(state)
+        yield from of_express(state.express)
         yield from families.of_flights(tally, state)
         yield from families.of_upstreams(state.upstreams)
         yield from families.of_clients(state, self._lag.seconds)

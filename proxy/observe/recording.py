@@ -21,7 +21,7 @@ from math import inf, nan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.model.meaning import Doubt
-from proxy.model.outcome import Delivery, Kept, Outcome
+from proxy.model.outcome import Kept, Outcome
 from proxy.observe import trace
 from proxy.observe.gather import Line
 from proxy.observe.log import printable
@@ -47,6 +47,7 @@ _LARGEST: Final = 1e38  # of the fractions that a row holds
 _MOST_TOKENS: Final = 2**32 - 1
 _OTHER: Final = "other"
 _CLOSE_S: Final = 5.0
+_TOGETHER_S: Final = 1.0  # in which requests ended that are told together
 
 
 class _Waiting(NamedTuple):
@@ -60,6 +61,8 @@ class _Waiting(NamedTuple):
     flags: int
     near: bytes
     facts: Facts
+    more: Sequence[float]  # what requests took that are alike in all else: each has a row, too
+    within: float  # seconds, in which these ended
 
 
 class Recorder:
@@ -90,6 +93,8 @@ class Recorder:
         self._labels: deque[Labelled] = deque(maxlen=_MOST_LABELS)
         self._others: Counter[str] = Counter()  # not told yet; touched on the loop only
         self._told: Counter[str] = Counter()  # touched in the thread only
+        self._taken = 0  # rows that wait, or did; touched on the loop only
+        self._made = 0  # of these, those that wait no more; touched in the thread only
         self._rows: list[Row] = []
         self._models: dict[str, str] = {}
         self._paths: dict[str, str] = {}
@@ -104,19 +109,28 @@ class Recorder:
 
     def take(self, lines: Sequence[Line]) -> None:
         """Keep what the trace has of requests that are over."""
-        for ended, _method, path, _peer, outcome, delivery in lines:
-            self._keep(ended, path, outcome, delivery)
+        for line in lines:
+            self._keep(line)
 
-    def _keep(self, ended: float, path: str, outcome: Outcome, delivery: Delivery) -> None:
+    def _keep(self, line: Line) -> None:
+        ended, _method, path, _peer, outcome, delivery, more = line
+        requests, within = 1 + len(more), 0.0
         if outcome.controls is None or outcome.key is None or outcome.parts:
-            self._others["divided" if outcome.parts else outcome.verdict.value.lower()] += 1
+            self._others["divided" if outcome.parts else outcome.verdict.value.lower()] += requests
             return
-        if len(self._waiting) >= self._most:
-            self.dropped += 1
-            return
+        room = self._most - (self._taken - self._made)
+        if requests > room:
+            self.dropped += requests - room
+            if not room:
+                return
+            requests, more = room, more[: room - 1]
+        self._taken += requests
         laps = outcome.laps
         before = max(0.0, (laps.looked or laps.read or laps.came) - laps.began) if laps else 0.0
         took = max(0.0, delivery.duration_s - before)
+        if more:
+            more = [max(0.0, seconds - before) for seconds in more] if before else more
+            within = min(max(0.0, self._wall() - ended), _TOGETHER_S)
         words = (
             outcome.verdict, outcome.why, outcome.detail, outcome.tier, outcome.dialect,
             outcome.model[:_LONGEST_MODEL], path[:_LONGEST_PATH], outcome.doubt,
@@ -126,7 +140,7 @@ class Recorder:
         self._waiting.append(
             _Waiting(
                 ended - took, took, words, outcome.key.scope, own, flags, near,
-                _facts(outcome, delivery.sent),
+                _facts(outcome, delivery.sent), more, within,
             )
         )  # fmt: skip
 
@@ -178,13 +192,37 @@ class Recorder:
         """Make rows of all that waits, and blocks of as many as fill one."""
         while self._waiting:
             for _ in range(min(_AT_ONCE, len(self._waiting))):
-                self._rows.append(self._row(self._waiting.popleft()))
-            if len(self._rows) + _AT_ONCE > trace.MOST_ROWS:
-                self._put()
+                waiting = self._waiting.popleft()
+                self._made += 1 + len(waiting.more)
+                row = self._row(waiting)
+                self._add([row])
+                self._repeat(row, waiting.more, waiting.within)
             time.sleep(0)  # whoever answers requests goes first
 
+    def _repeat(self, row: Row, more: Sequence[float], within: float) -> None:
+        """Make rows of requests that were told together with that of ``row``.
+
+        When each ended nobody has noted, so they are spread evenly. All at one time, they would
+        seem to find in a small memory what others had driven out by then.
+        """
+        ended, apart = row.at + row.took, within / max(1, len(more))
+        for at in range(0, len(more), _AT_ONCE):
+            self._add(
+                [
+                    row._replace(at=ended + number * apart - took, took=took)
+                    for number, took in enumerate(more[at : at + _AT_ONCE], at + 1)
+                ]
+            )
+            time.sleep(0)
+
+    def _add(self, rows: Sequence[Row]) -> None:
+        """Have them in a block, of which those are written that are full."""
+        if len(self._rows) + len(rows) > trace.MOST_ROWS:
+            self._put()
+        self._rows += rows
+
     def _row(self, waiting: _Waiting) -> Row:
-        at, took, words, scope, digest, flags, near, facts = waiting
+        at, took, words, scope, digest, flags, near, facts, *_ = waiting
         verdict, why, detail, tier, dialect, model, path, doubt = words
         kind = Kind(
             str(verdict), str(why), detail, tier, dialect, _known(self._models, model),

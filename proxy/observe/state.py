@@ -105,6 +105,16 @@ class MemoryState:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpressState:
+    """Requests answered by their bytes alone, which were answered before."""
+
+    hits: int
+    entries: int  # answers at hand for them
+    bytes: int  # that these take up
+    max_bytes: int  # that they may
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigState:
     """The settings in force."""
 
@@ -136,5 +146,6 @@ class State:
     log_lines_dropped: int
     config: ConfigState
     memory: MemoryState
+    express: ExpressState
     workers: Counts = field(default_factory=dict)  # by what they do: ready, starting, leaving
     worker_restarts: int = 0  # of those that had died

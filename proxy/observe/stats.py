@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from proxy.histogram import Histogram
 from proxy.model.outcome import OUTCOMES, SERVED, STAGES
@@ -115,6 +115,7 @@ class Stats:
                 "limit": state.calls.limit, "shed": dict(state.calls.shed),
             },
             "clients": dict(state.clients),
+            "express": asdict(state.express),
             "loop_lag": latency(self._lag.seconds),
             "process": _process(self._process()),
             "compression": dict(state.compression),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from proxy.histogram import Histogram
-from proxy.model.outcome import STAGES, Delivery, Outcome, Verdict
+from proxy.model.outcome import STAGES, Outcome, Verdict
 from proxy.model.query import Usage
 from proxy.observe.gather import Line
 from proxy.observe.log import printable
@@ -194,6 +194,12 @@ class Tally:
         took = [seconds for line in alike if (seconds := line[5].duration_s)]
         row.requests += len(alike)
         row.bytes += sum([line[5].sent for line in alike])
+        several = [line for line in alike if line[6]]
+        further = sum([len(line[6]) for line in several])
+        for line in several:
+            took += filter(None, line[6])
+            row.bytes += line[5].sent * len(line[6])
+        row.requests += further
         row.seconds += sum(took)
         if (latency := self.latency.get(name)) is None:
             latency = self.latency[name] = Histogram()
@@ -204,16 +210,29 @@ class Tally:
                 by_model.setdefault(line[4].model, []).append(line)
             for model, those in by_model.items():
                 self._cost(those, model, outcome.verdict)
+            by_times: dict[tuple[str, int], list[Line]] = {}
+            for line in several:
+                by_times.setdefault((line[4].model, len(line[6])), []).append(line)
+            for (model, times), those in by_times.items():
+                self._cost(those, model, outcome.verdict, times=times)
         elif outcome.verdict in _SPENDING:
             self.spent.calls += _asked(alike)
-        few = alike[::_SAMPLED] if busy and outcome.verdict is Verdict.HIT else alike
-        self._stage(name, few)
+            self.spent.calls += sum([_asked([line]) * len(line[6]) for line in several])
+        some = outcome.verdict is Verdict.HIT
+        few = alike[::_SAMPLED] if busy and some else alike
+        spent = [stages for line in few for stages in _stages(line[4], (line[5].duration_s,))]
+        step = _SAMPLED if some and (busy or further >= _BUSY) else 1
+        at = 0
+        for line in several:
+            if looked_at := line[6][at::step]:
+                spent += _stages(line[4], looked_at)
+            at = (at - len(line[6])) % step
+        self._stage(name, spent)
 
     # -- stages -------------------------------------------------------------------------------
 
-    def _stage(self, name: str, alike: Iterable[Line]) -> None:
-        by_stage = zip(*[_stages(outcome, over) for *_, outcome, over in alike], strict=True)
-        for stage, seconds in zip(STAGES, by_stage, strict=True):
+    def _stage(self, name: str, spent: Iterable[Sequence[float]]) -> None:
+        for stage, seconds in zip(STAGES, zip(*spent, strict=True), strict=True):
             if any(seconds):
                 key = (stage, name)
                 if (histogram := self.stages.get(key)) is None:
@@ -222,19 +241,20 @@ class Tally:
 
     # -- tokens and money ---------------------------------------------------------------------
 
-    def _cost(self, alike: Sequence[Line], model: str, verdict: Verdict) -> None:
-        row = self._model(model, verdict, alike)
-        row.requests += len(alike)
+    def _cost(self, alike: Sequence[Line], model: str, verdict: Verdict, *, times: int = 1) -> None:
+        """Count what ``alike`` saved and spent, ``times`` over."""
+        row, requests = self._model(model, verdict, alike), len(alike) * times
+        row.requests += requests
         if verdict in _SAVING:
-            row.hits += len(alike)
+            row.hits += requests
             # Of a negative answer nobody would have said more: it spares a call all the same.
-            usage = _summed([line[4].usage for line in alike])
-            seconds = sum([line[4].spared_s for line in alike])
-            self._add((self.saved, row.saved), model, len(alike), usage, seconds)
+            usage = _summed([line[4].usage for line in alike], times)
+            seconds = sum([line[4].spared_s for line in alike]) * times
+            self._add((self.saved, row.saved), model, requests, usage, seconds)
         elif verdict in _SPENDING:
-            usage = _summed([_less(line[4].usage, line[4].known) for line in alike])
-            self._add((self.spent, row.spent), model, _asked(alike), usage, 0.0)
-            known = _summed([line[4].known for line in alike])
+            usage = _summed([_less(line[4].usage, line[4].known) for line in alike], times)
+            self._add((self.spent, row.spent), model, _asked(alike) * times, usage, 0.0)
+            known = _summed([line[4].known for line in alike], times)
             if known is not None:
                 self._add((self.saved, row.saved), model, 0, known, 0.0)
 
@@ -267,10 +287,14 @@ class Tally:
         return row
 
 
-def _stages(outcome: Outcome, over: Delivery) -> tuple[float, ...]:
-    """Seconds by stage, in the order of ``STAGES``; 0 for what did not happen."""
+def _stages(outcome: Outcome, took: Iterable[float]) -> Sequence[Sequence[float]]:
+    """Seconds by stage, in the order of ``STAGES``, of requests that ``took`` so many seconds.
+
+    0 stands for what did not happen.
+    """
     before = outcome.stages
-    return (*before, max(0.0, over.duration_s - sum(before)))
+    gone = sum(before)
+    return [(*before, max(0.0, seconds - gone)) for seconds in took]
 
 
 def _asked(alike: Iterable[Line]) -> int:
@@ -283,14 +307,14 @@ def _label(model: str) -> str:
     return printable(model[:_LONGEST])[:_LONGEST] or "none"
 
 
-def _summed(usages: Iterable[Usage | None]) -> Usage | None:
-    """What is known together; None if nothing is."""
+def _summed(usages: Iterable[Usage | None], times: int) -> Usage | None:
+    """What is known together, ``times`` over; None if nothing is."""
     known = [usage for usage in usages if usage is not None]
     if not known:
         return None
     return Usage(
-        sum([usage.prompt_tokens for usage in known]),
-        sum([usage.completion_tokens for usage in known]),
+        sum([usage.prompt_tokens for usage in known]) * times,
+        sum([usage.completion_tokens for usage in known]) * times,
     )
 
 

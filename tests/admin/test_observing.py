@@ -255,6 +255,47 @@ async def test_whoever_looks_on_sees_requests_as_they_end(proxy: Proxied) -> Non
             assert now["key"] == before["key"]
 
 
+async def test_what_is_held_back_is_counted_before_anybody_is_told(proxy: Proxied) -> None:
+    """Every request that came is told of as over, in all that is told, at any moment."""
+    observing, asked = proxy.observing, 0
+    tell = observing.record(proxy.records.append)
+
+    def hand_over() -> None:
+        """Two hits more, of this moment."""
+        nonlocal asked
+        asked += 2
+        proxy.server.counts.received += 2
+        hit = proxy.records[1]
+        tell(hit, (0.25,))
+
+    async with Caller(proxy) as caller, aiohttp.ClientSession() as client:
+        for _ in range(2):
+            await caller.ask(chat())
+        observing.gathering.sources.append(hand_over)
+        stats = await told(proxy, "/stats")
+        assert stats["received"] == stats["requests"]["total"] == 2 + asked == 4
+        assert (stats["requests"]["hit"], stats["saved"]["calls"]) == (3, 3)
+        assert stats["express"] == {"hits": 0, "entries": 0, "bytes": 0, "max_bytes": 0}
+
+        async with client.get(f"{proxy.admin_url}/metrics") as reply:
+            counted = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines())
+        received = float(counted["sidecache_requests_received_total"])
+        requests = [float(n) for name, n in counted.items() if "sidecache_requests_total{" in name]
+        assert received == sum(requests) == 2 + asked == 6
+
+        lately = (await told(proxy, "/stats/history?span=15m"))["points"]
+        assert sum(point["requests"] for point in lately) == 2 + asked == 8
+
+        async with client.get(f"{proxy.admin_url}/live?last=1") as reply:
+            seen = dict(await events(reply, 2))
+        assert (seen["request"]["repeats"], seen["request"]["reason"]) == (1, "fresh")
+
+        said = orjson.loads(observing.snapshot())
+        assert said["state"]["clients"]["received"] == 2 + asked
+    assert len(proxy.records) == 2 + asked
+    assert proxy.records[-1].delivery.duration_s == 0.25
+
+
 async def test_when_the_proxy_closes_nobody_looks_on_for_longer(backend: OpenAIBackend) -> None:
     async with aiohttp.ClientSession() as client:
         async with proxied(backend.url, **ADMIN) as proxy:

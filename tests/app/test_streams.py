@@ -26,8 +26,8 @@ class Worker:
         self.pieces: asyncio.Queue[bytes] = asyncio.Queue()
         self.followed = 0
 
-    def tell(self, seq: int, at: str, kind: str = "request") -> None:
-        said = {"seq": seq, "at": at, "status": 200}
+    def tell(self, seq: int, at: str, kind: str = "request", repeats: int = 0) -> None:
+        said = {"seq": seq, "at": at, "status": 200, "repeats": repeats}
         self.pieces.put_nowait(b"id: %d\nevent: %b\ndata: %b\n\n" % (
             seq, kind.encode(), orjson.dumps(said),
         ))  # fmt: skip
@@ -127,6 +127,23 @@ async def test_who_misses_some_of_a_worker_is_told_how_many(
         while b"dropped" not in (said := await watcher.some(5)):
             pass
     assert b'{"count":5}' in said
+
+
+async def test_who_misses_requests_that_are_told_together_is_told_of_all(
+    pair: tuple[Streams, Worker, Worker],
+) -> None:
+    streams, one, _ = pair
+    early, late = streams.watch(10), streams.watch(10)
+    assert early is not None
+    assert late is not None
+    one.tell(1, "01", repeats=1)
+    one.tell(2, "02", repeats=6)
+    assert [each["repeats"] for each in await events(early, 2)] == [1, 6]
+    early.put(b"x" * 2**18, 1)  # all there is room for
+    one.tell(3, "03", repeats=8)
+    seen = await events(late, 3)
+    assert (seen[-1]["repeats"], seen[-1]["worker"]) == (8, 1)
+    assert b'{"count":9}' in await early.some(5)
 
 
 async def test_a_stream_that_ends_is_taken_up_again_and_a_new_worker_too() -> None:

@@ -55,6 +55,21 @@ async def test_requests_show_as_they_come_newest_first(visiting: Visiting) -> No
         await visit.shows("7 requests could not be shown")
 
 
+async def test_requests_that_are_told_together_are_a_row_and_counted_one_by_one(
+    visiting: Visiting,
+) -> None:
+    async with made_up_admin() as admin, visiting(admin.url) as visit:
+        admin.past = [record(1, "miss"), record(2, "hit", repeats=1233)]
+        await watching(admin, visit)
+        rows = visit.page.locator("tbody tr")
+        await expect(rows).to_have_count(2)
+        assert "1,234 times" in await rows.first.inner_text()
+        assert "times" not in await rows.last.inner_text()
+        await visit.shows("1,235 requests of the latest 1,235.")
+        await rows.first.locator("button").click()
+        assert "1,234 times in a second" in await visit.text("dialog")
+
+
 async def test_a_pause_holds_the_list_and_loses_nothing(visiting: Visiting) -> None:
     async with made_up_admin() as admin, visiting(admin.url) as visit:
         await watching(admin, visit)

@@ -163,3 +163,17 @@ def test_the_screen_says_when_there_is_no_connection() -> None:
     assert "not connected: broke off" in drawn(screen)
     screen.take(Found())
     assert "not connected" not in drawn(screen)
+
+
+def test_requests_that_are_told_together_are_counted_one_by_one(run: Run, admin: Listener) -> None:
+    screen = Screen("http://here", lambda: 100.0)
+    screen.take(request(1, repeats=1233))
+    screen.take(request(2, repeats=0))
+    shown = drawn(screen)
+    for each in ("fresh 1,235", "123.5", "fresh 1,234 times"):
+        assert each in shown, each
+    assert "1 times" not in shown
+
+    admin.say("/live", stream(request(1, repeats=5)))
+    result = run("top", "--events", 1, "--admin-url", admin.url)
+    assert result.stdout.endswith(" fresh 6 times\n")

@@ -86,6 +86,7 @@ def test_a_reader_that_fails_keeps_the_others_from_nothing(
         gathered.flush()
     assert reader.sizes == [1]
     assert gathered.bugs == 1
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
     assert [each.getMessage() for each in caplog.records] == ["requests were not told"]
     assert CANARY not in caplog.text
 
@@ -107,3 +108,76 @@ def test_a_record_is_not_kept() -> None:
     del each
     gc.collect()
     assert body() is None
+
+
+def test_a_line_may_stand_for_several_requests_of_a_while_ago() -> None:
+    reader = Readings()
+    gathered, _ = gathering(reader)
+    gathered.write(record())
+    gathered.write(record(), (0.001, 0.002), NOON - 1)
+    gathered.flush()
+    assert [(line[0], line[6]) for line in reader.batches[0]] == [
+        (NOON, ()), (NOON - 1, (0.001, 0.002)),
+    ]  # fmt: skip
+
+
+class Holding:
+    """Holds back so many records, until they are to be read."""
+
+    def __init__(self, gathered: Gathering, held: int) -> None:
+        self.calls = 0
+        self._gathered = gathered
+        self._held = held
+        gathered.sources.append(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self.calls += 1
+        for _ in range(self._held):
+            self._gathered.write(record("/held"), (0.001,))
+        self._held = 0
+
+
+def test_what_is_held_back_is_handed_over_before_anybody_reads_and_once() -> None:
+    reader = Readings()
+    gathered, _ = gathering(reader)
+    holding = Holding(gathered, 1)
+    gathered.write(record())
+    gathered.flush()
+    gathered.flush()
+    assert [line[2] for line in reader.batches[0]] == ["/v1/chat/completions", "/held"]
+    assert (holding.calls, reader.sizes) == (2, [2])
+
+
+def test_what_is_held_back_may_be_more_than_a_batch() -> None:
+    reader = Readings()
+    gathered, _ = gathering(reader)
+    Holding(gathered, 600)
+    gathered.flush()
+    assert reader.sizes == [256, 256, 88]
+
+
+def test_what_is_held_back_stays_so_while_nobody_asks() -> None:
+    """Else a busy proxy would tell it twenty times a second."""
+    reader = Readings()
+    gathered, bell = gathering(reader)
+    holding = Holding(gathered, 1)
+    for _ in range(300):
+        gathered.write(record())
+    bell.ring()
+    assert (holding.calls, reader.sizes) == (0, [256, 44])
+
+
+def test_who_cannot_hand_over_keeps_nobody_from_anything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails() -> None:
+        raise ValueError(CANARY)
+
+    reader = Readings()
+    gathered, _ = gathering(reader)
+    gathered.sources.append(fails)
+    Holding(gathered, 1)
+    with caplog.at_level(logging.ERROR):
+        gathered.flush()
+    assert (reader.sizes, gathered.bugs) == ([1], 1)
+    assert CANARY not in caplog.text

@@ -219,3 +219,13 @@ def test_where_something_was_lost_meanwhile_no_point_counts_backwards() -> None:
     lesser.tally.take(lines_of(miss()))
     _, points = after.points(Span.HOUR)
     assert [count for each in points for count in each.outcomes.values()] == [2, 1]
+
+
+def test_requests_that_are_told_together_are_counted_one_by_one(scene: Scene) -> None:
+    scene.tally.take(lines_of(record(usage=Usage(10, 5)), more=(2.0, 2.0)))
+    (point,) = scene.points()
+    assert (point.outcomes, point.tiers, point.bytes) == (
+        {"hit": 3}, {"l1_memory": 3}, 3 * record().delivery.sent,
+    )  # fmt: skip
+    assert point.saved[:2] == (30, 15)
+    assert point.p50_s == pytest.approx(2.0, rel=0.25)

@@ -57,7 +57,7 @@ async def test_a_request_is_shown_with_all_that_may_be_known() -> None:
                 "age_s": 12.34567, "ttl_s": -3.0, "stored": True, "duration_s": 1.5, "bytes": 77,
                 "complete": True, "error": None, "similarity": 0.93, "doubt": "no-neighbour",
                 "match": "0123456789abcdef", "variant": 2, "input_tokens": 10,
-                "output_tokens": 20,
+                "output_tokens": 20, "repeats": 0,
                 "stages": {
                     "read_s": 0.25, "key_s": 0.25, "lookup_s": 0.5, "meaning_s": None,
                     "flight_s": None,
@@ -175,3 +175,26 @@ async def test_a_method_is_cut_as_well() -> None:
     lines = [(at, "M" * 9000, *rest) for at, _method, *rest in lines_of(record())]
     live.take(lines)  # type: ignore[arg-type] # as lines are
     assert live._kept[0][1] == "M" * 32
+
+
+async def test_requests_that_are_told_together_are_one_event_and_no_more_is_kept_of_them() -> None:
+    live = Live()
+    watcher = watched(live)
+    live.take(lines_of(record(), more=[0.5] * 1000))
+    [(_, now)] = await events(watcher)
+    [(_, late)] = await events(watched(live, 1))
+    assert now == late
+    assert (now["repeats"], now["duration_s"]) == (1000, record().delivery.duration_s)
+    assert live._kept[0][6] == range(1000)
+
+
+async def test_all_that_are_told_together_are_missed_together() -> None:
+    live = Live()
+    watcher = watched(live)
+    live.take([*lines_of(*[record()] * 3, more=[0.5] * 9), *lines_of(*[record()] * 64)])
+    told = await events(watcher)
+    assert told[-1] == ("dropped", {"count": 30})
+    for _ in range(20):
+        live.take(lines_of(*[record()] * 60, more=[0.5]))
+    told = await events(watcher)
+    assert 2 * (len(told) - 1) + told[-1][1]["count"] == 2400

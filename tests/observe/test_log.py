@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import orjson
 import pytest
@@ -15,14 +16,14 @@ from proxy.observe.log import RequestLog, Stamp
 from proxy.observe.sink import Sink
 
 
-def lines_of(*records: Record, style: str = "json") -> list[str]:
+def lines_of(*records: Record, style: str = "json", more: Sequence[float] = ()) -> list[str]:
     stream = io.BytesIO()
     sink = Sink(stream)
     clock = Bell()
     log = RequestLog(sink, style=style)  # type: ignore[arg-type] # either
     gathering = Gathering([log], wall=lambda: NOON, call_later=clock.later)
     for each in records:
-        gathering.write(each)
+        gathering.write(each, more)
     gathering.flush()
     sink.close(30)
     return stream.getvalue().decode().split("\n")[:-1]
@@ -80,6 +81,13 @@ def test_people_are_told_the_same_in_text() -> None:
             "duration_ms=0.424 bytes=2048 complete=True age_s=12.346 ttl_s=-3.0"
         )
     ]
+
+
+def test_requests_that_are_told_together_are_one_line_that_says_how_many_there_were_more() -> None:
+    (alone,), (line,) = lines_of(record()), lines_of(record(), more=(0.5, 0.25))
+    assert orjson.loads(line) == orjson.loads(alone) | {"repeats": 2}
+    (text,) = lines_of(record(), style="text", more=(0.5, 0.25))
+    assert text.endswith(" ttl_s=-3.0 repeats=2")
 
 
 @pytest.mark.parametrize("style", ["json", "text"])

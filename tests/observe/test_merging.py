@@ -20,6 +20,7 @@ from proxy.observe.snapshot import Reader, Snapshot, Unreadable, written
 from proxy.observe.state import (
     CallsState,
     ConfigState,
+    ExpressState,
     GuardState,
     MemoryState,
     SemanticState,
@@ -67,6 +68,7 @@ STATE = State(
     log_lines_dropped=25,
     config=ConfigState(2, 1e9, {"applied": 1}, True),
     memory=MemoryState(26, 27, "spare", 2, {"shrink": 28}, 29),
+    express=ExpressState(30, 31, 32, 33),
     workers={"ready": 1},
     worker_restarts=1,
 )
@@ -319,3 +321,9 @@ def test_what_is_no_snapshot_is_unreadable_and_not_quoted(data: bytes) -> None:
 def test_what_cannot_be_written_is_a_bug_that_shows() -> None:
     with pytest.raises(TypeError):
         written(object())
+
+
+def test_each_worker_has_answers_of_its_own_at_hand_and_a_dead_one_has_none() -> None:
+    assert merged([STATE, STATE]).express == ExpressState(60, 62, 64, 66)
+    gone = remains(snapshot()).state
+    assert with_gone(STATE, gone).express == ExpressState(60, 31, 32, 33)

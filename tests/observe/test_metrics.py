@@ -24,6 +24,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.state import (
     CallsState,
     ConfigState,
+    ExpressState,
     GuardState,
     MemoryState,
     SemanticState,
@@ -88,6 +89,7 @@ EVERYTHING = State(
     log_lines_dropped=25,
     config=ConfigState(2, 1e9, {"applied": 1}, True),
     memory=MemoryState(26, 27, "spare", 2, {"shrink": 28, "spare": 28, "refuse": 0}, 29),
+    express=ExpressState(30, 31, 32, 33),
     workers={"ready": 1},
 )  # fmt: skip
 
@@ -246,3 +248,9 @@ async def test_promtool_has_nothing_to_object_to() -> None:
     )
     said, _ = await promtool.communicate((await exposed(metrics())).encode())
     assert (promtool.returncode, said) == (0, b"")
+
+
+async def test_what_is_known_by_its_bytes_alone_is_told() -> None:
+    told = await samples(metrics())
+    names = ("hits_total", "entries", "bytes")
+    assert [told[f"sidecache_express_{name}", ()] for name in names] == [30, 31, 32]

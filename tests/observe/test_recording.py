@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -55,9 +56,14 @@ def miss(head: Head | None = None, **more: object) -> Outcome:
     return made._replace(**more)  # type: ignore[arg-type] # as the test names them
 
 
-def line(outcome: Outcome, delivery: Delivery = DELIVERY) -> Line:
-    """What is gathered of a request."""
-    return (5000.0, REQUEST.method, REQUEST.path, REQUEST.peer, outcome, delivery)
+def line(
+    outcome: Outcome,
+    delivery: Delivery = DELIVERY,
+    more: Sequence[float] = (),
+    ended: float = 5000.0,
+) -> Line:
+    """What is gathered of a request, and of those that are told with it."""
+    return (ended, REQUEST.method, REQUEST.path, REQUEST.peer, outcome, delivery, more)
 
 
 class Kit:
@@ -304,3 +310,63 @@ def test_a_bug_ends_neither_the_thread_nor_the_recording(
     with caplog.at_level(logging.ERROR, "sidecache.recording"):
         assert kit.rows(hit(detail=b"odd")) == []  # nobody says so, and if he does
     assert [record.message for record in caplog.records] == ["requests could not be recorded"]
+
+
+def test_each_of_those_that_are_told_together_is_a_row(kit: Kit) -> None:
+    kit.recorder.take([line(hit(), more=(0.5, 0.01), ended=4999.5)])
+    first, *more = kit.rows()
+
+    assert [row.took for row in more] == [pytest.approx(0.45, rel=1e-4), 0.0]
+    same = {repr(row._replace(at=first.at, took=first.took)) for row in more}
+    assert same == {repr(first)}  # no nan is equal to another
+    assert kit.recorder.recorded == 3
+
+
+@pytest.mark.parametrize(
+    ("ended", "within"), [(4999.5, 0.5), (4000.0, 1.0), (5000.0, 0.0), (6000.0, 0.0)]
+)
+def test_those_that_are_told_together_ended_between_the_first_of_them_and_now(
+    kit: Kit, ended: float, within: float
+) -> None:
+    kit.recorder.take([line(hit(laps=None), more=[0.25] * 99, ended=ended)])
+    first, *more = kit.rows()
+    ends = [row.at + row.took - ended for row in more]
+
+    assert first.at == pytest.approx(ended - 0.25, abs=1e-5)
+    assert ends == pytest.approx([within * (at + 1) / 99 for at in range(99)], abs=1e-5)
+
+
+def test_of_many_that_are_told_together_every_one_is_a_row_or_told_to_be_lost(
+    tmp_path: Path,
+) -> None:
+    kit = Kit(tmp_path, most=6000)
+    for _ in range(7):
+        kit.recorder.take([line(hit(laps=None), more=[0.1] * 999)])
+    kit.recorder.take([line(Outcome(Verdict.HIT, Why.FRESH), more=[0.1] * 9)])
+    blocks = kit.blocks(hit())
+
+    rows = [row for block in blocks for row in block.rows]
+    assert (len(rows), {row.key for row in rows}) == (6000, {rows[0].key})
+    assert all(len(block.rows) <= trace.MOST_ROWS for block in blocks)
+    assert sum(block.dropped for block in blocks) == 1001
+    assert [dict(block.others) for block in blocks if block.others] == [{"hit": 10}]
+    assert (kit.recorder.recorded, kit.recorder.dropped) == (6000, 1001)
+
+
+def test_of_those_that_are_told_together_as_many_are_kept_as_there_is_room_for(
+    tmp_path: Path,
+) -> None:
+    kit = Kit(tmp_path, most=10)
+    kit.recorder.take([line(hit(), more=(0.1,) * 3), line(hit(), more=(0.1,) * 99)])
+    assert (len(kit.rows()), kit.recorder.dropped) == (10, 94)
+
+
+def test_what_was_written_makes_room(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, most=10)
+    kit.recorder._writer.open()
+    for _ in range(3):
+        kit.recorder.take([line(hit(), more=(0.1,) * 9)])
+        kit.recorder._gather()
+        kit.recorder._put()
+    kit.recorder._writer.close()
+    assert (kit.recorder.recorded, kit.recorder.dropped) == (30, 0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.records import HIT, lines_of, record
 
 from proxy.model.decision import Why
 from proxy.model.outcome import Delivery, Fwd, Laps, Record, Verdict
 from proxy.model.query import Usage
-from proxy.observe.tally import OTHER, Group, Tally
+from proxy.observe.tally import OTHER, Group, Spending, Tally
 from proxy.prices import Price, Prices
 
 PRICES = Prices([Price("gpt-4o", 2.5, 10.0), Price("text-*", 1.0, 0.0)])
@@ -179,3 +183,77 @@ def test_other_prices_hold_from_now_on() -> None:
     tally.take(lines_of(miss()))
     assert tally.spent.money == pytest.approx(0.0045 + 0.02)
     assert tally.prices.currency == "EUR"
+
+
+def told_together(*several: tuple[Record, Sequence[float]]) -> Tally:
+    tally = Tally(PRICES)
+    tally.take([line for each, more in several for line in lines_of(each, more=more)])
+    return tally
+
+
+def apart(each: Record, more: Sequence[float]) -> list[Record]:
+    """The same requests, each by itself."""
+    return [
+        each,
+        *(each._replace(delivery=each.delivery._replace(duration_s=took)) for took in more),
+    ]
+
+
+def figures(tally: Tally) -> Mapping[str, object]:
+    """All that was counted, but for what the order of additions makes of fractions."""
+    counted = tally.counted()
+    return {
+        "rows": {
+            group: (row.requests, row.bytes, pytest.approx(row.seconds))
+            for group, row in counted.rows
+        },
+        "latency": {name: (each.counts, each.largest) for name, each in counted.latency.items()},
+        "stages": {place: (each.counts, pytest.approx(each.sum)) for place, each in counted.stages},
+        "models": {
+            name: (row.requests, row.hits, spending(row.saved), spending(row.spent))
+            for name, row in counted.models.items()
+        },
+        "saved": spending(counted.saved),
+        "spent": spending(counted.spent),
+        "unpriced": counted.unpriced,
+    }
+
+
+def spending(told: Spending) -> tuple[object, ...]:
+    return (
+        told.calls, told.input_tokens, told.output_tokens, pytest.approx(told.money),
+        pytest.approx(told.seconds),
+    )  # fmt: skip
+
+
+RECORDS = [
+    hit(laps=laps(1e-5, 2e-5, 3e-5)),
+    hit(model="unpriced", usage=None),
+    hit(verdict=Verdict.STALE),
+    miss(),
+    miss(usage=Usage(100, 0), known=Usage(80, 0), model="text-embedding"),
+    record(dialect="", model="", verdict=Verdict.BYPASS, why=Why.ROUTE, tier="", fwd=Fwd.BYPASS),
+    record(verdict=Verdict.ERROR, why=Why.BAD_REQUEST, tier=""),
+]
+DURATIONS = st.lists(st.floats(0.0, 200.0, allow_subnormal=False), max_size=6)
+
+
+@given(st.lists(st.tuples(st.sampled_from(RECORDS), DURATIONS), max_size=4))
+def test_told_together_or_apart_requests_come_to_the_same(
+    several: list[tuple[Record, list[float]]],
+) -> None:
+    one_by_one = tallied(*[each for told in several for each in apart(*told)])
+    assert figures(told_together(*several)) == figures(one_by_one)
+
+
+def test_of_many_hits_told_together_one_in_eight_is_looked_at_stage_by_stage() -> None:
+    tally = told_together((hit(), (1e-5,) * 800), (miss(), (2.0,) * 800))
+    assert tally.stages["deliver", "hit"].count == 101
+    assert tally.stages["deliver", "miss"].count == 801
+    assert tally.latency["hit"].count == tally.latency["miss"].count == 801
+
+
+def test_how_long_hits_took_may_be_unknown() -> None:
+    tally = told_together((hit(), (0.0,) * 9))
+    assert tally.rows[Group("hit", "fresh", "openai_chat", "l1_memory")].requests == 10
+    assert tally.latency["hit"].count == 1

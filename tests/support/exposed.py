@@ -12,6 +12,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.state import (
     CallsState,
     ConfigState,
+    ExpressState,
     GuardState,
     MemoryState,
     SemanticState,
@@ -50,6 +51,7 @@ STATE = State(
     log_lines_dropped=0,
     config=ConfigState(1, 0.0, {"applied": 1}),
     memory=MemoryState(2, 1, "shrink", 1, {"shrink": 1}, 0),
+    express=ExpressState(1, 1, 1, 9),
     workers={"ready": 1},
 )  # fmt: skip
 

@@ -47,6 +47,7 @@ def record(seq: int, outcome: str = "hit", **more: Any) -> Json:
         "variant": None,
         "input_tokens": 12,
         "output_tokens": 80,
+        "repeats": 0,
         "stages": {
             "read_s": 0.0001,
             "key_s": 0.00008,

@@ -75,9 +75,9 @@ class Bell:
             callback()
 
 
-def lines_of(*records: Record, at: float = NOON) -> Sequence[Line]:
-    """What is kept of ``records`` that all end at the same time."""
+def lines_of(*records: Record, at: float = NOON, more: Sequence[float] = ()) -> Sequence[Line]:
+    """What is kept of ``records`` that all end at the same time; ``more`` goes with each."""
     return [
-        (at, each.request.method, each.request.path, each.request.peer, *each[1:])
+        (at, each.request.method, each.request.path, each.request.peer, *each[1:], more)
         for each in records
     ]

@@ -83,6 +83,7 @@ export function open(main, { api, reasons, keys, signal, parameters }) {
 }
 
 const known = (value) => value !== null && value !== undefined;
+const requests = (records) => records.reduce((sum, { repeats }) => sum + 1 + (repeats ?? 0), 0);
 
 /** The newest requests, newest first. */
 class List {
@@ -137,7 +138,7 @@ class List {
     this.records.length = Math.min(this.records.length, KEPT);
     this.fresh.push(record);
     if (this.fresh.length > KEPT) this.fresh.shift();
-    this.since += 1;
+    this.since += requests([record]);
     this.timer ??= setTimeout(() => {
       this.timer = null;
       this.draw();
@@ -184,7 +185,10 @@ class List {
     });
     const missed = this.missed ? ` ${some(this.missed, "request")} could not be shown: they came too fast.` : "";
     const since = this.frozen ? ` Paused: ${some(this.since, "request")} came since.` : "";
-    refill(this.note, `${some(found.length, "request")} of the latest ${count(source.length)}.${missed}${since}`);
+    refill(
+      this.note,
+      `${some(requests(found), "request")} of the latest ${count(requests(source))}.${missed}${since}`,
+    );
     refill(
       this.none,
       found.length
@@ -196,7 +200,7 @@ class List {
   }
 
   row(record) {
-    const { outcome, reason, model, method, path } = record;
+    const { outcome, reason, model, method, path, repeats } = record;
     const button = h("button", { type: "button", class: "link", "aria-haspopup": "dialog" }, clock(record.at));
     const row = h(
       "tr",
@@ -208,6 +212,7 @@ class List {
         { class: "why" },
         this.reasons.says(reason),
         record.detail && h("code", { class: "quiet" }, ` ${record.detail}`),
+        repeats > 0 && h("span", { class: "quiet" }, ` ${count(repeats + 1)} times`),
       ),
       h("td", { class: "wide" }, model),
       h("td", { class: "wide path" }, `${method} ${path}`),
@@ -230,12 +235,12 @@ class List {
     const found = this.fresh.filter((record) => this.fits(record));
     if (this.frozen || !found.length) return;
     this.fresh = [];
-    const by = OUTCOMES.map((each) => [each, found.filter((record) => record.outcome === each).length]).filter(
+    const by = OUTCOMES.map((each) => [each, requests(found.filter((record) => record.outcome === each))]).filter(
       ([, number]) => number,
     );
     refill(
       this.told,
-      `${some(found.length, "new request")}: ${by.map(([each, number]) => `${number} ${label(each)}`).join(", ")}`,
+      `${some(requests(found), "new request")}: ${by.map(([each, number]) => `${number} ${label(each)}`).join(", ")}`,
     );
   }
 
@@ -262,6 +267,7 @@ function detail(record, api, reasons) {
     facts([
       ["When", moment(record.at)],
       ["Request", h("code", `${record.method} ${record.path}`)],
+      record.repeats > 0 && ["Came", `${count(record.repeats + 1)} times in a second, equal to the byte`],
       [
         "Answer",
         `${record.status}, ${bytes(record.bytes)}${record.complete ? "" : `, broken off${record.error ? ` (${record.error})` : ""}`}`,
