@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from proxy.again import Again
 from proxy.coming import Coming, paced, sieved
 from proxy.degrading import Degrading, Failure, Message, Retrieval, Stale, Standby
 from proxy.dialects.base import Dialect, Relay
@@ -22,7 +23,7 @@ from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Arrival, Head, Request, Upstreams
 from proxy.model.outcome import Fwd, Laps, Outcome, Reply, Verdict
 from proxy.passing import Passing
-from proxy.policy import judge, renews
+from proxy.policy import judge
 from proxy.question import Question, Rooms
 from proxy.reader import Passed, Reader
 from proxy.reply import Replies, retyped
@@ -104,16 +105,16 @@ class Lifecycle:
         laps.read = self._rooms.clock()
         if self._dividing is not None and (parts := self._dividing.parts(question)):
             return await self._dividing.answer(question, parts, self._instead)
-        found = await self._rooms.ladder.get(asked.key)
+        found = self._rooms.ladder.at_hand(asked.key) or await self._rooms.ladder.get(asked.key)
         now, controls = self._rooms.clock(), asked.query.controls
         laps.looked = now
         match judge(found.entry, found.tier, controls, now):
             case Hit() as hit:
-                renewing = renews(hit, controls, asked.terms, now, self._rooms.dice)
-                if (reply := self._replay(question, hit, renewing=renewing)) is not None:
-                    if renewing or question.samples:
-                        again = question._replace(renews=hit.entry, sampled=not renewing)
-                        self._flights.refresh(again)
+                once_more = question.once_more(hit, now)
+                renewing = once_more is not None and not once_more.sampled
+                if (reply := self.replay(question, hit, renewing=renewing)) is not None:
+                    if once_more is not None:
+                        self.refresh(once_more)
                     return reply
                 miss = Miss(Why.FORM)
             case Miss() as miss:
@@ -133,12 +134,14 @@ class Lifecycle:
 
     # -- from the cache -----------------------------------------------------------------------
 
-    def _replay(
+    def replay(
         self, question: Question, hit: Hit, failed: int | None = None, *, renewing: bool = False
     ) -> Reply | None:
         """The stored answer in the form asked for, or None if it cannot take that form.
 
-        ``failed`` is the upstream's status that made a stale answer the better one.
+        Args:
+            failed: the upstream's status that made a stale answer the better one.
+            renewing: it is fetched anew meanwhile.
         """
         entry = hit.entry
         rendered = question.render(entry)
@@ -170,14 +173,30 @@ class Lifecycle:
         if self._bounds.replay_pause and question.query.form.stream:
             events = paced(body, head.media_type, self._bounds.replay_pause)
             return self._replies.write(head, events, outcome, question.began, length=len(body))
-        return self._replies.write(head, body, outcome, question.began)
+        again = Again(question, hit, self) if self._repeats(question, hit) else None
+        return self._replies.write(head, body, outcome, question.began, again=again)
+
+    def _repeats(self, question: Question, hit: Hit) -> bool:
+        """Whether the very same request may be answered alike, for as long as ``hit`` is there."""
+        at_hand = hit.tier and hit.tier == self._rooms.ladder.nearest
+        return bool(at_hand and hit.why is Why.FRESH and not question.variant) and (
+            hit.entry.key == question.key
+        )
+
+    def refresh(self, question: Question) -> None:
+        """Have the backend asked ``question``; nobody waits for it."""
+        self._flights.refresh(question)
+
+    def edition(self) -> int:
+        """Another whenever a question may have to be read anew."""
+        return self._reader.edition()
 
     def _replay_other(self, question: Question, meaning: Meaning) -> Reply | None:
         """The answer to the question in other words, if one was found and can take the form."""
         sought, finding = question.sought, question.finding
         if finding is None or finding.hit is None or not isinstance(sought, Sought):
             return None
-        reply = self._replay(question, finding.hit)
+        reply = self.replay(question, finding.hit)
         if reply is None:
             return None
         meaning.learner.served(sought, finding)
@@ -214,7 +233,7 @@ class Lifecycle:
         """A stale answer, where one may be served."""
         if (entry := question.fallback(miss)) is None:
             return None
-        return self._replay(question, Hit(entry, Why.SIE, miss.tier), failed)
+        return self.replay(question, Hit(entry, Why.SIE, miss.tier), failed)
 
     async def _ask_another(self, question: Question, miss: Miss) -> Reply | None:
         """The answer of the backend that ``question`` is for now, unless that fails, too."""
@@ -277,7 +296,7 @@ class Lifecycle:
                 return None, why
             case Found(entry):  # it landed between our look and the flight's own
                 verdict = judge(entry, "", question.query.controls, self._rooms.clock())
-                reply = self._replay(question, verdict) if isinstance(verdict, Hit) else None
+                reply = self.replay(question, verdict) if isinstance(verdict, Hit) else None
                 return reply, Why.FORM
             case Handed(arrival, why):
                 if (reply := await self._instead_of(arrival.head, question, miss)) is not None:

@@ -329,6 +329,21 @@ def renews(
     return reach * -log(1.0 - dice()) >= left
 
 
+def certain_until(entry: Entry, controls: Controls, terms: Terms) -> float:
+    """Until when ``entry`` is fresh for such a caller, and ``renews`` would say no to any throw.
+
+    Returns:
+        Seconds on the clock of ``Entry.stored_at``.
+    """
+    ttl = entry.lifetime.ttl
+    most = ttl - entry.upstream_s * terms.refresh_ahead * _LONGEST_THROW
+    if controls.max_age is not None:
+        most = min(most, controls.max_age)
+    if controls.min_fresh is not None:
+        most = min(most, ttl - controls.min_fresh)
+    return entry.stored_at + most - entry.initial_age
+
+
 def lifetime(
     head: Head, controls: Controls, terms: Terms, dice: float, confidence: float | None = None
 ) -> Lifetime:

@@ -27,6 +27,7 @@ from proxy.policy import (
     lifetime,
     negative_lifetime,
     obeys,
+    renews,
 )
 from proxy.semantic.found import Finding, Sought
 from proxy.tiers.admission import Admission
@@ -197,6 +198,12 @@ class Question(NamedTuple):
     def may_ask(self) -> bool:
         """Whether the caller leaves it to the proxy to ask the backend, too."""
         return not self.query.controls.only_if_cached
+
+    def once_more(self, hit: Hit, now: float) -> Question | None:
+        """The question to ask in the background while ``hit`` is served, where chance wants it."""
+        if renews(hit, self.query.controls, self.terms, now, self.rooms.dice):
+            return self._replace(renews=hit.entry)
+        return self._replace(renews=hit.entry, sampled=True) if self.samples else None
 
     @property
     def samples(self) -> bool:

@@ -74,7 +74,7 @@ class Reader:
         self._policy = policy
         self._about_now = about_now
         self._steering = steering
-        self._edition = edition
+        self.edition = edition
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
 
     def read(
@@ -82,7 +82,7 @@ class Reader:
     ) -> Asked | Passed:
         """What ``request`` with ``body`` asks of ``upstream`` (an id), or why it is passed on."""
         headers = request.headers.pairs
-        edition = self._edition()
+        edition = self.edition()
         seen = (edition, request.method, request.path, request.query_string, headers, body)
         said = self._recent.get(seen)
         if said is None:

@@ -8,7 +8,7 @@ from typing import Final
 from proxy.model.decision import Why
 from proxy.model.errors import Overloaded, ShareExceeded, UpstreamError
 from proxy.model.message import Head
-from proxy.model.outcome import Outcome, Reply
+from proxy.model.outcome import Outcome, Repeats, Reply
 from proxy.wire.cache_status import fields
 from proxy.wire.problem import problem
 
@@ -47,6 +47,7 @@ class Replies:
         *,
         length: int | None = None,
         final: Callable[[Outcome], Outcome] | None = None,
+        again: Repeats | None = None,
     ) -> Reply:
         """``head`` and ``body``, and what the cache did.
 
@@ -54,6 +55,7 @@ class Replies:
             began: when the request came, seconds on the proxy's clock.
             length: bytes to declare for a body that is still coming, if known.
             final: tells what is only known once that body has come.
+            again: see ``Reply.again``.
         """
         headers, index = head.headers, head.headers.index()
         theirs, total_s = index.get("cache-status", ""), self._clock() - began
@@ -63,7 +65,7 @@ class Replies:
         if isinstance(body, bytes):
             length = len(body)
         head = Head(head.status, head.reason, headers.plus(*told))
-        return Reply(head, body, length, outcome, final=final)
+        return Reply(head, body, length, outcome, final=final, again=again)
 
     def fail(self, error: UpstreamError, outcome: Outcome, began: float) -> Reply:
         """The reply when the upstream has none: 502, 504 or 508, and why.

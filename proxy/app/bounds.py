@@ -13,6 +13,12 @@ from proxy.overload import Gradient
 from proxy.overload import Limits as CallLimits
 
 
+def express_bytes(settings: Settings, budget: int) -> int:
+    """What the express lane may take of the ``budget`` of the memory tier."""
+    # A span is to be made of each request.
+    return 0 if settings.tracing.enabled else int(budget * settings.l1_memory.express_share)
+
+
 def flight_limits(settings: Settings) -> FlightLimits:
     """The bounds of flights."""
     flights = settings.flights

@@ -100,6 +100,7 @@ class Store:
         tiers += [tier for tier in (disk, self.behind) if tier is not None]
         self._tiers = tuple(tiers)
         self.freed: list[Callable[[], Awaitable[None]]] = []  # called when all is purged
+        self.shrinks: list[Callable[[], None]] = []  # called when memory is to hold less
         self.ledger = Ledger()
         self.ladder = Ladder(tiers, self.ledger, _report)
         kept: list[Open] = [self.memory]
@@ -152,6 +153,8 @@ class Store:
         return failed
 
     async def _sweep(self, gone: Callable[[Entry], bool]) -> None:
+        for each in self.shrinks:
+            each()
         self._most_held = before = self.memory.bytes
         await self.memory.sweep(gone)
         if before - self.memory.bytes >= _MUCH_BYTES:
@@ -196,6 +199,8 @@ class Store:
         None: as the settings say.
         """
         self._pressed = most_bytes, most_entry
+        for each in self.shrinks:
+            each()
         await self._limit_memory()
 
     async def _limit_memory(self) -> None:

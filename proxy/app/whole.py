@@ -129,8 +129,15 @@ class Sidecache:
         )
         self._limit_flights()
         self._shown: Shown | None = None
-        self.record = self.traces.recording(self.observing.record(record))
-        self.server = Server(self.generation.attending, self.record, clock=time.time)
+        tell = self.observing.record(record)
+        self.record = self.traces.recording(tell)
+        self.server = Server(
+            self.generation.attending, self.record, clock=time.time,
+            tell=tell, lend=self.store.memory.lend,
+            express_bytes=bounds.express_bytes(settings, self.store.budget),
+        )  # fmt: skip
+        self.store.shrinks.append(self.server.express.clear)
+        self.observing.gathering.sources.append(self.server.express.flush)
         self.observing.over(self._parts())
         self.admin: Admin = operating.admin(self, lambda: self._ready)
         self._bound: tuple[str, int] | None = None
@@ -274,6 +281,7 @@ class Sidecache:
 
         await self.retired.add(old)
         await self.store.limit(settings)
+        self.server.express.limit(bounds.express_bytes(settings, self.store.budget))
 
     def _limit_flights(self) -> None:
         limits = bounds.flight_limits(self.settings)
@@ -303,8 +311,12 @@ class Sidecache:
             observing.dropped,
             self._config,
             lambda: self.memory.state,
-            lambda: ExpressState(0, 0, 0, 0),
+            self._express,
         )
+
+    def _express(self) -> ExpressState:
+        lane = self.server.express
+        return ExpressState(lane.hits, len(lane), lane.bytes, lane.max_bytes)
 
     def _config(self) -> ConfigState:
         generation, refusals = self.generation, self.reloading.refusals

@@ -14,6 +14,7 @@ from proxy.config.section import Section, conflict
 from proxy.config.units import (
     Accepts,
     Bytes,
+    Fraction,
     ReadableFile,
     SecretInFile,
     Share,
@@ -43,6 +44,11 @@ class L1Memory(Section):
         description="The share of the memory that one scope's entries may hold before they are the "
         "first to go; below 1 it protects callers from one who floods the cache, and costs a "
         "caller who has most of the traffic some hits.",
+    )
+    express_share: Fraction = Field(
+        default=0.1,
+        description="The share of the memory that the express lane may take, where requests that "
+        "repeat to the byte are answered ahead of HTTP; 0: there is no such lane.",
     )
 
 

@@ -73,7 +73,7 @@ class Begun(Generic[T]):
             try:
                 cancelled, self._cancelled = self._cancelled, False
                 if cancelled and not _cancel(awaited):
-                    raise asyncio.CancelledError
+                    raise asyncio.CancelledError  # noqa: TRY301 - as if the task had been woken by it
                 yield awaited
             except BaseException as error:  # noqa: BLE001 - it is for the coroutine
                 try:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,7 @@ from proxy.downstream.begun import Begun
 from proxy.downstream.deadline import Deadline
 from proxy.downstream.ending import Ending, reset, unread
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
-from proxy.downstream.request import Origin, origin_of, parse_fault, upgrade_surplus
+from proxy.downstream.request import Origin, origin_of, parse_fault, surplus
 from proxy.downstream.service import LEAVING, OVERLOAD, TOO_LONG, TOO_SLOW, LastWord, Service, log
 from proxy.model.errors import RequestError
 from proxy.model.message import Headers
@@ -54,9 +53,10 @@ class Connection(RequestHandler):
     """The conversation with one client; a ``ClientLine`` to the exchanges on it."""
 
     __slots__ = (
-        "_begun", "_deadline", "_deaf", "_ended", "_ending", "_head_bytes", "_held_back", "_is_last", "_owed",
-        "_parting", "_phase", "_raw_waiter", "_service", "_stream", "_tunnelling", "_turned_away",
-        "_written", "_written_before_end", "cause", "lasting", "origin",
+        "_begun", "_deadline", "_deaf", "_ended", "_ending", "_head_bytes", "_held_back",
+        "_is_clean", "_is_last", "_owed", "_parting", "_phase", "_raw_waiter", "_service",
+        "_stream", "_tunnelling", "_turned_away", "_written", "_written_before_end", "cause",
+        "lasting", "origin",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,7 @@ class Connection(RequestHandler):
         self._deadline = Deadline(loop, self._too_late)
         self._head_bytes = 0  # of a head that came in pieces
         self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
+        self._is_clean = True  # whether all that came was whole requests, as far as is known
         self._is_last = False  # whether that request asked for the end of the connection
         self._parting: LastWord | None = None
         self._turned_away = False  # before anything was heard
@@ -138,15 +139,19 @@ class Connection(RequestHandler):
         if self._deaf:
             return
         parsed, waiter = self._request_count, self._waiter
-        at_once = self._is_idle
-        if at_once:
+        if is_idle := self._is_idle:
+            express = self._service.express
+            if express is not None and self._is_clean and express.answer(data, self):
+                self._request_count = parsed + 1
+                self._deadline.expect(self._service.idle_s)
+                return
             self._waiter = None  # aiohttp would wake the task, for which there may be nothing to do
         super().data_received(data)
         self._waiter = waiter
         if self._request_count != parsed:
             self._look_at_parsed(data, self._request_count - parsed)
-            if at_once:
-                self._serve_at_once()
+            if is_idle:
+                self._serve_at_once(data)
         elif self._upgraded:
             self._wake(self._raw_waiter)
         elif self._owed:
@@ -168,11 +173,12 @@ class Connection(RequestHandler):
         linger = False
         try:
             while self._parting is None and await self._listen():
-                exchange = self._begun or self._exchange()
-                self._begun = None
-                if exchange is None:
+                begun, self._begun = self._begun, None
+                exchange = None if begun else self._exchange()
+                going_on = begun or (None if exchange is None else exchange.run())
+                if going_on is None:
                     break
-                if not await exchange:
+                if not await going_on:
                     # A client that did not ask for the end may be sending more.
                     linger = not (self._is_last and self._stream.is_eof())
                     break
@@ -235,6 +241,13 @@ class Connection(RequestHandler):
             raise ConnectionResetError("the client has gone")
         self._written += len(data)
         transport.write(data)
+
+    @property
+    def has_taken_all(self) -> bool:
+        transport = self.transport
+        if transport is None or transport.is_closing() or self._paused:
+            return False
+        return not transport.get_write_buffer_size()
 
     async def drain(self) -> None:
         limits = self._service.limits
@@ -314,7 +327,7 @@ class Connection(RequestHandler):
             and (waiter is None or not waiter.done())
         )
 
-    def _serve_at_once(self) -> None:
+    def _serve_at_once(self, data: bytes) -> None:
         """Begin to answer the request that was parsed; wake the task if it is to go on with that.
 
         Most hits in memory are over by then, and the task sleeps on.
@@ -324,8 +337,9 @@ class Connection(RequestHandler):
             self._phase = _Phase.SERVING
             self._deadline.lift()
             if (exchange := self._exchange()) is not None:
-                begun = Begun(exchange, task, self._loop)
+                begun = Begun(exchange.run(), task, self._loop)
                 if begun.value and not self._messages:
+                    self._learn(data, exchange)
                     self._stream = EMPTY_PAYLOAD
                     self._phase = _Phase.WAITING
                     self._deadline.expect(self._service.idle_s)
@@ -334,7 +348,13 @@ class Connection(RequestHandler):
                     self._begun = begun
         self._wake(self._waiter)
 
-    def _exchange(self) -> Coroutine[object, None, bool] | None:
+    def _learn(self, data: bytes, exchange: Exchange) -> None:
+        """Have what came as ``data`` answered ahead of all this when it comes again."""
+        express, request, given = self._service.express, exchange.request, exchange.given
+        if self._is_clean and express is not None and request is not None and given is not None:
+            express.learn(data, request, given)
+
+    def _exchange(self) -> Exchange | None:
         """The exchange over the next request; None: nobody could make sense of it."""
         message, stream = self._take()
         self._service.counts.received += 1
@@ -344,7 +364,7 @@ class Connection(RequestHandler):
             log.debug("malformed request: %s", type(message.exc).__name__)
             return None
         self._stream, self._is_last = stream, message.should_close
-        return Exchange(self, self._service, message, stream).run()
+        return Exchange(self, self._service, message, stream)
 
     def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
         """The next of what was parsed; makes room for the parser to go on."""
@@ -360,20 +380,24 @@ class Connection(RequestHandler):
         # One less than the parser's bound: it counts a request whose end it has yet to see when
         # that is taken, so it may stop early, and then nobody is told.
         self._held_back = len(self._messages) >= self._max_msg_queue_size - 1
+        self._is_clean = False
         if not isinstance(message, RawRequestMessage):
             self._deaf = True  # whatever follows, the parser would find it malformed too
             self._spoil("The body of the request is malformed.")
-        elif message.upgrade and not self._upgraded:
+        elif not message.upgrade:
+            self._is_clean = count == 1 and surplus(message, data) == 0
+        elif not self._upgraded:
             # The parser takes this for an ordinary request, but drops what follows it in ``data``.
-            surplus = upgrade_surplus(message, data) if count == 1 else None
-            self.lasting = surplus is not None and surplus <= 0
-            self._owed = 0 if surplus is None else max(0, -surplus)
+            more = surplus(message, data) if count == 1 else None
+            self.lasting = more is not None and more <= 0
+            self._owed = 0 if more is None else max(0, -more)
             if stream is EMPTY_PAYLOAD and tunnelled(Headers(message.headers.items())):
                 self._upgraded = True  # no HTTP after this, whatever is said to it
 
     def _look_at_head(self, data: bytes) -> None:
         """Keep account of a head that is coming in pieces."""
         limits = self._service.limits
+        self._is_clean = False
         if self._phase is _Phase.WAITING:
             if data.isspace():
                 return  # an empty line before a request is none of it (RFC 9112, section 2.2)

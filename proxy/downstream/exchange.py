@@ -57,7 +57,7 @@ class Exchange:
 
     __slots__ = (
         "_attending", "_line", "_message", "_opening", "_outcome", "_progress", "_service",
-        "_stream",
+        "_stream", "given", "request",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,8 @@ class Exchange:
         self._outcome = _UNDECIDED
         self._opening: Opening | None = None
         self._progress = Progress()
+        self.request: Request | None = None  # what it is about
+        self.given: Reply | None = None  # what was sent, if the same may be sent again just so
 
     async def run(self) -> bool:
         """Answer it, and record it, once, however it ends.
@@ -138,6 +140,7 @@ class Exchange:
     async def _reply(self, request: Request, *, tunnel: bool) -> Reply | Duplex:
         """What the proxy has to say, be it an error."""
         attending = self._attending
+        self.request = request
         try:
             if tunnel and self._line.lasting:
                 return await attending.tunnel(request)
@@ -174,6 +177,8 @@ class Exchange:
             opening = Opening(reply, date, head_only=head_only, modern=modern, persist=persist)
         self._opening = opening
         await opening.send(self._line, self._progress)
+        if opening.persists and reply.again is not None and _is_plain(message):
+            self.given = reply
         return opening.persists
 
     async def _part(self) -> None:
@@ -229,3 +234,13 @@ class Exchange:
 def _ends_here(request: Request) -> bool:
     """Whether an OPTIONS request is for this proxy (RFC 9110, sections 7.6.2 and 9.3.7)."""
     return request.path == "*" or request.headers.get("max-forwards") == "0"
+
+
+def _is_plain(message: RawRequestMessage) -> bool:
+    """Whether whoever sends the very same is to be sent the very same, and nothing besides."""
+    return (
+        message.version is HttpVersion11
+        and message.method != "HEAD"
+        and not message.upgrade
+        and "Expect" not in message.headers
+    )

@@ -149,7 +149,7 @@ def _body(
     return IncomingBody(stream, length, limits, invite if expects else None)
 
 
-def upgrade_surplus(message: RawRequestMessage, received: bytes) -> int | None:
+def surplus(message: RawRequestMessage, received: bytes) -> int | None:
     """Bytes in ``received`` beyond the end of ``message``; below zero: bytes still to come.
 
     None if that cannot be told: ``message`` did not begin with ``received``, or is chunked. After a

@@ -74,7 +74,7 @@ class _Framing(Enum):
 class Opening:
     """A reply ready to be sent: its head as bytes, and how its body will be framed."""
 
-    __slots__ = ("_framing", "_head", "_last", "_reply", "persists")
+    __slots__ = ("_framing", "_last", "_reply", "head", "persists")
 
     def __init__(
         self, reply: Reply, date: str, *, head_only: bool, modern: bool, persist: bool
@@ -101,7 +101,7 @@ class Opening:
         self._reply = reply
         self._framing = framing
         self._last = b""  # the piece that was sent last, or a few bytes at its end
-        self._head = write_head(reply.head, field, date)
+        self.head = write_head(reply.head, field, date)
 
     async def send(self, line: Line, progress: Progress) -> None:
         """Send it all; ``progress`` tells how far that came. The body is closed, whatever happens.
@@ -117,12 +117,12 @@ class Opening:
             await self._stream(body, line, progress)
             return
         if self._framing is _Framing.NONE:
-            line.write(self._head)
+            line.write(self.head)
         elif len(body) <= _ONE_WRITE:
-            line.write(self._head + body)
+            line.write(self.head + body)
             progress.sent = len(body)
         else:
-            line.write(self._head)
+            line.write(self.head)
             line.write(body)
             progress.sent = len(body)
         if line.writing_paused:
@@ -145,7 +145,7 @@ class Opening:
 
     async def _stream(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
         try:
-            line.write(self._head)
+            line.write(self.head)
             if self._framing is not _Framing.NONE:
                 await self._pieces(body, line, progress)
             progress.complete = True

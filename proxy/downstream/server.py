@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import ssl as tls
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -16,9 +16,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.connection import Connection
 from proxy.downstream.exchange import DRAINING
+from proxy.downstream.express import Express, Telling
 from proxy.downstream.leaving import Leaving, interrupted
-from proxy.downstream.relied import check
-from proxy.downstream.service import Attending, Counts, DateLine, Recorder, Service
+from proxy.downstream.relied import check, express_fault
+from proxy.downstream.service import Attending, Counts, DateLine, Recorder, Service, log
+from proxy.model.outcome import Record
 
 _PARTING_S: Final = 2.0  # for the last words to be taken
 _ACCEPTED_AT_ONCE: Final = 16
@@ -42,6 +44,9 @@ class Server:
         attending: who answers, to begin with.
         record: told of every request that could be parsed, once, when it is over.
         clock: seconds since the epoch, for ``Date``.
+        tell: told of requests in the express lane; None: ``record`` is, of each.
+        lend: where the bytes that lane takes are accounted for.
+        express_bytes: how many it may take; 0: there is no such lane.
     """
 
     def __init__(
@@ -50,8 +55,19 @@ class Server:
         record: Recorder,
         *,
         clock: Callable[[], float],
+        tell: Telling | None = None,
+        lend: Callable[[int], object] = lambda _: None,
+        express_bytes: int = 0,
     ) -> None:
-        self._service = Service(attending, record, DateLine(clock))
+        service = Service(attending, record, DateLine(clock))
+        self.express = service.express = Express(
+            service,
+            tell=tell or _one_by_one(record),
+            wall=clock,
+            lend=lend,
+            max_bytes=express_bytes,
+        )
+        self._service = service
         self._listeners: list[_Listener] = []
         self._connections: _Connections | None = None
 
@@ -86,6 +102,9 @@ class Server:
         if self._connections is None:
             connections = _Connections(self._service)
             check(connections(), limits)
+            if fault := express_fault(connections()):
+                log.warning("the express lane is off: %s", fault)
+                self.express.close()
             self._connections = connections
         handshake_s = limits.header_deadline_s if ssl else None
         # asyncio's own loop goes on for as many as the backlog once there are no descriptors left,
@@ -127,6 +146,7 @@ class Server:
         """Come to an end in this way; returns once nobody is connected any more."""
         connections, service = self._connections, self._service
         service.draining = True
+        self.express.close()
         if connections is None:
             return
         loop = asyncio.get_running_loop()
@@ -245,6 +265,15 @@ class _Connections(web.Server):
         if not self._held:
             self._since = self._loop.time()
             self.gone.set()
+
+
+def _one_by_one(record: Recorder) -> Telling:
+    def tell(first: Record, more: Sequence[float], _since: float) -> None:
+        record(first)
+        for duration_s in more:
+            record(first._replace(delivery=first.delivery._replace(duration_s=duration_s)))
+
+    return tell
 
 
 async def _not_used(request: web.BaseRequest) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.downstream.body import NO_BODY
 from proxy.downstream.limits import Limits
@@ -19,6 +19,9 @@ from proxy.model.message import Duplex, Headers, Request
 from proxy.model.outcome import Delivery, Outcome, Record, Reply, Verdict
 from proxy.wire.head import write_head
 from proxy.wire.problem import problem
+
+if TYPE_CHECKING:
+    from proxy.downstream.express import Express  # which knows this
 
 Answer = Callable[[Request], Awaitable[Reply]]
 Tunnel = Callable[[Request], Awaitable[Duplex | Reply]]
@@ -121,6 +124,7 @@ class Service:
     closing: bool = False  # and connections without a request are closed
     patience_s: float = 0.0  # after so long
     limits: Limits = field(init=False)  # those of who attends; often looked at
+    express: Express | None = None
 
     def __post_init__(self) -> None:
         self.attend(self.attending)
@@ -128,6 +132,8 @@ class Service:
     def attend(self, attending: Attending) -> None:
         """Have ``attending`` answer from now on."""
         self.attending, self.limits = attending, attending.limits
+        if self.express is not None:
+            self.express.clear()
 
     @property
     def idle_s(self) -> float:

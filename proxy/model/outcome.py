@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from proxy.model.decision import Why
 from proxy.model.entry import CacheKey, Lifetime
@@ -157,6 +157,22 @@ class Outcome(NamedTuple):
         )
 
 
+class Repeats(Protocol):
+    """What gives a reply again."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, about."""
+        ...
+
+    def reply(self, peer: str) -> Reply | None:
+        """The reply to the same request from ``peer``, as of now; None: it is to be asked anew.
+
+        As long as nothing in it changes it is the same object.
+        """
+        ...
+
+
 class Reply(NamedTuple):
     """What goes downstream. Headers are final but for framing and connection management."""
 
@@ -166,6 +182,7 @@ class Reply(NamedTuple):
     outcome: Outcome
     close: bool = False  # end the connection afterwards
     final: Callable[[Outcome], Outcome] | None = None  # the outcome, once the body has been sent
+    again: Repeats | None = None  # answers the very same request another time
 
 
 class Delivery(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.model.entry import CacheKey, Entry
 
@@ -37,4 +37,17 @@ class Tier(Protocol):
 
     async def clear(self) -> None:
         """Forget everything. Raises TierError if that cannot be promised."""
+        ...
+
+
+@runtime_checkable
+class AtHand(Tier, Protocol):
+    """A tier that can be asked without waiting."""
+
+    def at_hand(self, key: CacheKey) -> Entry | None:
+        """What ``get`` would return, counted as a hit; where that is None nothing is counted."""
+        ...
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether ``get`` would return ``entry``, this very object; counted as a hit if so."""
         ...

@@ -60,6 +60,7 @@ class L1Memory:
             share=_share(max_bytes, scope_share),
         )
         self._wheel = Wheel(clock())
+        self._lent = 0  # bytes of the budget that another has
         self.hits = 0
         self.misses = 0
         self.taken = 0
@@ -80,13 +81,13 @@ class L1Memory:
             _ghosts(max_bytes),
             share=_share(max_bytes, scope_share),
         )
-        while self._order.bytes > max_bytes:
-            enough = max(max_bytes, self._order.bytes - _SWEEP_BYTES)
+        while self._order.bytes and self.bytes > max_bytes:
+            enough = max(max_bytes, self.bytes - _SWEEP_BYTES)
             for _ in range(_SWEEP):
-                if self._order.bytes > enough:
+                if self._order.bytes and self.bytes > enough:
                     self._order.evict(0).take_out()
                     self.evicted += 1
-            self._max_bytes = self._order.bytes
+            self._max_bytes = self.bytes
             await self._rest()
         self._max_bytes = max_bytes
 
@@ -102,8 +103,8 @@ class L1Memory:
 
     @property
     def bytes(self) -> int:
-        """Bytes accounted for; never more than the budget."""
-        return self._order.bytes
+        """Bytes accounted for, those that are lent among them; never more than the budget."""
+        return self._order.bytes + self._lent
 
     def get_now(self, key: CacheKey) -> Entry | None:
         """As ``get``, at once."""
@@ -121,13 +122,40 @@ class L1Memory:
         self.hits += 1
         return slot.entry
 
+    def at_hand(self, key: CacheKey) -> Entry | None:
+        """As ``get_now``, where that is a hit; else None, and nothing is counted."""
+        slot = self._order.find(key.digest)
+        if slot is None or slot.entry.key.scope != key.scope or slot.dead_at <= self._clock():
+            return None
+        if slot.uses < MOST_USES:
+            slot.uses += 1
+        self.hits += 1
+        return slot.entry
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether ``get_now`` would return this very object; counted as a hit if so."""
+        slot = self._order.find(entry.key.digest)
+        if slot is None or slot.entry is not entry or slot.dead_at <= self._clock():
+            return False
+        if slot.uses < MOST_USES:
+            slot.uses += 1
+        self.hits += 1
+        return True
+
+    def lend(self, size: int) -> None:
+        """Leave ``size`` bytes more of the budget to another, or below zero take them back."""
+        self._lent += size
+        while self._order.bytes and self.bytes > self._max_bytes:
+            self._order.evict(0).take_out()
+            self.evicted += 1
+
     def put_now(self, entry: Entry) -> bool:
         """As ``put``, at once."""
         now = self._clock()
         size = entry.size
         dead_at = entry.stored_at + entry.lifetime.keep - entry.initial_age
         slot = self._order.find(entry.key.digest)
-        if size > self._max_entry_bytes or dead_at <= now:
+        if size > min(self._max_entry_bytes, self._max_bytes - self._lent) or dead_at <= now:
             self.declined += 1
             if slot is not None:  # what is superseded must not be served in place of the new
                 self._drop(slot)
@@ -221,7 +249,7 @@ class L1Memory:
         swept = 0
         while swept < _SWEPT and self._bury(now):
             swept += 1
-        while self._order.bytes + incoming > self._max_bytes:
+        while self.bytes + incoming > self._max_bytes:
             if not self._bury(now):
                 self._order.evict(incoming).take_out()
                 self.evicted += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from proxy.ledger import Ledger
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
-from proxy.tiers.base import Tier
+from proxy.tiers.base import AtHand, Tier
 
 
 class Found(NamedTuple):
@@ -39,6 +39,7 @@ class Ladder:
         self, tiers: Sequence[Tier], ledger: Ledger, report: Callable[[str, TierError], None]
     ) -> None:
         self._tiers = self._trusted = tuple(tiers)
+        self._at_hand = next((tier for tier in self._tiers[:1] if isinstance(tier, AtHand)), None)
         self._ledger = ledger
         self._report = report
 
@@ -46,6 +47,11 @@ class Ladder:
     def generation(self) -> int:
         """Counted up by every purge; what is asked for now is to be stored under this."""
         return self._ledger.generation
+
+    @property
+    def nearest(self) -> str:
+        """The name of the tier that can be asked without waiting; "" if there is none."""
+        return "" if self._at_hand is None else self._at_hand.name
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -67,6 +73,20 @@ class Ladder:
     def trusts(self, name: str) -> bool:
         """Whether it looks in the tier so named at present."""
         return any(tier.name == name for tier in self._trusted)
+
+    def at_hand(self, key: CacheKey) -> Found | None:
+        """What ``get`` would return, if that takes no waiting; else None."""
+        tier = self._at_hand
+        entry = None if tier is None else tier.at_hand(key)
+        if tier is None or entry is None:
+            return None
+        if entry.generation < self._ledger.generation:
+            entry = self._ledger.admit(entry)
+        return None if entry is None else Found(entry, tier.name)
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether the nearest tier still has this very object, whatever was purged since."""
+        return self._at_hand is not None and self._at_hand.keeps(entry)
 
     async def get(self, key: CacheKey) -> Found:
         """What is stored under ``key``, fresh or stale. Raises nothing.

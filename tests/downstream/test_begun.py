@@ -16,7 +16,7 @@ class Stage:
     def __init__(self) -> None:
         self.begun: Begun[str] | None = None
         self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.task: asyncio.Task[None] = asyncio.ensure_future(self._go_on())
+        self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._go_on())
         self.heard = ""
 
     async def _go_on(self) -> None:

@@ -39,10 +39,10 @@ class Proxied(Sidecache):
     """A proxy, and the ``records`` it made of the requests that are over."""
 
     def __init__(self, given: Json, machine: Machine | None = None) -> None:
-        self.records: list[Record] = []
+        self._records: list[Record] = []
         self.chosen = Chosen(given)
         settings = Settings.model_validate(given)
-        super().__init__(settings, self.records.append, source=self.chosen, machine=machine)
+        super().__init__(settings, self._records.append, source=self.chosen, machine=machine)
 
     async def change(self, **settings: Any) -> Reloaded:
         """Reload with these groups of settings in place of what they were."""
@@ -53,6 +53,12 @@ class Proxied(Sidecache):
     def address(self) -> tuple[str, int]:
         host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
+
+    @property
+    def records(self) -> list[Record]:
+        """Of the requests that are over, those of the express lane, too."""
+        self.server.express.flush()
+        return self._records
 
     @property
     def verdicts(self) -> list[str]:

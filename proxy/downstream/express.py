@@ -1,0 +1,282 @@
+"""The express lane: requests that are equal to the byte, answered from memory ahead of HTTP.
+
+Real callers repeat themselves to the byte: the same client library writes the same head and the
+same JSON. Bytes that were parsed once, alone in one read on an idle connection, mean the same when
+they come so again; no parser of our own decides anything. What they were answered is asked for anew
+each time (``Reply.again``), and knows whether it still holds.
+
+Rules:
+
+1. A request is remembered whose answer came from memory and was delivered whole, on a connection
+   that stays open. Once heard is not enough: heads that change with every call must not fill this.
+2. It is answered on an idle connection only, which has taken all that was written before. Anything
+   else goes the ordinary way: other bytes, a part of a request, two in one read, a slow reader.
+3. It is forgotten as soon as its answer holds no longer, and with all others when settings change,
+   when something is purged, and when the proxy is about to stop.
+4. What it takes is lent by the memory tier, byte by byte. The first to go is who came first and was
+   not asked for since (CLOCK: Corbató, "A paging experiment with the Multics system", 1968).
+5. Every request counts. Those alike are told together, a second after the first at the latest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+from proxy.downstream.request import Origin
+from proxy.downstream.respond import Opening
+from proxy.downstream.service import Attending, Service
+from proxy.model.errors import ProtocolViolation
+from proxy.model.message import Request
+from proxy.model.outcome import Delivery, Outcome, Record, Repeats, Reply
+
+Telling = Callable[[Record, Sequence[float], float], None]
+"""Told of a request that is over, of the seconds that each took that was equal to it and came after
+it, and of when the first was over, in seconds since the epoch."""
+
+_TIMING: Final = b"\r\nServer-Timing: sidecache;dur="
+_LONGEST: Final = 65_536  # bytes of a request, and of a reply; more is slow for its size alone
+_PLACES: Final = 4096  # requests heard once that are remembered, by a hash
+_TOLD_WITHIN_S: Final = 1.0
+_TOLD_AT_ONCE: Final = 1024  # requests
+_PAUSE_S: Final = 0.01
+_OBJECTS: Final = 1500  # bytes that a place takes, the head of the reply with it, about
+_MOVES: Final = 64  # places looked at to find one that is free
+
+
+class Line(Protocol):
+    """The connection that a request came on."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    @property
+    def has_taken_all(self) -> bool:
+        """Whether it is open, and nothing waits to be taken by the client."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+
+class _Place:
+    """A request that is remembered, and what it is answered."""
+
+    __slots__ = (
+        "after", "again", "asked", "attending", "before", "date", "outcome", "peer", "reply",
+        "request", "sent", "since", "size", "status", "took",
+    )  # fmt: skip
+
+    def __init__(self, request: Request, again: Repeats, attending: Attending, size: int) -> None:
+        self.request = request
+        self.again = again
+        self.attending = attending
+        self.size = size  # bytes it is accounted for
+        self.asked = False  # since it was last looked at to be let go
+        self.reply: Reply | None = None  # that what follows was made of
+        self.date = ""
+        self.outcome: Outcome | None = None
+        self.before = self.after = b""  # the bytes of the reply, before and after the time it took
+        self.status = self.sent = 0
+        self.peer = ""  # of the first that is to be told
+        self.since = 0.0  # when that was over, in seconds since the epoch
+        self.took: list[float] = []  # seconds, of those that are to be told
+
+    def write(self, reply: Reply, date: str) -> bool:
+        """Write ``reply`` out, but for the time it takes; False if it is not for this lane."""
+        self.reply, self.date, self.outcome = reply, date, reply.outcome
+        if not isinstance(reply.body, bytes) or len(reply.body) > _LONGEST:
+            return False
+        try:
+            opening = Opening(reply, date, head_only=False, modern=True, persist=True)
+        except ProtocolViolation:
+            return False
+        head = opening.head
+        at = head.rfind(_TIMING)
+        if at < 0 or not opening.persists:
+            return False
+        at += len(_TIMING)
+        self.before = head[:at]
+        self.after = head[head.index(b"\r\n", at) :] + reply.body
+        self.status, self.sent = reply.head.status, len(reply.body)
+        return True
+
+
+class Express:
+    """Requests that are remembered, and their answers. Counters are plain integers.
+
+    Args:
+        service: what connections share.
+        tell: told of requests that are over.
+        wall: seconds since the epoch.
+        lend: takes so many bytes more (or, below zero, less) of the memory tier's.
+        max_bytes: what all of it may take; 0: nothing is remembered.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        tell: Telling,
+        wall: Callable[[], float],
+        lend: Callable[[int], object] = lambda _: None,
+        max_bytes: int,
+    ) -> None:
+        self._service = service
+        self._tell = tell
+        self._wall = wall
+        self._lend = lend
+        self._places: dict[bytes, _Place] = {}
+        self._heard = array("q", bytes(8 * _PLACES))
+        self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
+        self._timer: asyncio.TimerHandle | None = None
+        self.max_bytes = max_bytes
+        self.bytes = 0  # accounted for; never more than ``max_bytes``
+        self.hits = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def answer(self, data: bytes, line: Line) -> bool:
+        """Answer the request that ``data`` is, if it is known; False: it is to be parsed.
+
+        Args:
+            data: all that was read at once.
+            line: idle.
+        """
+        # To look for it is to hash it, which takes a microsecond.
+        if not self._places or (place := self._places.get(data)) is None:
+            return False
+        began, service = monotonic(), self._service
+        peer = line.origin.peer
+        if place.attending is not service.attending or service.draining:
+            self.clear()
+            return False
+        if not line.has_taken_all:
+            return False
+        reply = place.again.reply(peer)
+        date = service.date()
+        if reply is not place.reply or date is not place.date:
+            if reply is None:
+                self._forget(data, place)
+                return False
+            self._settle(place)  # what is to be told was answered otherwise
+            if not place.write(reply, date):
+                self._forget(data, place)
+                return False
+        took_s = monotonic() - began
+        line.write(b"%b%.3f%b" % (place.before, took_s * 1e3, place.after))
+        place.asked = True
+        self.hits += 1
+        counts = service.counts
+        counts.received += 1
+        counts.requests += 1
+        took = place.took
+        if not took:
+            place.peer, place.since = peer, self._wall()
+            self._untold.append((began + _TOLD_WITHIN_S, place))
+            if self._timer is None:
+                self._timer = _call_later(_TOLD_WITHIN_S, self._on_time)
+        took.append(took_s)
+        if len(took) >= _TOLD_AT_ONCE:
+            self._settle(place)
+        return True
+
+    def learn(self, data: bytes, request: Request, reply: Reply) -> None:
+        """Remember the request that ``data`` is, if it was heard before.
+
+        Args:
+            data: all of its bytes and nothing else, read at once on an idle connection.
+            request: what it was parsed to.
+            reply: what it was answered.
+        """
+        again, length = reply.again, reply.length or 0
+        if again is None or max(len(data), length) > _LONGEST or not self.max_bytes:
+            return
+        mark = hash(data)
+        if self._heard[mark % _PLACES] != mark:
+            self._heard[mark % _PLACES] = mark
+            return
+        size = 2 * len(data) + again.size + length + _OBJECTS
+        if data not in self._places and self._has_room(size):
+            self._places[data] = _Place(request, again, self._service.attending, size)
+            self._account(size)
+
+    def limit(self, max_bytes: int) -> None:
+        """Take no more than that from now on."""
+        self.max_bytes = max_bytes
+        self._has_room(0)
+
+    def clear(self) -> None:
+        """Forget all requests; what is to be told of them is told."""
+        self.flush()
+        if self._places:
+            self._places.clear()
+            self._account(-self.bytes)
+
+    def flush(self) -> None:
+        """Tell of all that is over."""
+        while self._untold:
+            self._settle(self._untold.popleft()[1])
+
+    def close(self) -> None:
+        """Forget all requests, and tell of what is over. Idempotent."""
+        self.max_bytes = 0
+        self.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_time(self) -> None:
+        untold, now = self._untold, monotonic()
+        while untold and untold[0][0] <= now:  # each in its own time: together they would take long
+            self._settle(untold.popleft()[1])
+        due_s = untold[0][0] - now if untold else 0.0
+        self._timer = _call_later(max(_PAUSE_S, due_s), self._on_time) if untold else None
+
+    def _settle(self, place: _Place) -> None:
+        """Tell of the requests that ``place`` has answered."""
+        if not place.took or place.outcome is None:
+            return
+        first, *more = place.took
+        place.took = []
+        request = place.request
+        if request.peer != place.peer:
+            request = request._replace(peer=place.peer)
+        delivery = Delivery(place.status, place.sent, complete=True, duration_s=first)
+        try:
+            self._tell(Record(request, place.outcome, delivery), more, place.since)
+        except Exception as error:  # noqa: BLE001 - telling must never fail a request
+            self._service.bug("recording", error)
+
+    def _has_room(self, size: int) -> bool:
+        """Make room for ``size`` bytes, if there can be."""
+        for _ in range(_MOVES):
+            if self.bytes + size <= self.max_bytes:
+                return True
+            if not self._places:
+                return False
+            data, place = next(iter(self._places.items()))
+            if place.asked:
+                place.asked = False
+                del self._places[data]
+                self._places[data] = place
+            else:
+                self._forget(data, place)
+        return False
+
+    def _forget(self, data: bytes, place: _Place) -> None:
+        self._settle(place)
+        del self._places[data]
+        self._account(-place.size)
+
+    def _account(self, size: int) -> None:
+        self.bytes += size
+        self._lend(size)
+
+
+def _call_later(after_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(after_s, call)
