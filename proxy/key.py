@@ -23,44 +23,14 @@ from urllib.parse import parse_qsl
 from proxy.model.entry import CacheKey
 from proxy.model.message import Headers, Request
 from proxy.model.query import Query
+from proxy.wire.inert import INERT, INERT_PREFIXES
+from proxy.wire.picking import Picking, size_of
+from proxy.wire.recent import Recent
 
 SCHEMA: Final = "sidecache/1"  # counted up when equal queries would no longer give equal digests
 
 CREDENTIALS: Final = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _CREDENTIAL_PARAMETERS: Final = frozenset({"key", "api_key", "api-key", "access_token"})
-
-INERT: Final = frozenset(
-    {
-        # who asks, not what is asked
-        "user-agent", "dnt", "priority",
-        # what the wire takes care of
-        "accept-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "te",
-        "trailer", "upgrade", "expect", "host", "proxy-connection", "proxy-authorization",
-        "max-forwards", "via",
-        # orders to the cache; what they select is keyed elsewhere
-        "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
-        "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback",
-        "x-cache-variants",
-        # names of one attempt, never of a question
-        "x-request-id", "request-id", "x-correlation-id", "x-client-request-id", "idempotency-key",
-        "x-amzn-trace-id", "x-cloud-trace-context", "x-ms-client-request-id", "cf-ray",
-        "x-amz-cf-id", "x-azure-ref", "x-appgw-trace-id", "x-kong-request-id", "fly-request-id",
-        # trace context: W3C, B3, Jaeger, Sentry, Elastic, New Relic, LangSmith
-        # (by name: Baggage has what the application put in, a user or a tenant, and counts)
-        "traceparent", "tracestate", "b3", "uber-trace-id", "sentry-trace",
-        "elastic-apm-traceparent", "newrelic", "langsmith-trace",
-        # who passed it on
-        # (by name: X-Forwarded-User and CF-Access-* say who somebody is, and count)
-        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
-        "x-forwarded-by", "x-forwarded-server", "x-forwarded-scheme", "x-real-ip", "x-client-ip",
-        "true-client-ip", "x-cluster-client-ip", "cdn-loop", "cf-connecting-ip", "cf-visitor",
-        "cf-connecting-ipv6", "cf-ew-via", "cf-worker",
-    }
-)  # fmt: skip
-INERT_PREFIXES: Final = (
-    "x-stainless-", "x-b3-", "x-datadog-", "x-ot-span-", "x-envoy-", "x-istio-", "sec-ch-",
-    "sec-fetch-",
-)  # fmt: skip
 
 # An API client that accepts JSON first, and any of these besides, is told the same thing.
 _PLAIN_ACCEPT: Final = frozenset(
@@ -70,10 +40,9 @@ _MAY_SAY_NOTHING: Final = frozenset({"accept", "accept-language", "content-type"
 _ADMITS_JSON: Final = frozenset({"*/*", "application/*", "application/json"})
 
 # Names come from clients. Bounds, not tunings: together they are a bound in bytes.
-_MOST_KNOWN: Final = 4096
-_LONGEST_KNOWN: Final = 64
-
-
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 64
+_RECENT_BYTES: Final = 2**20  # of keys that lack the body
+_STATE: Final = 400  # bytes a half-made hash takes
 _name: Final = itemgetter(0)
 
 
@@ -115,6 +84,13 @@ class KeyParts(NamedTuple):
     body: bytes  # canonical
 
 
+class _Begun(NamedTuple):
+    """A key that lacks the body."""
+
+    scope: str
+    hashed: hashlib.blake2b  # to be copied, not fed
+
+
 class KeyRules:
     """What is left out of the key, and the secret that keeps digests from telling anything.
 
@@ -148,6 +124,13 @@ class KeyRules:
         }[self._scoping.by]
         self._inert_cookies = inert_cookies
         self._known: dict[str, str] = {}
+        self._picked = Picking(self.counts)
+        self._begun: Recent[tuple[object, ...], _Begun] = Recent(_RECENT_BYTES)
+
+    def counts(self, name: str) -> bool:
+        """Whether a key or its scope may depend on header ``name`` (lower case)."""
+        scoped = name in CREDENTIALS and self._scoping.by is not ScopeBy.SHARED
+        return scoped or not self.is_inert(name)
 
     def is_inert(self, name: str) -> bool:
         """Whether header ``name`` (lower case) is in the key neither by itself nor by the scope."""
@@ -187,9 +170,26 @@ class KeyRules:
         Equal for queries that differ only in the order of JSON members and headers, in space,
         in Unicode normal form, or in what is documented to be inert.
         """
-        scope, dialect, upstream, method, path, query_string, namespace, fields, body = (
-            self.parts_of(request, query, upstream)
-        )
+        begun = self._begun_of(request, query, upstream)
+        (hashed := begun.hashed.copy()).update(query.canonical)
+        return CacheKey(begun.scope, hashed.digest())
+
+    def _begun_of(self, request: Request, query: Query, upstream: str) -> _Begun:
+        """The key of ``query`` as far as it does not depend on the body."""
+        fields, namespace = self._picked(request.headers), query.controls.namespace
+        seen = (
+            query.dialect, upstream, request.method, request.path, request.query_string,
+            query.query_string, namespace, fields,
+        )  # fmt: skip
+        begun = self._begun.get(seen)
+        if begun is None:
+            begun = self._begin(self.parts_of(request, query, upstream))
+            texts = 2 * len(request.target) + len(namespace)
+            self._begun.put(seen, begun, size_of(fields) + texts + _STATE)
+        return begun
+
+    def _begin(self, parts: KeyParts) -> _Begun:
+        scope, dialect, upstream, method, path, query_string, namespace, fields, _ = parts
         # Each part behind its length: no two lists of parts give the same text.
         text = (
             f"{SCHEMA} {len(scope)}:{scope}{len(dialect)}:{dialect}"
@@ -197,7 +197,7 @@ class KeyRules:
             f"{len(path)}:{path}{len(query_string)}:{query_string}{len(namespace)}:{namespace}"
             f"{len(fields)}:"
         ) + "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in fields])
-        return CacheKey(scope, self._hash(b"key", text, body, 32))
+        return _Begun(scope, self._hasher(b"key", text, 32))
 
     def parts_of(self, request: Request, query: Query, upstream: str) -> KeyParts:
         """What ``key_of`` makes the key of."""
@@ -323,14 +323,17 @@ class KeyRules:
         return "; ".join(c for c in crumbs if c.partition("=")[0] not in self._inert_cookies)
 
     def _hash(self, purpose: bytes, text: str, rest: bytes, size: int) -> bytes:
-        hashed = hashlib.blake2b(
+        hashed = self._hasher(purpose, text, size)
+        hashed.update(rest)
+        return hashed.digest()
+
+    def _hasher(self, purpose: bytes, text: str, size: int) -> hashlib.blake2b:
+        return hashlib.blake2b(
             text.encode("utf-8", "surrogateescape"),
             digest_size=size,
             key=self._secret,
             person=purpose,
         )
-        hashed.update(rest)
-        return hashed.digest()
 
 
 def standby_of(key: CacheKey, backend: str) -> CacheKey:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning
 
 
+_HIT, _STALE, _SIE = Verdict.HIT, Verdict.STALE, Why.SIE  # members are slow to get at
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What one request may cost, in bytes and seconds."""
@@ -99,8 +102,8 @@ class Lifecycle:
         asked = asked.drawn(self._rooms.dice)
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(
-            self._rooms, request, upstream, dialect, *asked[:3], generation, began,
-            variant=asked.variant, laps=laps,
+            self._rooms, request, upstream, dialect, asked.query, asked.terms, asked.key,
+            generation, began, variant=asked.variant, laps=laps,
         )  # fmt: skip
         laps.read = self._rooms.clock()
         if self._dividing is not None and (parts := self._dividing.parts(question)):
@@ -149,13 +152,13 @@ class Lifecycle:
             return None
         age = entry.age(self._rooms.clock())
         outcome = Outcome(
-            Verdict.STALE if hit.stale else Verdict.HIT,
+            _STALE if hit.stale else _HIT,
             hit.why,
             dialect=entry.dialect,
             model=entry.model,
             tier=hit.tier,
             key=entry.key,
-            fwd=None if hit.why is not Why.SIE else Fwd.STALE,
+            fwd=None if hit.why is not _SIE else Fwd.STALE,
             fwd_status=failed,
             age_s=age,
             ttl_s=entry.lifetime.ttl - age,

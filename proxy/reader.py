@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from proxy.dialects.base import Dialect, Divisible
+from proxy.dialects.base import LOOKED_AT, Dialect, Divisible
 from proxy.key import KeyRules
 from proxy.model.decision import Bypass, Why
 from proxy.model.entry import CacheKey
@@ -20,12 +20,14 @@ from proxy.model.query import Controls, Query, Refusal
 from proxy.policy import AboutNow, Policy, Terms, answers_wanted, hasten, refuse
 from proxy.wire import json_members
 from proxy.wire.cache_control import UNASKED, merge
+from proxy.wire.picking import Picking, size_of
 from proxy.wire.recent import Recent
 from proxy.wire.steering import Steering
 
 OURS: Final = Steering()
 _RECENT_BYTES: Final = 4 * 2**20
-_FIELD: Final = 150  # bytes a header field takes besides its text, about
+_FEW_BYTES: Final = 2**19
+_TERMS: Final = 400  # bytes that terms take, about
 
 
 class Asked(NamedTuple):
@@ -75,23 +77,26 @@ class Reader:
         self._about_now = about_now
         self._steering = steering
         self.edition = edition
+        self._picked = Picking(self._counts)
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
+        self._terms: Recent[tuple[str, str, str], Terms] = Recent(_FEW_BYTES)
+        self._timely: Recent[str, bool] = Recent(_FEW_BYTES)
 
     def read(
         self, request: Request, body: bytes, dialect: Dialect, upstream: str
     ) -> Asked | Passed:
         """What ``request`` with ``body`` asks of ``upstream`` (an id), or why it is passed on."""
-        headers = request.headers.pairs
-        edition = self.edition()
-        seen = (edition, request.method, request.path, request.query_string, headers, body)
+        # Ids of attempts and of traces change with every request, and what is asked does not.
+        fields, edition = self._picked(request.headers), self.edition()
+        seen = (edition, request.method, request.path, request.query_string, fields, body)
         said = self._recent.get(seen)
         if said is None:
             said = self.work_out(request, body, dialect, upstream)
             # Names and values count too: one field may be as long as a whole body.
-            texts = sum(len(name) + len(value) for name, value in headers)
+            texts = size_of(fields)
             if isinstance(said, Asked):
                 texts += sys.getsizeof(said.query.question)
-            self._recent.put(seen, said, 2 * len(body) + texts + _FIELD * len(headers))
+            self._recent.put(seen, said, 2 * len(body) + texts)
         return said
 
     def parts(
@@ -123,11 +128,10 @@ class Reader:
         query = understood or self.understand(request, body, dialect)
         if isinstance(query, Refusal):
             return Passed(query.why, body if query.forward is None else query.forward)
-        terms = self._policy.terms(request.path, query.model, query.dialect)
+        terms = self._terms_of(request.path, query.model, query.dialect)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)
-        # Whether it is about now takes a millisecond to tell of a long one in Chinese.
-        if terms.time_sensitive is not AboutNow.IGNORE and self._about_now(query.question):
+        if terms.time_sensitive is not AboutNow.IGNORE and self._is_about_now(query.question):
             hastened = hasten(terms)
             if isinstance(hastened, Bypass):
                 return Passed(hastened.why, query.forward)
@@ -140,6 +144,26 @@ class Reader:
         return Asked(
             query, terms, key, tuple(self._keys.another_of(key, at) for at in range(wanted))
         )
+
+    def _counts(self, name: str) -> bool:
+        """Whether what is read may depend on header ``name`` (lower case)."""
+        return name in LOOKED_AT or self._keys.counts(name) or self._steering.hears(name)
+
+    def _terms_of(self, path: str, model: str, dialect: str) -> Terms:
+        where = (path, model, dialect)
+        terms = self._terms.get(where)
+        if terms is None:
+            terms = self._policy.terms(path, model, dialect)
+            self._terms.put(where, terms, len(path) + len(model) + _TERMS)
+        return terms
+
+    def _is_about_now(self, question: str) -> bool:
+        """It takes a millisecond to tell of a long one in Chinese."""
+        told = self._timely.get(question)
+        if told is None:
+            told = self._about_now(question)
+            self._timely.put(question, told, sys.getsizeof(question))
+        return told
 
 
 def _steered(query: Query, controls: Controls) -> Query:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.model.decision import Why
 from proxy.model.errors import Overloaded, ShareExceeded, UpstreamError
-from proxy.model.message import Head
-from proxy.model.outcome import Outcome, Repeats, Reply
-from proxy.wire.cache_status import fields
+from proxy.model.headers import Beginning
+from proxy.model.message import Head, Headers
+from proxy.model.outcome import Outcome, Repeats, Reply, Verdict
+from proxy.wire.cache_status import decided, timing, visible
 from proxy.wire.problem import problem
+from proxy.wire.recent import Recent
 
 _OURS: Final = frozenset(
     {
@@ -19,7 +21,18 @@ _OURS: Final = frozenset(
     }
 )  # fmt: skip
 _SPREAD_S: Final = 3  # over which those who were turned away are asked to come again
+_RECENT_BYTES: Final = 2**20
+_PAIR: Final = 150  # bytes a field takes besides its text, about
+_HIT, _STALE = Verdict.HIT, Verdict.STALE
 _CONTENT_TYPE: Final = frozenset({"content-type"})
+
+
+class _Told(NamedTuple):
+    """What was told last with an answer."""
+
+    headers: Headers  # as they are stored
+    visible: tuple[object, ...]  # see there
+    told: Beginning
 
 
 class Replies:
@@ -37,6 +50,7 @@ class Replies:
         self.name = name
         self._clock = clock
         self._dice = dice
+        self._recent: Recent[bytes, _Told] = Recent(_RECENT_BYTES)  # by the digest of the key
 
     def write(
         self,
@@ -57,15 +71,32 @@ class Replies:
             final: tells what is only known once that body has come.
             again: see ``Reply.again``.
         """
-        headers, index = head.headers, head.headers.index()
-        theirs, total_s = index.get("cache-status", ""), self._clock() - began
-        told = fields(outcome, theirs, name=self.name, total_s=total_s)
-        if not _OURS.isdisjoint(index):
-            headers = headers.without(_OURS)
+        told, total_s = self._told(head.headers, outcome), self._clock() - began
         if isinstance(body, bytes):
             length = len(body)
-        head = Head(head.status, head.reason, headers.plus(*told))
+        headers = told.then(timing(outcome.upstream_s, total_s))
+        head = Head(head.status, head.reason, headers)
         return Reply(head, body, length, outcome, final=final, again=again)
+
+    def _told(self, headers: Headers, outcome: Outcome) -> Beginning:
+        """``headers``, and what the cache did; the same object for hits that tell the same."""
+        key, verdict = outcome.key, outcome.verdict
+        if key is None or not (verdict is _HIT or verdict is _STALE):
+            return self._tell(headers, outcome)
+        said, known = visible(outcome), self._recent.get(key.digest)
+        if known is not None and known.headers is headers and known.visible == said:
+            return known.told
+        told = self._tell(headers, outcome)
+        texts = sum([len(name) + len(value) for name, value in told.pairs])
+        self._recent.put(key.digest, _Told(headers, said, told), 2 * texts + _PAIR * len(told))
+        return told
+
+    def _tell(self, headers: Headers, outcome: Outcome) -> Beginning:
+        index = headers.index()
+        told = decided(outcome, index.get("cache-status", ""), name=self.name)
+        if not _OURS.isdisjoint(index):
+            headers = headers.without(_OURS)
+        return Beginning(headers.pairs + told)
 
     def fail(self, error: UpstreamError, outcome: Outcome, began: float) -> Reply:
         """The reply when the upstream has none: 502, 504 or 508, and why.

@@ -18,8 +18,9 @@ from support.openai_backend import Asked, OpenAIBackend
 from support.proxied import Proxied, proxied
 from support.raw_client import RawClient
 
-from proxy.key import CREDENTIALS, INERT, INERT_PREFIXES, KeyRules
+from proxy.key import CREDENTIALS, KeyRules
 from proxy.wire.headers import outbound
+from proxy.wire.inert import INERT, INERT_PREFIXES
 from proxy.wire.steering import Family, Steering
 
 HEADERS = Path(__file__).parents[1] / "docs" / "headers.md"

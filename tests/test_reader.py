@@ -8,7 +8,7 @@ import pytest
 from support.cranked import Given
 
 from proxy.dialects.openai_chat import OpenAIChat
-from proxy.key import KeyRules
+from proxy.key import KeyRules, ScopeBy, Scoping
 from proxy.model.decision import Why
 from proxy.model.message import Headers, Request
 from proxy.model.query import Controls
@@ -51,6 +51,46 @@ def test_equal_bytes_are_read_once(reader: Reader, dialect: Counting) -> None:
     assert isinstance(first, Asked)
     assert again is first
     assert dialect.reads == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Traceparent", "X-Request-Id", "X-Stainless-Retry-Count", "User-Agent", "X-Inert"]
+)
+def test_what_changes_no_answer_is_not_read_again_for(dialect: Counting, name: str) -> None:
+    keys = KeyRules(b"a secret of sixteen bytes", inert=frozenset({"x-inert"}))
+    reader = Reader(keys, Policy(Terms()))
+    first = reader.read(request((name, "1")), BODY, dialect, "up")
+    assert reader.read(request((name, "2")), BODY, dialect, "up") is first
+    assert dialect.reads == 1
+
+
+def test_callers_who_share_answers_share_what_was_read(dialect: Counting) -> None:
+    keys = KeyRules(b"a secret of sixteen bytes", scoping=Scoping(ScopeBy.SHARED))
+    reader = Reader(keys, Policy(Terms()))
+    first = reader.read(request(("Authorization", "Bearer a")), BODY, dialect, "up")
+    assert reader.read(request(("Authorization", "Bearer b")), BODY, dialect, "up") is first
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Content-Encoding", "gzip"),
+        ("Content-Type", "text/plain"),
+        ("Cache-Control", "no-store"),
+        ("X-Cache-TTL", "5"),
+        ("CF-AIG-Skip-Cache", "true"),
+    ],
+)
+def test_what_is_looked_at_counts_even_where_it_is_inert(
+    dialect: Counting, name: str, value: str
+) -> None:
+    keys = KeyRules(b"a secret of sixteen bytes", inert=frozenset({name.lower()}))
+    steering = Steering([Family.CLOUDFLARE])
+    reader = Reader(keys, Policy(Terms()), steering=steering)
+    fresh = Reader(keys, Policy(Terms()), steering=steering)
+    plain = reader.read(request(), BODY, dialect, "up")
+    other = reader.read(request((name, value)), BODY, dialect, "up")
+    assert other == fresh.read(request((name, value)), BODY, dialect, "up") != plain
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ long as a laptop was shut.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
+seconds: Callable[[], float] = time.monotonic
+"""Seconds since the machine was started, or since some other moment that stays the same."""
 
-def seconds() -> float:
-    """Seconds since the machine was started, or since some other moment that stays the same."""
-    return time.clock_gettime(_CLOCK) if _CLOCK is not None else time.monotonic()
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
+if hasattr(time, "CLOCK_BOOTTIME"):  # Linux only
+    seconds = partial(time.clock_gettime, time.CLOCK_BOOTTIME)

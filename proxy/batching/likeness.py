@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from proxy.batching.words import Asker
 from proxy.dialects.base import Divisible
-from proxy.key import INERT, INERT_PREFIXES
 from proxy.model.message import Headers, Outbound, Request
 from proxy.model.query import Query
+from proxy.wire.inert import INERT, INERT_PREFIXES
 
 # In the key these count as nothing, but a backend, or a cache on the way to it, may heed them.
 _HEEDED: Final = frozenset({"cache-control", "pragma", "priority"})

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Final, Protocol, TypeGuard, runtime_checkable
 
 from proxy.model.entry import Entry
 from proxy.model.message import Head, Request
 from proxy.model.query import Asking, Form, Query, Refusal, Sealed
+
+LOOKED_AT: Final = frozenset({"content-encoding", "content-type"})
+"""The request headers (lower case) that what a dialect reads may depend on."""
 
 
 class Relay(Enum):
@@ -38,8 +41,8 @@ class Dialect(Protocol):
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         """What ``request`` with this ``body`` asks, or why it cannot be cached.
 
-        It depends on nothing else, but for a version (``Versioned``). What cannot be cached is
-        forwarded untouched, or as the refusal says.
+        It depends on nothing else, but for a version (``Versioned``), and of the headers only on
+        those ``LOOKED_AT``. What cannot be cached is forwarded untouched, or as the refusal says.
         """
         ...
 

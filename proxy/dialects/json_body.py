@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -11,11 +10,9 @@ from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query, Refusal
 from proxy.wire import json_members
 from proxy.wire.cache_control import UNASKED, controls_from_object
-from proxy.wire.recent import Recent
 from proxy.wire.strict_json import NotStrict, loads
 
 JSON: Final = "application/json"
-_RECENT_BYTES: Final = 4 * 2**20  # what is remembered of bodies already read
 
 Understand = Callable[[dict[str, object], bytes, Controls], Query | Refusal]
 """Given the object (its own to take apart), the body to send upstream, and what is asked of the
@@ -23,7 +20,7 @@ cache; raises NotStrict."""
 
 
 class JsonBody:
-    """Reads bodies; what was read lately is remembered, for real callers repeat themselves.
+    """Reads bodies.
 
     Args:
         understand: makes a query of the object that a body is.
@@ -34,7 +31,6 @@ class JsonBody:
     def __init__(self, understand: Understand, *, steered: bool = True) -> None:
         self._understand = understand
         self._steered = steered
-        self._recent: Recent[bytes, Query] = Recent(_RECENT_BYTES)
 
     def read(self, headers: Headers, body: bytes) -> Query | Refusal:
         """What ``body`` asks, or why it cannot be cached."""
@@ -43,18 +39,10 @@ class JsonBody:
         media_type = headers.get("content-type", JSON)
         if media_type != JSON and not is_json(media_type.partition(";")[0].strip().lower()):
             return Refusal(Why.NOT_UNDERSTOOD, "not JSON by its content type")
-        query = self._recent.get(body)
-        if query is None:
-            try:
-                said = self._read(body)
-            except NotStrict as error:
-                return Refusal(Why.UNKEYABLE, str(error))
-            if isinstance(said, Refusal):
-                return said
-            query = said
-            size = len(body) + len(query.canonical) + sys.getsizeof(query.question)
-            self._recent.put(body, query, size)
-        return query
+        try:
+            return self._read(body)
+        except NotStrict as error:
+            return Refusal(Why.UNKEYABLE, str(error))
 
     def _read(self, body: bytes) -> Query | Refusal:
         asked = loads(body)

@@ -21,6 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from proxy.downstream.body import NO_BODY, IncomingBody
 from proxy.downstream.limits import Limits
 from proxy.model.errors import RequestError
+from proxy.model.headers import Names, Received
 from proxy.model.message import Body, Headers, Request
 from proxy.wire.headers import nominated, tunnelled
 from proxy.wire.target import authority_fault, read_target
@@ -69,23 +70,23 @@ def read_request(
     if message.method in _NOT_SERVED:
         raise RequestError(501, f"{message.method} is not served here.")
     # Names as they were spelled; those in message.headers are the parser's own.
-    names = [_SPELLED.get(name) or _spelled(name) for name, _ in message.raw_headers]
-    headers = Headers(zip(names, message.headers.values(), strict=True))
-    index = headers.index()
+    spelled = tuple([name for name, _ in message.raw_headers])
+    names, values = _NAMES.get(spelled) or _named(spelled), [*message.headers.values()]
+    headers: Headers = Received(names, values)
     target = read_target(message.method, message.path)
     if target.authority:  # it counts, not Host (RFC 9112, section 3.2.2)
         rest = (pair for pair in headers.pairs if pair[0].lower() != "host")
         headers = Headers((("Host", target.authority), *rest))
-    elif (host := index.get("host")) is not None and (fault := authority_fault(host)):
+    elif "host" in headers and (fault := authority_fault(headers.get("host"))):
         raise RequestError(400, fault)
-    body = _body(message, stream, index, limits, invite)
+    body = _body(message, stream, headers, limits, invite)
 
     tunnel = False
-    if "connection" in index:
+    if "connection" in headers:
         if ended := nominated(headers):
             headers = headers.without(ended)
         tunnel = modern and bool(message.upgrade) and body is NO_BODY and bool(tunnelled(headers))
-    if "upgrade" in index and not tunnel:
+    if "upgrade" in headers and not tunnel:
         headers = headers.without(_IGNORED_UPGRADE)
     request = Request(
         message.method, target.path, target.query_string, headers, body, origin.peer, origin.scheme
@@ -102,45 +103,45 @@ def unread_request(message: RawRequestMessage, origin: Origin) -> Request:
     return Request(message.method, path, query, headers, NO_BODY, origin.peer, origin.scheme)
 
 
-# Names as texts, by their bytes. The same few come again and again, and a text that was made and
-# hashed before is neither made nor hashed anew. Bounded, because names come from clients.
-_SPELLED: dict[bytes, str] = {}
-_MOST_NAMES: Final = 4096
-_LONGEST_NAME: Final = 64
+# Names as texts, by their bytes. A client sends the same in the same order every time, and what
+# was made of them before is not made anew. Bounded, because names come from clients: at most 2 MB.
+_NAMES: dict[tuple[bytes, ...], Names] = {}
+_MOST_HEADS: Final = 128
+_LONGEST_HEAD: Final = 64  # fields
 
 
-def _spelled(name: bytes) -> str:
-    text = name.decode()
-    if len(name) <= _LONGEST_NAME:
-        if len(_SPELLED) >= _MOST_NAMES:
-            _SPELLED.clear()
-        _SPELLED[name] = text
-    return text
+def _named(spelled: tuple[bytes, ...]) -> Names:
+    names = Names.of(name.decode() for name in spelled)
+    if len(spelled) <= _LONGEST_HEAD and sum(map(len, spelled)) <= 16 * _LONGEST_HEAD:
+        if len(_NAMES) >= _MOST_HEADS:
+            _NAMES.clear()
+        _NAMES[spelled] = names
+    return names
 
 
 def _body(
     message: RawRequestMessage,
     stream: StreamReader,
-    index: dict[str, str],
+    headers: Headers,
     limits: Limits,
     invite: Callable[[], None],
 ) -> Body:
     modern = message.version is HttpVersion11
     length: int | None
-    if (coding := index.get("transfer-encoding")) is not None:
+    if "transfer-encoding" in headers:
         if not modern:
             raise RequestError(400, "HTTP/1.0 has no transfer codings.")  # RFC 9112, section 6.1
-        if coding.strip(" \t").lower() != "chunked":
+        if headers.get("transfer-encoding").strip(" \t").lower() != "chunked":
             raise RequestError(501, "No transfer coding but chunked is understood.")
         length = None
     else:
-        length = int(index.get("content-length", "0"))
+        length = int(headers.get("content-length", "0"))
         if limits.body_cap is not None and length > limits.body_cap:
             raise RequestError(
                 413, f"The body of the request is longer than {limits.body_cap} bytes."
             )
-    expects = modern and "expect" in index
-    if expects and index["expect"].lower() != "100-continue":
+    expects = modern and "expect" in headers
+    if expects and headers.get("expect").lower() != "100-continue":
         raise RequestError(417, "No expectation but 100-continue can be met.")
     if stream is EMPTY_PAYLOAD:
         if length != 0:  # the parser takes 2^64 - 1 for no length at all

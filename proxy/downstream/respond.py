@@ -71,6 +71,9 @@ class _Framing(Enum):
     CLOSE = "close"
 
 
+_NONE, _LENGTH, _CHUNKED, _CLOSE = _Framing  # for every request: members are slow to get at
+
+
 class Opening:
     """A reply ready to be sent: its head as bytes, and how its body will be framed."""
 
@@ -92,7 +95,7 @@ class Opening:
             ProtocolViolation: the reply cannot be sent as it is.
         """
         framing, field = _frame(reply, head_only=head_only, modern=modern)
-        persist = persist and not reply.close and framing is not _Framing.CLOSE
+        persist = persist and not reply.close and framing is not _CLOSE
         if not persist:
             field += "Connection: close\r\n"
         elif not modern:
@@ -116,7 +119,7 @@ class Opening:
         if not isinstance(body, bytes):
             await self._stream(body, line, progress)
             return
-        if self._framing is _Framing.NONE:
+        if self._framing is _NONE:
             line.write(self.head)
         elif len(body) <= _ONE_WRITE:
             line.write(self.head + body)
@@ -137,16 +140,16 @@ class Opening:
         """
         if not _holds_events(self._reply.head) or (progress.sent and not ended(self._last)):
             return b""
-        if self._framing is _Framing.CHUNKED:
+        if self._framing is _CHUNKED:
             return b"%x\r\n%b\r\n" % (len(_FAREWELL), _FAREWELL)
         declared = self._reply.length or 0
-        fits = self._framing is _Framing.LENGTH and progress.sent + len(_FAREWELL) < declared
+        fits = self._framing is _LENGTH and progress.sent + len(_FAREWELL) < declared
         return _FAREWELL if fits else b""
 
     async def _stream(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
         try:
             line.write(self.head)
-            if self._framing is not _Framing.NONE:
+            if self._framing is not _NONE:
                 await self._pieces(body, line, progress)
             progress.complete = True
         except (UpstreamError, RequestError) as error:
@@ -156,8 +159,8 @@ class Opening:
             await close_body(body)
 
     async def _pieces(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
-        chunked = self._framing is _Framing.CHUNKED
-        declared = self._reply.length if self._framing is _Framing.LENGTH else None
+        chunked = self._framing is _CHUNKED
+        declared = self._reply.length if self._framing is _LENGTH else None
         async for piece in body:
             size = len(piece)
             if not size:
@@ -193,15 +196,15 @@ def _frame(reply: Reply, *, head_only: bool, modern: bool) -> tuple[_Framing, st
     """How the body's end is told, and the field that says so."""
     body, length = reply.body, reply.length
     if reply.head.status in _WITHOUT_CONTENT:
-        return _Framing.NONE, ""
+        return _NONE, ""
     if head_only:
-        return _Framing.NONE, "" if length is None else f"Content-Length: {length}\r\n"
+        return _NONE, "" if length is None else f"Content-Length: {length}\r\n"
     if isinstance(body, bytes):
         if length is not None and length != len(body):
             raise ProtocolViolation("The body has another length than was declared.")
         length = len(body)
     if length is not None:
-        return _Framing.LENGTH, f"Content-Length: {length}\r\n"
+        return _LENGTH, f"Content-Length: {length}\r\n"
     if modern:
-        return _Framing.CHUNKED, "Transfer-Encoding: chunked\r\n"
-    return _Framing.CLOSE, ""
+        return _CHUNKED, "Transfer-Encoding: chunked\r\n"
+    return _CLOSE, ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -19,6 +19,16 @@ class Headers:
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
         self._index: dict[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in order, as they are spelled."""
+        return tuple([name for name, _ in self.pairs])
+
+    @property
+    def values(self) -> Sequence[str]:
+        """The values in order."""
+        return [value for _, value in self.pairs]
 
     def get(self, name: str, default: str = "") -> str:
         """The value of ``name`` (given in lower case); repeated fields are joined by ``", "``.

@@ -28,6 +28,15 @@ UNASKED = Controls()  # the common case; one for all, so that it costs nothing
 LONGEST_S = 2**31  # what any larger number of seconds counts as (RFC 9111, section 1.2.2)
 NAMESPACE_LENGTH = 128  # characters
 
+HEARD = frozenset(
+    {
+        "cache-control", "pragma", "x-cache-control", "x-cache-ttl", "x-cache-namespace",
+        "x-cache-tags", "x-cache-semantic", "x-cache-threshold", "x-cache-feedback",
+        "x-cache-variants",
+    }
+)  # fmt: skip
+"""The fields of a request that ``controls_from_headers`` looks at."""
+
 _MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
 _SHARE = re.compile(r"0(?:\.\d{1,9})?|1(?:\.0{1,9})?")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)

@@ -44,6 +44,14 @@ def fields(
         name: what this cache calls itself.
         total_s: seconds from the request's arrival until its head goes out.
     """
+    told = decided(outcome, upstream_cache_status, name=name)
+    return (*told, timing(outcome.upstream_s, total_s))
+
+
+def decided(
+    outcome: Outcome, upstream_cache_status: str, *, name: str = "sidecache"
+) -> tuple[tuple[str, str], ...]:
+    """As ``fields``, less what the time tells that was taken. Follows from ``visible``."""
     verdict = outcome.verdict
     doubt = outcome.doubt
     reason = _X_CACHE_REASON[outcome.why]
@@ -65,14 +73,30 @@ def fields(
         told.append(("X-Cache-Variant", str(outcome.variant)))
     if outcome.compressed:
         told.append(("X-Cache-Compressed", str(outcome.compressed)))
-    upstream_s = outcome.upstream_s
-    if upstream_s is None:
-        timing = f"sidecache;dur={total_s * 1e3:.3f}"
-    else:
-        own_s = max(0.0, total_s - upstream_s)
-        timing = f"sidecache;dur={own_s * 1e3:.3f}, upstream;dur={upstream_s * 1e3:.3f}"
-    told.append(("Server-Timing", timing))
     return tuple(told)
+
+
+def visible(outcome: Outcome) -> tuple[object, ...]:
+    """All that ``decided`` depends on: where this is equal, so are the fields.
+
+    Of the hits on one answer it is the same for the better part of a second.
+    """
+    age_s, ttl_s = outcome.age_s, outcome.ttl_s
+    return (
+        outcome.verdict, outcome.why, outcome.tier, outcome.detail, outcome.variant,
+        _bounded(age_s or 0.0, 0), None if ttl_s is None else _bounded(ttl_s, -_LIMIT_S),
+        outcome.fwd, outcome.fwd_status, outcome.stored, outcome.collapsed, outcome.doubt,
+        outcome.similarity, outcome.measured, outcome.match, outcome.compressed,
+    )  # fmt: skip
+
+
+def timing(upstream_s: float | None, total_s: float) -> tuple[str, str]:
+    """The field that tells the time until the head went out, and whose it was, in seconds."""
+    if upstream_s is None:
+        return ("Server-Timing", f"sidecache;dur={total_s * 1e3:.3f}")
+    own_s = max(0.0, total_s - upstream_s)
+    both = f"sidecache;dur={own_s * 1e3:.3f}, upstream;dur={upstream_s * 1e3:.3f}"
+    return ("Server-Timing", both)
 
 
 def _of_another(outcome: Outcome, similarity: float) -> list[tuple[str, str]]:

@@ -8,10 +8,12 @@ from functools import lru_cache
 from typing import Final
 
 from proxy.model.errors import ProtocolViolation
+from proxy.model.headers import Beginning, Continued, Lines
 from proxy.model.message import Head
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
+_NO_LINES: Final = Lines("", 0, dated=False)
 _LOWEST, _HIGHEST = 200, 999  # final status codes (RFC 9110, section 15)
 
 
@@ -38,17 +40,40 @@ def write_head(head: Head, framing: str, date: str) -> bytes:
     """
     if not _LOWEST <= head.status <= _HIGHEST:
         raise ProtocolViolation(f"A final response cannot have the status {head.status}.")
-    lines = [f"HTTP/1.1 {head.status} {head.reason}"]
-    for name, value in head.headers.pairs:
+    headers = head.headers
+    first = f"HTTP/1.1 {head.status} {head.reason}"
+    if isinstance(headers, Continued):
+        beginning, rest = _lines(headers.beginning), headers.rest
+    else:
+        beginning, rest = _NO_LINES, headers.pairs
+    lines = [f"{first}{beginning.text}"]
+    if _add(lines, rest) or beginning.dated:
+        date = ""
+    return _joined(lines, beginning.breaks, framing + date)
+
+
+def _lines(headers: Beginning) -> Lines:
+    lines = headers.lines
+    if lines is None:
+        each = [""]
+        dated = _add(each, headers.pairs)
+        lines = headers.lines = Lines("\r\n".join(each), len(each) - 1, dated)
+    return lines
+
+
+def _add(lines: list[str], pairs: tuple[tuple[str, str], ...]) -> bool:
+    """Add ``pairs``, less those about framing, to ``lines``; whether ``Date`` is among them."""
+    dated = False
+    for name, value in pairs:
         kind = _kind_of(name)
         if kind:
             if kind is _Kind.FRAMING:
                 continue
             if kind is _Kind.INVALID:
                 raise ProtocolViolation("The name of a response field is no token.")
-            date = ""
+            dated = True
         lines.append(f"{name}: {value}")
-    return _joined(lines, framing + date)
+    return dated
 
 
 def write_switch(head: Head) -> bytes:
@@ -58,14 +83,15 @@ def write_switch(head: Head) -> bytes:
         if _kind_of(name) is _Kind.INVALID:
             raise ProtocolViolation("The name of a response field is no token.")
         lines.append(f"{name}: {value}")
-    return _joined(lines, "")
+    return _joined(lines, 0, "")
 
 
-def _joined(lines: list[str], ours: str) -> bytes:
+def _joined(lines: list[str], inside: int, ours: str) -> bytes:
+    """``lines``, which have so many line breaks ``inside``, and ``ours``, to the end of a head."""
     text = "\r\n".join(lines)
     # Counting what a line break is made of finds a stray one in any value, at the cost of none of
     # the calls that looking at each would take.
-    breaks = len(lines) - 1
+    breaks = inside + len(lines) - 1
     if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
         raise ProtocolViolation("A response field has a line break or NUL in it.")
     try:

@@ -35,9 +35,15 @@ class Recent(Generic[K, V]):
         return known[0]
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Remember ``value``, unless that is too much; ``size`` bytes is what both take."""
+        """Remember ``value`` from now on, unless that is too much.
+
+        Args:
+            size: bytes that both take.
+        """
         size += _OVERHEAD
-        if size > self._largest or key in self._values:
+        if (known := self._values.pop(key, None)) is not None:
+            self._bytes -= known[1]
+        if size > self._largest:
             return
         self._values[key] = (value, size)
         self._bytes += size

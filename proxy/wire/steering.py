@@ -26,6 +26,7 @@ import orjson
 from proxy.model.message import Headers
 from proxy.model.query import Controls
 from proxy.wire.cache_control import (
+    HEARD,
     LONGEST_S,
     NAMESPACE_LENGTH,
     UNASKED,
@@ -72,9 +73,16 @@ class Steering:
             words = _WORDS.get(family, {})
             self._words |= words
             self.names |= words.keys() - _SHARED
+        self._heard = HEARD | self._words.keys()
+
+    def hears(self, name: str) -> bool:
+        """Whether what a request asks of the cache may depend on its field ``name``."""
+        return name in self._heard
 
     def controls(self, headers: Headers) -> Controls:
         """What the fields of a request ask of the cache; ``UNASKED`` if nothing."""
+        if self._heard.isdisjoint(headers.index()):
+            return UNASKED
         own = controls_from_headers(headers)
         if self._words.keys().isdisjoint(headers.index()):
             return own

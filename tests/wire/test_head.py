@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.model.errors import ProtocolViolation
+from proxy.model.headers import Beginning
 from proxy.model.message import Head, Headers
 from proxy.wire.head import write_head, write_switch
 
@@ -75,3 +78,29 @@ def test_whatever_a_field_holds_it_stays_one_line(value: str, reason: str) -> No
 def test_every_byte_that_may_be_in_a_value_round_trips(value: bytes) -> None:
     written = write_head(head(("X-A", value.decode("utf-8", "surrogateescape"))), "", "")
     assert written == b"HTTP/1.1 200 OK\r\nX-A: " + value + b"\r\n\r\n"
+
+
+PAIRS = st.lists(
+    st.tuples(
+        st.sampled_from(["A", "date", "Content-Length", "x y", "b"]),
+        st.text(alphabet="ab\r\n\0\ud800ä", max_size=2),
+    ),
+    max_size=3,
+)
+
+
+@given(PAIRS, PAIRS, st.sampled_from(["OK", "", "O\nK"]))
+def test_a_head_that_begins_as_another_is_written_as_if_it_were_the_first(
+    first: list[tuple[str, str]], rest: list[tuple[str, str]], reason: str
+) -> None:
+    beginning = Beginning(first)
+    for more in (rest, [], rest):
+        plain = head(*first, *more, reason=reason)
+        begun = plain._replace(headers=beginning.then(*more))
+        try:
+            expected = write_head(plain, "Content-Length: 3\r\n", DATE)
+        except ProtocolViolation as refusal:
+            with pytest.raises(ProtocolViolation, match=re.escape(str(refusal))):
+                write_head(begun, "Content-Length: 3\r\n", DATE)
+        else:
+            assert write_head(begun, "Content-Length: 3\r\n", DATE) == expected

@@ -12,11 +12,11 @@ def test_what_was_put_is_found_by_an_equal_key() -> None:
     assert recent.get(b"other") is None
 
 
-def test_the_first_value_of_a_key_stays() -> None:
+def test_the_last_value_of_a_key_counts() -> None:
     recent: Recent[bytes, str] = Recent(2**20)
     recent.put(b"key", "first", 8)
     recent.put(b"key", "second", 8)
-    assert recent.get(b"key") == "first"
+    assert recent.get(b"key") == "second"
     assert len(recent) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.watched import Watched
 
 from proxy.model.message import Headers
 from proxy.model.query import Controls
@@ -110,3 +111,11 @@ def test_words_about_different_things_add_up() -> None:
 @given(st.sampled_from(sorted(ALL.names | {"x-portkey-config"})), st.text(max_size=40))
 def test_no_value_is_too_odd_to_be_read(name: str, value: str) -> None:
     assert isinstance(told((name, value)), Controls)
+
+
+@pytest.mark.parametrize("name", [*sorted(ALL.names), "x-portkey-config", "pragma", "accept"])
+def test_what_is_asked_depends_on_no_field_that_is_not_heard(name: str) -> None:
+    headers = Watched([(name, "true"), ("X-Other", "1")])
+    ALL.controls(headers)
+    assert all(map(ALL.hears, headers.looked_at))
+    assert ALL.hears(name) == (name != "accept")
