@@ -129,6 +129,10 @@ class Lifecycle:
                 return reply
         return await self._fly(question, miss)
 
+    def ignores(self, name: str) -> bool:
+        """Whether no stored answer depends on the header field ``name`` (lower case)."""
+        return not self._reader.counts(name)
+
     def _dialect_of(self, request: Request) -> Dialect | None:
         for dialect in self._dialects:
             if dialect.matches(request.method, request.path):

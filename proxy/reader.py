@@ -77,7 +77,7 @@ class Reader:
         self._about_now = about_now
         self._steering = steering
         self.edition = edition
-        self._picked = Picking(self._counts)
+        self._picked = Picking(self.counts)
         self._recent: Recent[tuple[object, ...], Asked | Passed] = Recent(_RECENT_BYTES)
         self._terms: Recent[tuple[str, str, str], Terms] = Recent(_FEW_BYTES)
         self._timely: Recent[str, bool] = Recent(_FEW_BYTES)
@@ -145,7 +145,7 @@ class Reader:
             query, terms, key, tuple(self._keys.another_of(key, at) for at in range(wanted))
         )
 
-    def _counts(self, name: str) -> bool:
+    def counts(self, name: str) -> bool:
         """Whether what is read may depend on header ``name`` (lower case)."""
         return name in LOOKED_AT or self._keys.counts(name) or self._steering.hears(name)
 

@@ -122,6 +122,7 @@ class Generation:
             house.traces.tunnelling(passing.tunnel),
             bounds.client_limits(settings, house.machine),
             settings.pseudonym,
+            self.lifecycle.ignores,
         )
 
     @property

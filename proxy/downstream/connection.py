@@ -332,27 +332,30 @@ class Connection(RequestHandler):
 
         Most hits in memory are over by then, and the task sleeps on.
         """
-        task = self._task_handler
+        task, service = self._task_handler, self._service
         if len(self._messages) == 1 and not self._held_back and task is not None:
+            message, _stream = self._messages[0]
+            whole = message if self._is_clean and isinstance(message, RawRequestMessage) else None
+            express = service.express
+            if whole and express is not None and express.answer_parsed(whole, data, self):
+                self._take()
+                self._deadline.expect(service.idle_s)
+                return
             self._phase = _Phase.SERVING
             self._deadline.lift()
             if (exchange := self._exchange()) is not None:
                 begun = Begun(exchange.run(), task, self._loop)
                 if begun.value and not self._messages:
-                    self._learn(data, exchange)
+                    given, request = exchange.given, exchange.request
+                    if given is not None and request is not None and whole and express is not None:
+                        express.learn(whole, data, request, given)
                     self._stream = EMPTY_PAYLOAD
                     self._phase = _Phase.WAITING
-                    self._deadline.expect(self._service.idle_s)
+                    self._deadline.expect(service.idle_s)
                     return
                 if not begun.value:
                     self._begun = begun
         self._wake(self._waiter)
-
-    def _learn(self, data: bytes, exchange: Exchange) -> None:
-        """Have what came as ``data`` answered ahead of all this when it comes again."""
-        express, request, given = self._service.express, exchange.request, exchange.given
-        if self._is_clean and express is not None and request is not None and given is not None:
-            express.learn(data, request, given)
 
     def _exchange(self) -> Exchange | None:
         """The exchange over the next request; None: nobody could make sense of it."""

@@ -5,6 +5,9 @@ same JSON. Bytes that were parsed once, alone in one read on an idle connection,
 they come so again; no parser of our own decides anything. What they were answered is asked for anew
 each time (``Reply.again``), and knows whether it still holds.
 
+Where heads differ in what no answer depends on, such as the ids of traces, aiohttp's parser says
+what they are, and all that counts of them must be equal, in order.
+
 Rules:
 
 1. A request is remembered whose answer came from memory and was delivered whole, on a connection
@@ -27,6 +30,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from aiohttp import HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+
 from proxy.downstream.request import Origin
 from proxy.downstream.respond import Opening
 from proxy.downstream.service import Attending, Service
@@ -38,6 +44,19 @@ Telling = Callable[[Record, Sequence[float], float], None]
 """Told of a request that is over, of the seconds that each took that was equal to it and came after
 it, and of when the first was over, in seconds since the epoch."""
 
+Key = bytes | tuple[str, str, tuple[tuple[bytes, bytes], ...], bytes]
+"""All bytes of a request; or its method, its target, the fields that count, and its body."""
+
+# Fields that steer how a message is read and sent on. Some are inert to answers, none is to this.
+_OF_THE_WAY: Final = frozenset(
+    {
+        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive",
+        "max-forwards", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "via",
+    }
+)  # fmt: skip
+_MOST_NAMES: Final = 4096
+_LONGEST_NAME: Final = 64
 _TIMING: Final = b"\r\nServer-Timing: sidecache;dur="
 _LONGEST: Final = 65_536  # bytes of a request, and of a reply; more is slow for its size alone
 _PLACES: Final = 4096  # requests heard once that are remembered, by a hash
@@ -129,7 +148,8 @@ class Express:
         self._tell = tell
         self._wall = wall
         self._lend = lend
-        self._places: dict[bytes, _Place] = {}
+        self._places: dict[Key, _Place] = {}
+        self._counts: dict[bytes, bool] = {}  # names of fields, and whether they count
         self._heard = array("q", bytes(8 * _PLACES))
         self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
         self._timer: asyncio.TimerHandle | None = None
@@ -148,8 +168,27 @@ class Express:
             line: idle.
         """
         # To look for it is to hash it, which takes a microsecond.
-        if not self._places or (place := self._places.get(data)) is None:
+        place = self._places.get(data) if self._places else None
+        return place is not None and self._answer(data, place, line)
+
+    def answer_parsed(self, message: RawRequestMessage, data: bytes, line: Line) -> bool:
+        """Answer the request that was parsed, if a known one is equal in all that counts.
+
+        Args:
+            message: what ``data``, the bytes of one whole request, was parsed to.
+            line: idle, but for this request.
+        """
+        if not self._places or message.version is not HttpVersion11:
             return False
+        key = self._alike(message, data)
+        place = self._places.get(key)
+        if place is None or not self._answer(key, place, line):
+            return False
+        if self._was_heard(data):
+            self._remember(data, data, place.request, place.again, place.sent)
+        return True
+
+    def _answer(self, key: Key, place: _Place, line: Line) -> bool:
         began, service = monotonic(), self._service
         peer = line.origin.peer
         if place.attending is not service.attending or service.draining:
@@ -161,11 +200,11 @@ class Express:
         date = service.date()
         if reply is not place.reply or date is not place.date:
             if reply is None:
-                self._forget(data, place)
+                self._forget(key, place)
                 return False
             self._settle(place)  # what is to be told was answered otherwise
             if not place.write(reply, date):
-                self._forget(data, place)
+                self._forget(key, place)
                 return False
         took_s = monotonic() - began
         line.write(b"%b%.3f%b" % (place.before, took_s * 1e3, place.after))
@@ -185,25 +224,63 @@ class Express:
             self._settle(place)
         return True
 
-    def learn(self, data: bytes, request: Request, reply: Reply) -> None:
+    def learn(
+        self, message: RawRequestMessage, data: bytes, request: Request, reply: Reply
+    ) -> None:
         """Remember the request that ``data`` is, if it was heard before.
 
         Args:
+            message: what it was parsed to.
             data: all of its bytes and nothing else, read at once on an idle connection.
-            request: what it was parsed to.
+            request: the same, read.
             reply: what it was answered.
         """
         again, length = reply.again, reply.length or 0
         if again is None or max(len(data), length) > _LONGEST or not self.max_bytes:
             return
-        mark = hash(data)
-        if self._heard[mark % _PLACES] != mark:
-            self._heard[mark % _PLACES] = mark
+        if self._was_heard(data):
+            key: Key = data
+        elif not self._was_heard(alike := self._alike(message, data)):
             return
+        else:
+            key = alike
+        self._remember(key, data, request, again, length)
+
+    def _remember(
+        self, key: Key, data: bytes, request: Request, again: Repeats, length: int
+    ) -> None:
         size = 2 * len(data) + again.size + length + _OBJECTS
-        if data not in self._places and self._has_room(size):
-            self._places[data] = _Place(request, again, self._service.attending, size)
+        if key not in self._places and self._has_room(size):
+            self._places[key] = _Place(request, again, self._service.attending, size)
             self._account(size)
+
+    def _was_heard(self, key: Key) -> bool:
+        """Whether this has been asked of ``key`` not long ago."""
+        mark = hash(key)
+        known = self._heard[mark % _PLACES] == mark
+        self._heard[mark % _PLACES] = mark
+        return known
+
+    def _alike(self, message: RawRequestMessage, data: bytes) -> Key:
+        """What is equal of two requests that differ in nothing an answer may depend on."""
+        counts, fields = self._counts, []
+        for field in message.raw_headers:
+            name = field[0]
+            if (counted := counts.get(name)) is None:
+                counted = self._count(name)
+            if counted:
+                fields.append(field)
+        return message.method, message.path, tuple(fields), data[data.index(b"\r\n\r\n") + 4 :]
+
+    def _count(self, name: bytes) -> bool:
+        """Whether a field called so counts; remembered, as the same few come again and again."""
+        lower = name.decode("latin-1").lower()
+        counted = lower in _OF_THE_WAY or not self._service.attending.ignores(lower)
+        if len(name) <= _LONGEST_NAME:
+            if len(self._counts) >= _MOST_NAMES:
+                self._counts.clear()
+            self._counts[name] = counted
+        return counted
 
     def limit(self, max_bytes: int) -> None:
         """Take no more than that from now on."""
@@ -213,6 +290,7 @@ class Express:
     def clear(self) -> None:
         """Forget all requests; what is to be told of them is told."""
         self.flush()
+        self._counts.clear()
         if self._places:
             self._places.clear()
             self._account(-self.bytes)
@@ -259,18 +337,18 @@ class Express:
                 return True
             if not self._places:
                 return False
-            data, place = next(iter(self._places.items()))
+            key, place = next(iter(self._places.items()))
             if place.asked:
                 place.asked = False
-                del self._places[data]
-                self._places[data] = place
+                del self._places[key]
+                self._places[key] = place
             else:
-                self._forget(data, place)
+                self._forget(key, place)
         return False
 
-    def _forget(self, data: bytes, place: _Place) -> None:
+    def _forget(self, key: Key, place: _Place) -> None:
         self._settle(place)
-        del self._places[data]
+        del self._places[key]
         self._account(-place.size)
 
     def _account(self, size: int) -> None:

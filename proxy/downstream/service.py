@@ -88,12 +88,14 @@ class Attending:
         tunnel: the same for requests to switch protocols; a Duplex is spliced with the client.
         limits: the bounds of clients.
         pseudonym: how the proxy calls itself in its own errors.
+        ignores: whether no answer depends on a header field, by its name in lower case.
     """
 
     answer: Answer
     tunnel: Tunnel
     limits: Limits
     pseudonym: str = "sidecache"
+    ignores: Callable[[str], bool] = lambda _: False
     under_way: int = 0  # requests that are with it
 
 
