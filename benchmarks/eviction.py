@@ -187,12 +187,13 @@ class Product:
             max_entry_bytes=LARGEST_BYTES,
             clock=lambda: 0.0,
             scope_share=scope_share,
+            sized=lambda entry: len(entry.body),
         )
 
     def use(self, key: int, size: int) -> bool:
         if self.tier.get_now(_key(key)) is not None:
             return True
-        self.tier.put_now(replace(_EMPTY, key=_key(key), body=_body(size - _EMPTY.size)))
+        self.tier.put_now(replace(_EMPTY, key=_key(key), body=_body(size)))
         return False
 
 
@@ -317,7 +318,7 @@ def flood(length: int = 50_000, seed: int = 1) -> list[tuple[str, Ratios]]:
 def costs(entries: int = 20_000, rounds: int = 7) -> dict[str, float]:
     """Microseconds a call, the best of several rounds; hits on warm keys, puts that evict."""
     stored = [_sample(number) for number in range(entries)]
-    half = sum(entry.size for entry in stored) // 2
+    half = sum(entry.stored_size for entry in stored) // 2
     plain = {entry.key.digest: entry for entry in stored}
     roomy = L1Memory(max_bytes=2**40, max_entry_bytes=2**30, clock=time.monotonic)
     tight = L1Memory(max_bytes=half, max_entry_bytes=half, clock=time.monotonic)

@@ -82,7 +82,7 @@ class Rows:
             stored_at=moment(self._wall() - (now - entry.stored_at)),
             age_s=round(entry.age(now), 3),
             ttl_s=round(entry.ttl_left(now), 3),
-            size_bytes=entry.size,
+            size_bytes=entry.stored_size,
             tags=[tellable(tag) for tag in entry.tags],
             uses=seen.uses,
             negative=entry.negative,

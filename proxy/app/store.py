@@ -147,12 +147,12 @@ class Store:
     async def _free(self) -> Sequence[str]:
         for each in self.freed:
             await each()
-        await self._sweep(lambda _: True)  # in slices: the ladder would do it in one
+        await self._sweep()  # in slices: the ladder would do it in one
         failed = await self.ladder.clear()
         self.heap.ask()
         return failed
 
-    async def _sweep(self, gone: Callable[[Entry], bool]) -> None:
+    async def _sweep(self, gone: Callable[[Entry], bool] | None = None) -> None:
         for each in self.shrinks:
             each()
         self._most_held = before = self.memory.bytes

@@ -161,7 +161,7 @@ class Landed:
         if entry is None:
             return outcome
         spared_s = entry.upstream_s if outcome.verdict is Verdict.COALESCED else 0.0
-        made = Kept(entry.size, entry.lifetime, entry.head, entry.upstream_s, entry.negative)
+        made = Kept(entry.stored_size, entry.lifetime, entry.head, entry.upstream_s, entry.negative)
         return outcome._replace(usage=entry.usage, spared_s=spared_s, kept=made)
 
     @property

@@ -22,7 +22,7 @@ class Held(Entry):
     bytes: int = 0
 
     @property
-    def size(self) -> int:
+    def stored_size(self) -> int:
         return self.bytes
 
 

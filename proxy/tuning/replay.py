@@ -265,7 +265,11 @@ def _memory(settings: Settings, load: Workload, clock: Callable[[], float]) -> L
         largest = max((fact.size for fact in load.facts if fact.size <= entry), default=entry)
         entry = min(entry, max(largest, int(entry * load.share)))
     return L1Memory(
-        max_bytes=budget, max_entry_bytes=entry, clock=clock, scope_share=sizes.scope_share
+        max_bytes=budget,
+        max_entry_bytes=entry,
+        clock=clock,
+        scope_share=sizes.scope_share,
+        sized=lambda entry: entry.stored_size,
     )
 
 

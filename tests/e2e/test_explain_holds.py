@@ -18,6 +18,7 @@ from support.scripted import ScriptedUpstream
 from support.worded import ALIKE, ASKED, NGRAM, UNLIKE, learned, ready
 
 from proxy.model.outcome import Record
+from proxy.tiers.packing import unpacked
 
 Json = dict[str, Any]
 
@@ -145,7 +146,8 @@ async def act(action: Json, proxy: Proxied, operator: Operator) -> None:
     memory = proxy.store.memory
     if "age" in action:
         for slot in memory._order.slots():
-            memory.put_now(replace(slot.entry, stored_at=slot.entry.stored_at - action["age"]))
+            entry = unpacked(slot.digest, slot.kind, slot.rest, slot.body)
+            memory.put_now(replace(entry, stored_at=entry.stored_at - action["age"]))
     elif action["purge"] == "soft":
         await operator.post("/purge", {"kind": "all", "soft": True})
     else:

@@ -10,23 +10,31 @@ from hypothesis import strategies as st
 from support.properties import unhurried
 from support.tier_contract import entry
 
-from proxy.model.entry import CacheKey
+from proxy.model.entry import CacheKey, Lifetime
 from proxy.tiers.eviction import SPOKES, TICK_S, Ghost, S3Fifo, Slot, Wheel
+from proxy.tiers.packing import Packing
 
 LAP_S = SPOKES * TICK_S
+PACKING = Packing(sized=lambda _: 1)
 
 
 def digest(number: int) -> bytes:
     return hashlib.blake2b(number.to_bytes(8), digest_size=32).digest()
 
 
-def slot(number: int, size: int = 1, dead_at: float = 1e9) -> Slot:
-    return Slot(entry(CacheKey("scope", digest(number)), number.to_bytes(8)), size, dead_at)
+def slot(number: int, dead_at: float = 1e9) -> Slot:
+    stored = entry(
+        CacheKey("scope", digest(number)),
+        number.to_bytes(8),
+        stored_at=0.0,
+        lifetime=Lifetime(dead_at),
+    )
+    return Slot(stored.key.digest, PACKING.pack(stored))
 
 
 def filled(order: S3Fifo, numbers: range) -> S3Fifo:
     for number in numbers:
-        order.add(slot(number))
+        order.add(slot(number), 1)
     return order
 
 
@@ -37,7 +45,7 @@ def use(order: S3Fifo, number: int, times: int) -> None:
 
 
 def numbers(slots: list[Slot]) -> list[int]:
-    return [int.from_bytes(slot.entry.body) for slot in slots]
+    return [int.from_bytes(slot.body) for slot in slots]
 
 
 def test_newcomers_leave_in_the_order_they_came() -> None:
@@ -56,7 +64,7 @@ def test_the_main_queue_gives_up_its_oldest_while_newcomers_are_few() -> None:
     for number in range(4):
         use(order, number, 1)
     assert numbers([order.evict(1)]) == [0]
-    order.add(slot(9))
+    order.add(slot(9), 1)
     assert numbers([order.evict(1)]) == [1]
 
 
@@ -65,7 +73,7 @@ def test_each_use_of_an_entry_in_the_main_queue_spares_it_once() -> None:
     for number in range(3):
         use(order, number, 1)
     assert numbers([order.evict(1)]) == [0]  # all have moved to the main queue
-    order.add(slot(0))
+    order.add(slot(0), 1)
     use(order, 1, 2)
     use(order, 2, 1)
     assert numbers([order.evict(0) for _ in range(3)]) == [2, 1, 0]
@@ -103,21 +111,21 @@ def test_a_ghost_of_few_places_forgets_the_older() -> None:
 def test_what_lives_longer_than_a_lap_is_passed_and_found_later() -> None:
     wheel = Wheel(0.0)
     late = slot(1, dead_at=1.5 * LAP_S)
-    wheel.add(late)
+    wheel.add(late, late.dead_at)
     assert taken(wheel, 1.4 * LAP_S) == []
     assert taken(wheel, 1.6 * LAP_S) == [late]
 
 
 def test_what_has_no_end_is_never_found() -> None:
     wheel = Wheel(0.0)
-    wheel.add(slot(1, dead_at=float("inf")))
+    wheel.add(slot(1, dead_at=float("inf")), float("inf"))
     assert taken(wheel, 1e9) == []
 
 
 def test_many_dead_at_once_are_handed_out_one_by_one() -> None:
     wheel = Wheel(0.0)
     for number in range(1000):
-        wheel.add(slot(number, dead_at=10.0))
+        wheel.add(slot(number, dead_at=10.0), 10.0)
     assert wheel.take(10.0 + TICK_S) is not None
     assert len(taken(wheel, 10.0 + TICK_S)) == 999
 
@@ -147,7 +155,7 @@ def test_the_wheel_finds_all_the_dead_and_only_them(
     wheel = Wheel(now)
     watched = {number: slot(number, dead_at=death) for number, death in enumerate(deaths)}
     for one in watched.values():
-        wheel.add(one)
+        wheel.add(one, one.dead_at)
     for pause in pauses:
         now += pause
         for number in data.draw(st.sets(st.sampled_from(sorted(watched)))) if watched else ():

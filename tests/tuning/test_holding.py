@@ -12,7 +12,7 @@ def entry(name: str, size: int = 1000, ttl: float = 60.0, at: float = 1000.0) ->
 
 
 def test_an_entry_is_as_large_as_it_was() -> None:
-    assert entry("a", 12_345).size == 12_345
+    assert entry("a", 12_345).stored_size == 12_345
 
 
 def test_what_is_kept_is_found_by_its_owner_until_it_dies() -> None:
