@@ -9,57 +9,64 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from proxy.model.errors import TierError
 
 T = TypeVar("T")
+_Given: TypeAlias = tuple[asyncio.AbstractEventLoop, Callable[[], Callable[[], None]]]
 
 
 class Lane:
     """Jobs are done in the order they were given; what they return or raise comes to the loop."""
 
     def __init__(self, name: str) -> None:
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Given | None] = SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
         """What ``job`` will return or raise. To cancel it only means not to hear of it."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         future.add_done_callback(heard)
 
-        def deliver(result: T | None, error: Exception | None) -> None:
-            if future.cancelled():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)  # type: ignore[arg-type] # None only if T has it
-
-        def run() -> None:
-            result, failed = None, None
+        def run() -> Callable[[], None]:
             try:
                 result = job()
             except Exception as error:  # noqa: BLE001 # the root of the thread: who asked is told
-                failed = error
-            try:
-                loop.call_soon_threadsafe(deliver, result, failed)
-            except RuntimeError:
-                return  # the loop is closed: nobody is left to be told
+                return partial(_fail, future, error)
+            return partial(_settle, future, result)
 
-        self._jobs.put(run)
+        self.do(run)
         return future
+
+    def do(self, job: Callable[[], Callable[[], None]]) -> None:
+        """Have ``job`` done, which raises nothing, and then what it returns called on this loop."""
+        self._jobs.put((asyncio.get_running_loop(), job))
 
     def stop(self) -> None:
         """End the thread once it has done what it was given. Does not wait."""
         self._jobs.put(None)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-            del job  # what it holds on to is not to stay until there is another
+        while (given := self._jobs.get()) is not None:
+            loop, job = given
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                loop.call_soon_threadsafe(job())
+            # What they hold on to is not to stay until there is another.
+            del given, loop, job
+
+
+def _settle(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def heard(future: asyncio.Future[Any]) -> None:

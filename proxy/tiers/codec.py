@@ -12,20 +12,20 @@ as it does: ``docs/decisions/0007-the-envelope.md``.
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from proxy.ledger import SHARED
 from proxy.model.entry import CacheKey, Entry, Lifetime
-from proxy.model.meaning import Wording
-from proxy.model.message import Head, Headers
+from proxy.model.message import Head
 from proxy.model.query import Form, Usage
+from proxy.tiers.codec_words import SHAPE, Buffer, WordReader, packed, wording
 
 if TYPE_CHECKING:
     import zstandard
@@ -42,18 +42,19 @@ _ENCRYPTED: Final = 2
 _FRONT: Final = struct.Struct(">4sBBBB")  # magic, version, flags, key id, bytes of the scope
 # When it was stored (seconds since 1970), ttl, stale-while-revalidate, stale-if-error, for how long
 # it is retained, initial age and what the backend took, all in seconds; generation; status; form
-# bits; token counts; fields; bytes of the dialect, the model, the reason, the path, the tags, the
-# wording and all texts, of the body as it is here and as it is served.
-_FIXED: Final = struct.Struct(">7dQHBqqIIIIIIIIII")
-_FIELD: Final = struct.Struct(">II")  # bytes of a name and of its value
+# bits; token counts; the shape of the texts; bytes of all texts, of the body as it is here and as
+# it is served.
+_FIXED: Final = struct.Struct(f">7dQHBqq{SHAPE.size}sIII")
 _CHECK_BYTES: Final = 16  # of the checksum, and of the tag of GCM
 _NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.2
 _SECRET_BYTES: Final = 32
+_LIGHT_BYTES: Final = 8192  # of an envelope
+_LIGHT_BODY: Final = 65_536  # that is in it
 _STATUSES: Final = range(100, 1000)  # RFC 9110, section 15
 _STREAM, _USAGE, _ASKED, _ASKED_STREAM, _ASKED_USAGE, _COUNTED, _NEGATIVE, _WORDED = (
     1 << bit for bit in range(8)
 )
-_NAMESPACE_DIGITS: Final = 32  # hexadecimal; they stand before the words of the question
+_FORMS: Final = [Form(bool(bits & 1), bool(bits & 2)) for bits in range(4)]  # by two flags
 
 
 class Odd(StrEnum):
@@ -113,7 +114,15 @@ class Codec:
         self._writing_id = keys[0].id if keys else 0
         self._compressor: zstandard.ZstdCompressor | None = None
         self._decompressor: zstandard.ZstdDecompressor | None = None
+        self._words = WordReader()
         self.odd = dict.fromkeys(Odd, 0)
+
+    def twin(self) -> Codec:
+        """A codec with the same keys, for another thread. It counts what is odd in ``odd``, too."""
+        twin = Codec(compress_above=self._compress_above)
+        twin._ciphers, twin._writing_id = self._ciphers, self._writing_id
+        twin.odd = self.odd
+        return twin
 
     def encode(self, entry: Entry, now: float, wall: float) -> bytes:
         """The envelope of ``entry``.
@@ -134,23 +143,25 @@ class Codec:
         scope = entry.key.scope.encode("utf-8", "surrogatepass")
         try:
             front = _FRONT.pack(_MAGIC, _VERSION, flags, self._writing_id, len(scope))
-            payload = _payload(entry, body, wall - (now - entry.stored_at))
+            payload = *_start(entry, len(body), wall - (now - entry.stored_at)), body
         except struct.error as error:
             raise ValueError("an entry is beyond what an envelope can hold") from error
         front += scope + entry.key.digest
+        # Joined rather than added up: the interpreter is free while much is copied, and it is
+        # copied once.
         if self._ciphers:
-            nonce = os.urandom(_NONCE_BYTES)
-            return front + nonce + self._ciphers[self._writing_id].encrypt(nonce, payload, front)
-        return front + payload + _checksum(front + payload)
+            nonce, cipher = os.urandom(_NONCE_BYTES), self._ciphers[self._writing_id]
+            return b"".join((front, nonce, cipher.encrypt(nonce, b"".join(payload), front)))
+        return b"".join((front, *payload, _checksum(front, *payload)))
 
-    def decode(self, key: CacheKey, blob: bytes, now: float, wall: float) -> Entry | None:
+    def decode(self, key: CacheKey, blob: Buffer, now: float, wall: float) -> Entry | None:
         """The entry that was stored under ``key``, its age counted on, or None if that is odd.
 
         Never past its keep, and never with more of its life left than it was given. Raises nothing.
 
         Args:
             key: what it was asked for by.
-            blob: what was found; any bytes.
+            blob: what was found; any bytes. Nothing of it is held on to.
             now: seconds on the clock that ``Entry.stored_at`` will be read against.
             wall: seconds since 1970 at the same moment.
         """
@@ -160,14 +171,14 @@ class Codec:
             return None
         return found
 
-    def read(self, key: CacheKey, blob: bytes, now: float, wall: float) -> Entry | Odd:
+    def read(self, key: CacheKey, blob: Buffer, now: float, wall: float) -> Entry | Odd:
         """As ``decode``, but what is odd is told rather than counted."""
         opened = self._open(key, blob)
         return opened if isinstance(opened, Odd) else self._read(key, *opened, now, wall)
 
-    def _open(self, key: CacheKey, blob: bytes) -> tuple[bytes, int] | Odd:
+    def _open(self, key: CacheKey, blob: Buffer) -> tuple[Buffer, int] | Odd:
         """The payload in the clear and the flags, when the seal is whole and the key is right."""
-        if len(blob) < _FRONT.size + _CHECK_BYTES or not blob.startswith(_MAGIC):
+        if len(blob) < _FRONT.size + _CHECK_BYTES or blob[: len(_MAGIC)] != _MAGIC:
             return Odd.FOREIGN
         _, version, flags, key_id, scope_bytes = _FRONT.unpack_from(blob)
         if version != _VERSION or flags > _COMPRESSED | _ENCRYPTED:
@@ -194,19 +205,23 @@ class Codec:
             return Odd.CORRUPT
 
     def _read(
-        self, key: CacheKey, payload: bytes, flags: int, now: float, wall: float
+        self, key: CacheKey, payload: Buffer, flags: int, now: float, wall: float
     ) -> Entry | Odd:
         # A sum that fits says that the bytes are as they were written, not by whom: nothing that
         # follows trusts a length or a number.
         if len(payload) < _FIXED.size:
             return Odd.CORRUPT
-        numbers = _FIXED.unpack_from(payload)
-        times, (born, status, bits, prompt, completion, *lengths) = numbers[:7], numbers[7:]
-        fields, *words_bytes, texts, packed, served = lengths
-        if texts + packed != len(payload) - _FIXED.size or not all(map(math.isfinite, times)):
+        (
+            wall_stored, ttl, swr, sie, retain, initial_age, upstream_s,
+            born, status, bits, prompt, completion, shape, texts, packed, served,
+        ) = _FIXED.unpack_from(payload)  # fmt: skip
+        if texts + packed != len(payload) - _FIXED.size or status not in _STATUSES:
             return Odd.CORRUPT
-        wall_stored, ttl, swr, sie, retain, initial_age, upstream_s = times
-        if min(ttl, swr, sie, retain, initial_age, upstream_s) < 0.0 or status not in _STATUSES:
+        # Of these comparisons, no number that is none passes any.
+        if not (
+            -inf < wall_stored < inf and 0.0 <= ttl < inf and 0.0 <= swr < inf and 0.0 <= sie < inf
+            and 0.0 <= retain < inf and 0.0 <= initial_age < inf and 0.0 <= upstream_s < inf
+        ):  # fmt: skip
             return Odd.CORRUPT
         since = wall - wall_stored
         if since < -CLOCK_SKEW_S:
@@ -214,37 +229,37 @@ class Codec:
         lifetime = Lifetime(ttl, swr, sie, retain)
         if since + initial_age >= lifetime.keep:
             return Odd.EXPIRED
+        end = _FIXED.size + texts
         try:
-            words = _texts(payload, words_bytes, fields, texts)
-        except (UnicodeDecodeError, struct.error):
+            told = self._words.read(shape, payload[_FIXED.size : end])
+            if told is None:
+                return Odd.CORRUPT
+            words, asked = told
+            worded = wording(asked) if bits & _WORDED else None
+        except ValueError:  # no texts, or no wording
             return Odd.CORRUPT
-        body = self._unpack(payload[_FIXED.size + texts :], flags, served)
-        if words is None or body is None:
-            return Odd.CORRUPT
-        dialect, model, reason, path, tags, asked, *fields_texts = words
-        try:
-            wording = _wording(asked) if bits & _WORDED else None
-        except ValueError:
+        body = self._unpack(payload[end:], flags, served)
+        if body is None:
             return Odd.CORRUPT
         return Entry(
             key,
-            dialect,
-            model,
-            Head(status, reason, Headers(zip(fields_texts[::2], fields_texts[1::2], strict=True))),
-            Form(bool(bits & _STREAM), bool(bits & _USAGE)),
+            words.dialect,
+            words.model,
+            Head(status, words.reason, words.headers),
+            _FORMS[bits & 3],
             body,
             # A clock that is a little behind makes nothing younger than new.
             now - max(since, 0.0),
             lifetime,
             initial_age,
             Usage(prompt, completion) if bits & _COUNTED else None,
-            Form(bool(bits & _ASKED_STREAM), bool(bits & _ASKED_USAGE)) if bits & _ASKED else None,
+            _FORMS[bits >> 3 & 3] if bits & _ASKED else None,
             upstream_s,
             born,
-            path,
-            tuple(tags.split("\n")) if tags else (),
+            words.path,
+            words.tags,
             bool(bits & _NEGATIVE),
-            wording,
+            worded,
         )
 
     def _pack(self, body: bytes) -> tuple[bytes, int]:
@@ -258,12 +273,12 @@ class Codec:
         packed = self._compressor.compress(body)
         return (packed, _COMPRESSED) if len(packed) < len(body) else (body, 0)
 
-    def _unpack(self, packed: bytes, flags: int, size: int) -> bytes | None:
+    def _unpack(self, packed: Buffer, flags: int, size: int) -> bytes | None:
         """The body of ``size`` bytes, or None; no more than that is ever allocated."""
         if size > MOST_BODY_BYTES:
             return None
         if not flags & _COMPRESSED:
-            return packed if len(packed) == size else None
+            return bytes(packed) if len(packed) == size else None
         import zstandard  # noqa: PLC0415 # as in _pack
 
         if self._decompressor is None:
@@ -276,6 +291,17 @@ class Codec:
         except zstandard.ZstdError:
             return None
         return body if len(body) == size else None
+
+
+def is_light(blob: Buffer) -> bool:
+    """Whether an envelope takes no more than some microseconds to decode, by its own word."""
+    if not _FRONT.size <= len(blob) <= _LIGHT_BYTES:
+        return False
+    _, _, flags, _, scope_bytes = _FRONT.unpack_from(blob)
+    end = _FRONT.size + scope_bytes + _DIGEST_BYTES + _FIXED.size
+    if flags & _ENCRYPTED or len(blob) < end:
+        return False
+    return int.from_bytes(blob[end - 4 : end]) <= _LIGHT_BODY
 
 
 def opened(codec: Codec, digest: bytes, blob: bytes, now: float, wall: float) -> Entry | None:
@@ -294,26 +320,17 @@ def opened(codec: Codec, digest: bytes, blob: bytes, now: float, wall: float) ->
     return entry if isinstance(entry, Entry) else None
 
 
-def _checksum(data: bytes) -> bytes:
-    return blake2b(data, digest_size=_CHECK_BYTES).digest()
+def _checksum(*parts: Buffer) -> bytes:
+    checksum = blake2b(digest_size=_CHECK_BYTES)
+    for part in parts:
+        checksum.update(part)
+    return checksum.digest()
 
 
-def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
-    """Times, numbers, texts and body. Raises struct.error for what does not fit."""
+def _start(entry: Entry, packed_bytes: int, wall_stored: float) -> tuple[bytes, bytes]:
+    """Times and numbers, and the texts. Raises struct.error for what does not fit."""
     head, life, asked, usage = entry.head, entry.lifetime, entry.asked, entry.usage
-    # Any text there is comes back as it was, the bytes that were no UTF-8 among it.
-    tags = "\n".join(entry.tags)  # which have no control characters
-    wording = entry.wording
-    asked_as = "" if wording is None else wording.namespace.hex() + wording.text
-    words = [
-        word.encode("utf-8", "surrogatepass")
-        for word in (entry.dialect, entry.model, head.reason, entry.path, tags, asked_as)
-    ]
-    lengths = [len(word) for word in words]
-    for name, value in head.headers.pairs:
-        pair = name.encode("utf-8", "surrogatepass"), value.encode("utf-8", "surrogatepass")
-        words += (_FIELD.pack(len(pair[0]), len(pair[1])), *pair)
-    texts = b"".join(words)
+    shape, texts = packed(entry)
     bits = (
         _STREAM * entry.form.stream
         | _USAGE * entry.form.usage
@@ -322,7 +339,7 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         | _ASKED_USAGE * (asked is not None and asked.usage)
         | _COUNTED * (usage is not None)
         | _NEGATIVE * entry.negative
-        | _WORDED * (wording is not None)
+        | _WORDED * (entry.wording is not None)
     )
     fixed = _FIXED.pack(
         wall_stored,
@@ -337,38 +354,12 @@ def _payload(entry: Entry, body: bytes, wall_stored: float) -> bytes:
         bits,
         usage.prompt_tokens if usage is not None else 0,
         usage.completion_tokens if usage is not None else 0,
-        len(head.headers.pairs),
-        *lengths,
+        shape,
         len(texts),
-        len(body),
+        packed_bytes,
         len(entry.body),
     )
-    return fixed + texts + body
-
-
-def _wording(text: str) -> Wording:
-    """The wording that ``text`` tells. Raises ValueError if it tells none."""
-    namespace = bytes.fromhex(text[:_NAMESPACE_DIGITS])
-    if len(namespace) != _NAMESPACE_DIGITS // 2:
-        raise ValueError("no namespace")
-    return Wording(namespace, text[_NAMESPACE_DIGITS:])
-
-
-def _texts(payload: bytes, lengths: list[int], fields: int, texts: int) -> list[str] | None:
-    """Dialect, model, reason, path, tags, wording, fields; None if they do not fill it."""
-    words, at, end = [], _FIXED.size, _FIXED.size + texts
-    for length in lengths:
-        words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))
-        at += length
-    for _ in range(fields):
-        if at + _FIELD.size > end:  # before a made-up count of fields is believed
-            return None
-        pair = _FIELD.unpack_from(payload, at)
-        at += _FIELD.size
-        for length in pair:
-            words.append(payload[at : at + length].decode("utf-8", "surrogatepass"))
-            at += length
-    return words if at == end else None
+    return fixed, texts
 
 
 def carried(codec: Codec, blob: bytes, now: float, wall: float) -> Entry | Odd:

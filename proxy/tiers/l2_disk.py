@@ -1,10 +1,14 @@
 """The disk tier: entries in a file that outlives this process and that others on the host share.
 
 No disk work happens on the event loop. One lane reads, another writes: a write that hangs, or waits
-for another process, takes nothing from readers. Reads have a deadline; once one is late, the next
-fail at once until it has come back. Writes wait in a queue, newest word for each key, which ``get``
-asks first; so this process always reads its own writes, deletes and clearings. Where there is a
-guard, what it rules out is not read at all.
+for another process, takes nothing from readers. How they share their lane, and what becomes of one
+that is late, stands in ``disk_reads.py``. Writes wait in a queue, newest word for each key, which
+``get`` asks first; so this process always reads its own writes, deletes and clearings. Where there
+is a guard, what it rules out is not read at all.
+
+A small entry is decoded by who waits for it, on the loop: in the lane it would keep the loop from
+the interpreter just as long, but for a whole batch on end. A large one is decoded in the lane,
+straight from the file, where most of the time the interpreter is not needed.
 
 What cannot be written is replaced by a deletion, since an older entry must not be served in place
 of a newer one that was lost. After a write has failed, nothing more is taken for a while.
@@ -13,23 +17,25 @@ of a newer one that was lost. After a write has failed, nothing more is taken fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from proxy.lane import Lane, heard, within
 from proxy.lmdb_file import boot_id, is_torn
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
 from proxy.tiers.browsing import Digest, Fits, Page, Seen
-from proxy.tiers.codec import Codec, opened
+from proxy.tiers.codec import Codec, Odd, is_light, opened
 from proxy.tiers.disk_file import DiskFile, Write
 from proxy.tiers.disk_queue import Batch, Put
+from proxy.tiers.disk_reads import DiskReads
 from proxy.tiers.guard import Guard
 from proxy.tiers.refill import Refill
 
 T = TypeVar("T")
+_Loaded: TypeAlias = bytes | Entry | Odd  # bytes: still to be decoded
 
 _LIST_S: Final = 1.0  # that a few entries may take when they are listed
 _MOST_LISTED: Final = 2000  # entries that one page may be looked for among
@@ -73,6 +79,7 @@ class L2Disk:
         boot: str = "",
     ) -> None:
         self._codec = codec
+        self._near = codec.twin()  # decodes on the loop
         self._file = DiskFile(directory, max_bytes, boot or boot_id(), guarded=guarded)
         self._refill: Refill | None = None  # while it is open, and has a guard
         self.max_entry_bytes = max_entry_bytes
@@ -80,7 +87,7 @@ class L2Disk:
         self._max_queued_bytes = max_queued_bytes
         self._clock = clock
         self._wall = wall
-        self._read_timeout_s = read_timeout_s
+        self._reading: DiskReads[_Loaded] = DiskReads(self._read, read_timeout_s)
         self._write_timeout_s = write_timeout_s
         self._open = False
         self._torn = False
@@ -88,13 +95,11 @@ class L2Disk:
         self._asked: asyncio.Future[None] | None = None  # done when all in _pending's deletes are
         self._writing: Batch | None = None
         self._turned = asyncio.Event()  # a batch has been written, or given up
-        self._late: asyncio.Future[Entry | None] | None = None
         self._epoch = 0  # counted up by every delete and clear
         self._off_until = 0.0
         self.hits = 0
         self.misses = 0
         self.guard_wrong = 0  # reads of what the guard let pass and was not there
-        self.late = 0  # reads that did not come in time, or failed since one had not
         self.written = 0
         self.declined = 0  # too large, dead on arrival, or while writing is off
         self.dropped = 0  # from the queue: it was full, or the write failed
@@ -114,6 +119,11 @@ class L2Disk:
     def evicted(self) -> int:
         """Entries that this process dropped to make room."""
         return self._file.evicted
+
+    @property
+    def late(self) -> int:
+        """Reads that did not come in time, or failed since one had not."""
+        return self._reading.late
 
     @property
     def set_aside(self) -> int:
@@ -159,6 +169,7 @@ class L2Disk:
             raise
         self._torn = False
         self._open = True
+        self._reading.start(self._reads)
         if self._file.guard is not None:
             self._refill = Refill(self._file, self._file.guard, self._survey, self._clock)
             self._refill.look()
@@ -172,6 +183,7 @@ class L2Disk:
         except TierError:
             self.failed += 1
         self._open = False  # no reader may be in the file when it is closed
+        self._reading.close()
         if self._refill is not None:
             self._refill.stop()
         try:
@@ -203,24 +215,24 @@ class L2Disk:
         for batch in (self._pending, self._writing):
             if batch is not None and batch.knows(key.digest):
                 return self._count(self._alive(key, batch.puts.get(key.digest)))
-        passed = self._guard_passed()
-        if self._refill is not None and self._refill.rules_out(key.digest):
-            return self._count(None)
-        passed = self._guard_passed() - passed
-        if self._late is not None and not self._late.done():
-            self.late += 1
-            raise TierError("the disk is still busy with an earlier read")
+        passed = False
+        if self._refill is not None and (guard := self._file.guard) is not None:
+            before = guard.passed
+            if self._refill.rules_out(key.digest):
+                return self._count(None)
+            passed = guard.passed != before
         epoch = self._epoch
-        reading = self._reads.submit(partial(self._guarded, partial(self._read, key)))
-        try:
-            found = await within(self._read_timeout_s, reading)
-        except TierError:
-            if not reading.done():
-                self._late = reading
-                self.late += 1
-            raise
-        if found is None:
-            self.guard_wrong += passed
+        loaded = await self._reading.get(key)
+        found: Entry | None = None
+        match loaded:
+            case None:
+                self.guard_wrong += passed
+            case bytes():
+                found = self._near.decode(key, loaded, self._clock(), self._wall())
+            case Odd():
+                self._codec.odd[loaded] += 1
+            case Entry():
+                found = loaded
         # Deleted while it was read: the deletion holds.
         return self._count(found if epoch == self._epoch else None)
 
@@ -232,7 +244,7 @@ class L2Disk:
                 alive = None if put is None else self._alive(put.entry.key, put)
                 return None if alive is None else Seen(alive)
         reading = self._reads.submit(partial(self._guarded, partial(self._peek, digest)))
-        return await within(self._read_timeout_s, reading)
+        return await within(self._reading.limit_s, reading)
 
     async def page(self, after: str, prefix: str, fits: Fits, most: int) -> Page:
         """As that of an open tier: by digest. What waits to be written is not told yet."""
@@ -285,9 +297,6 @@ class L2Disk:
         await self._obeyed()
 
     # -- on the loop --------------------------------------------------------------------------
-
-    def _guard_passed(self) -> int:
-        return self._file.guard.passed if self._file.guard else 0
 
     def _check(self) -> None:
         if not self._open:
@@ -375,12 +384,14 @@ class L2Disk:
                 self._file.give_up()
             raise TierError(f"disk: {error}") from error
 
-    def _read(self, key: CacheKey) -> Entry | None:
-        blob = self._file.read(key.digest)
-        if blob is None:
-            return None
+    def _read(self, keys: Sequence[CacheKey]) -> list[_Loaded | None]:
+        return self._guarded(partial(self._file.read_some, keys, self._load))
+
+    def _load(self, key: CacheKey, blob: memoryview) -> _Loaded:
         # What is odd stays: the miss brings a new one in its place.
-        return self._codec.decode(key, blob, self._clock(), self._wall())
+        if is_light(blob):
+            return bytes(blob)
+        return self._codec.read(key, blob, self._clock(), self._wall())
 
     def _peek(self, digest: Digest) -> Seen | None:
         blob = self._file.read(digest)

@@ -22,7 +22,7 @@ from proxy.model.entry import CacheKey, Entry, Lifetime
 from proxy.model.meaning import Wording
 from proxy.model.message import Head, Headers
 from proxy.model.query import Form, Usage
-from proxy.tiers.codec import Codec, EncryptionKey, Odd
+from proxy.tiers.codec import Codec, EncryptionKey, Odd, is_light
 
 NOW, WALL = 1000.0, 1_700_000_000.0
 FIRST, SECOND = EncryptionKey(1, bytes(range(32))), EncryptionKey(200, b"s" * 32)
@@ -412,3 +412,53 @@ def test_a_key_of_the_wrong_size_is_refused(number: int, secret: bytes) -> None:
 def test_two_keys_with_one_number_are_refused() -> None:
     with pytest.raises(ValueError, match="same number"):
         Codec(keys=[FIRST, EncryptionKey(FIRST.id, SECOND.secret)])
+
+
+# -- what saves time --------------------------------------------------------------------------
+
+
+def test_an_envelope_is_read_where_it_lies_as_if_it_had_been_copied() -> None:
+    codec = Codec()
+    for body in (b"short", b"long " * 1000, random.randbytes(5000)):
+        blob = codec.encode(entry(body=body), 1000.0, WALL)
+        there = memoryview(bytearray(blob))
+        found = codec.decode(KEY, there, 1000.0, WALL)
+        assert found == codec.decode(KEY, blob, 1000.0, WALL)
+        assert found is not None
+        assert type(found.body) is bytes
+        there.release()  # which fails if anything of it is held on to
+
+
+def test_texts_that_were_read_before_are_told_apart_by_every_byte() -> None:
+    codec = Codec()
+    given = [
+        replace(entry(), tags=tags, path=path, model=model, wording=wording)
+        for tags in ((), ("a",), ("a", "b"), ("ab",))
+        for path, model in (("", "x"), ("x", ""), ("/x", "y"))
+        for wording in (None, Wording(bytes(16), "asked"), Wording(bytes(16), "asked other"))
+    ]
+    blobs = [codec.encode(each, 1000.0, WALL) for each in given]
+    for _ in range(2):
+        assert [codec.decode(KEY, blob, 1000.0, WALL) for blob in blobs] == given
+
+
+def test_no_more_texts_are_remembered_than_there_is_room_for() -> None:
+    codec = Codec()
+    for number in range(1000):
+        each = replace(entry(), tags=(f"tag {number}",))
+        assert codec.decode(KEY, codec.encode(each, 1000.0, WALL), 1000.0, WALL) == each
+    assert len(codec._words._known) <= 256
+    long = replace(entry(), tags=("t" * 5000,))
+    before = dict(codec._words._known)
+    assert codec.decode(KEY, codec.encode(long, 1000.0, WALL), 1000.0, WALL) == long
+    assert codec._words._known == before
+
+
+def test_what_is_light_says_so_before_it_is_decoded() -> None:
+    codec = Codec()
+    assert is_light(codec.encode(entry(body=b"some words " * 500), 1000.0, WALL))
+    assert not is_light(codec.encode(entry(body=b"0" * 2**20), 1000.0, WALL))  # when unpacked
+    assert not is_light(codec.encode(entry(body=random.randbytes(20_000)), 1000.0, WALL))
+    locked = Codec(keys=[EncryptionKey(1, bytes(32))])
+    assert not is_light(locked.encode(entry(), 1000.0, WALL))  # nobody can tell
+    assert not is_light(b"\x89Sdc" + b"\xff" * 20)

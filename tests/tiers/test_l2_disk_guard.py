@@ -142,9 +142,9 @@ class Stuck(DiskFile):
         self.reading = threading.Event()
         self.reading.set()
 
-    def read(self, digest: bytes) -> bytes | None:
+    def read_some(self, *args: Any) -> Any:
         self.reading.wait()
-        return super().read(digest)
+        return super().read_some(*args)
 
 
 async def test_what_is_not_there_is_not_looked_for(place: Path, clock: Clock) -> None:
