@@ -8,7 +8,7 @@ upstreams are waited for.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -314,8 +314,9 @@ class Lifecycle:
                 body = Coming(arrival.chunks(), seat.leave)
                 return self._relay(question, arrival, body, outcome), why
             case Boarded():
-                outcome = question.missed(miss.why, seat.why, joined=seat.joined)
-                outcome = outcome._replace(upstream_s=waited_s, leader=seat.leader)
+                outcome = question.missed(
+                    miss.why, seat.why, joined=seat.joined, upstream_s=waited_s, leader=seat.leader
+                )
                 return await self._hear(question, miss, boarding, seat, outcome), Why.GIVE_UP
 
     async def _hear(
@@ -336,7 +337,7 @@ class Lifecycle:
         if how is Relay.AT_END or form is None or not form.stream:
             landed = await seat.landing(None if how is Relay.AT_END else self._bounds.settle)
             if landed is not None:
-                return self._whole(question, replace(boarded, head=head), landed, how, outcome)
+                return self._whole(question, head, landed, how, outcome)
             if how is Relay.AT_END:
                 return None
         pieces, length = seat.pieces(), boarded.length
@@ -348,18 +349,17 @@ class Lifecycle:
         )
 
     def _whole(
-        self, question: Question, boarded: Boarded, landed: Landed, how: Relay, outcome: Outcome
+        self, question: Question, head: Head, landed: Landed, how: Relay, outcome: Outcome
     ) -> Reply | None:
         """A reply that is here to its end, so that it can be told whether it was stored."""
-        head, body, entry = boarded.head, landed.body, landed.entry
+        body, entry = landed.body, landed.entry
         if how is Relay.AT_END:
             rendered = None if entry is None else question.render(entry)
             if rendered is None:
                 return None
             head, body = retyped(head, rendered.content_type), rendered.body
         ttl = entry.lifetime.ttl if entry is not None and landed.stored else None
-        outcome = landed.told(outcome)._replace(ttl_s=ttl)
-        return self._replies.write(head, body, outcome, question.began)
+        return self._replies.write(head, body, landed.told(outcome, ttl), question.began)
 
     # -- past the cache -----------------------------------------------------------------------
 

@@ -47,6 +47,15 @@ _PERSONAL_SUFFIXES: Final = ("request-id", "requestid", "trace-id", "correlation
 _MATCHED: Final = frozenset({"path", "model", "dialect"})  # of a rule; the rest are terms
 
 
+# A response without any of these fields may be had by all who wait, whatever else it says.
+_MAY_BAR: Final = frozenset(
+    {
+        "content-encoding", "set-cookie", "vary", "cache-control", "expires",
+        "sidecache-cache-control", "cdn-cache-control",
+    }
+)  # fmt: skip
+
+
 class AboutNow(StrEnum):
     """What becomes of a question about now."""
 
@@ -195,6 +204,8 @@ class Policy:
         """Why nobody else may have what begins with ``head``, whatever its status; or None."""
         if form is None:
             return Why.MEDIA_TYPE
+        if _MAY_BAR.isdisjoint(head.headers.index()):  # as is usual
+            return Why.TOO_LARGE if length is not None and length > terms.max_entry else None
         if head.headers.get("content-encoding", "identity").lower() != "identity":
             return Why.ENCODED
         if not self._only_inert_cookies(head.headers):

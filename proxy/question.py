@@ -55,7 +55,7 @@ class Rooms:
         batcher: asks for inputs of several questions in one call; None: nobody does.
         edition: of the settings that all this was made of.
         unheard: told of what is not stored.
-        caller: who sent a request, as the limiter of calls tells callers apart.
+        caller: who sent a request, as the limiter of calls tells callers apart; None: as scopes do.
     """
 
     policy: Policy
@@ -69,7 +69,7 @@ class Rooms:
     batcher: Batcher | None = None
     edition: int = 0
     unheard: Callable[[Request, Query, CacheKey], None] = lambda *_: None
-    caller: Callable[[Request], str] = lambda _: ""
+    caller: Callable[[Request], str] | None = None
 
 
 class Question(NamedTuple):
@@ -111,7 +111,10 @@ class Question(NamedTuple):
     @property
     def whose(self) -> str:
         """Who asks."""
-        return self.caller or self.rooms.caller(self.request)
+        if self.caller:
+            return self.caller
+        told = self.rooms.caller
+        return self.key.scope if told is None else told(self.request)
 
     def asking_as(self, request: Request) -> Question:
         return self._replace(request=request)
@@ -154,10 +157,10 @@ class Question(NamedTuple):
             return None
         return compressor.plan(self.request.path, self.query.model, self.query.dialect)
 
-    async def _shortened(self) -> Outbound:
+    async def _shortened(self, compressor: Compressor) -> Outbound:
         """The same with a shorter prompt, where one is wanted."""
-        outbound, compressor, body = self.outbound(), self.rooms.compressor, self.query.forward
-        if compressor is None or (plan := self.shortening()) is None:
+        outbound, body = self.outbound(), self.query.forward
+        if (plan := self.shortening()) is None:
             return outbound
         if len(body) > _ON_LOOP_BYTES:
             done = await asyncio.to_thread(compressor.compress, body, plan)
@@ -266,7 +269,15 @@ class Question(NamedTuple):
             nearest=finding.nearest,
         )
 
-    def missed(self, why: Why, seat: Why, *, joined: bool) -> Outcome:
+    def missed(
+        self,
+        why: Why,
+        seat: Why,
+        *,
+        joined: bool,
+        upstream_s: float | None = None,
+        leader: str = "",
+    ) -> Outcome:
         """The outcome of a miss for ``why``; ``seat`` is how it came by its flight."""
         follower, compressor = seat is Why.JOINED, self.rooms.compressor
         notable = seat if seat is Why.HIT_FOR_MISS or (follower and joined) else why
@@ -279,6 +290,7 @@ class Question(NamedTuple):
             fwd=FWD_OF.get(why, Fwd.MISS), collapsed=True if follower else None,
             doubt=None if finding is None else finding.doubt, variant=self.variant,
             compressed=compressor.saved(self.key.digest) if compressor is not None else 0,
+            upstream_s=upstream_s, leader=leader,
             laps=self.laps, controls=self.query.controls, about_now=self.terms.about_now,
             terms_ttl_s=self.terms.ttl, nearest=None if finding is None else finding.nearest,
         )  # fmt: skip
@@ -314,7 +326,9 @@ class Question(NamedTuple):
         batcher, dialect = self.rooms.batcher, self.dialect
         if batcher is not None and divides(dialect) and not self.standby:
             return await batcher.ask(self, dialect)
-        return await self.upstream.send(await self._shortened())
+        if (compressor := self.rooms.compressor) is None:
+            return await self.upstream.send(self.outbound())
+        return await self.upstream.send(await self._shortened(compressor))
 
     def weigh(self, arrival: Arrival) -> tuple[HeadVerdict, Form | None]:
         if isinstance(arrival, Unsplit):  # a status leaves no mark: the next may be better off
@@ -397,6 +411,8 @@ class Question(NamedTuple):
         tags = theirs + sealed.tags + self.query.controls.tags
         # What a refresh replaces may have been tagged by another caller, who will purge by that.
         older = () if self.renews is None else self.renews.tags
+        if not (tags or older):
+            return ()
         return collected(tags + older) or collected(tags)
 
     async def keep(self, entry: Entry) -> bool:

@@ -140,7 +140,7 @@ def lifecycle(
         batcher,
         edition,
         unheard,
-        caller,
+        caller if ScopeBy(cache.scope.by) is ScopeBy.SHARED else None,
     )
     reader = Reader(keys, policy, timely.asks, steering(settings), versions)
     dividing = Dividing(spoken, reader, flights, replies, passing, failing=degrading.failing)

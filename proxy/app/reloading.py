@@ -115,6 +115,7 @@ class Reloading(Generic[E]):
         self._closed = False
         self._tried = b""  # the stamp of the files when they were last loaded
         self._told = (b"", "")  # with it, of what was refused last
+        self._named: tuple[Settings, tuple[Path, ...]] | None = None  # the files they name
 
     def start(self) -> None:
         """Begin to look at the files."""
@@ -192,8 +193,11 @@ class Reloading(Generic[E]):
         return made, changed
 
     def _files(self, current: E) -> tuple[Path, ...]:
-        file = self._source.file
-        return (*(() if file is None else (file,)), *named_in(current.settings))
+        file, settings = self._source.file, current.settings
+        if self._named is None or self._named[0] is not settings:
+            # Found out once: it takes milliseconds, in which the loop answers nobody.
+            self._named = settings, named_in(settings)
+        return (*(() if file is None else (file,)), *self._named[1])
 
     async def _in_lane(self, job: Callable[[], T]) -> T:
         """What ``job`` returns, in good time; for whose turn it is. Raises ConfigError."""

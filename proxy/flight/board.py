@@ -207,7 +207,8 @@ class Flights:
         if entry is not None:
             self._find(flight, entry)
             return
-        met = await self._meet(flight)
+        fleet = self._fleet if flight.shared else None
+        met = Alone() if fleet is None else await self._meet(flight, fleet)
         flight.began = self._clock()
         try:
             # No refresh is needed where another replica's is not long ago.
@@ -228,13 +229,11 @@ class Flights:
             if isinstance(met, Leading):
                 met.over(flight.landed is not None and flight.landed.stored)
 
-    async def _meet(self, flight: Flight) -> Meeting:
+    async def _meet(self, flight: Flight, fleet: Fleet) -> Meeting:
         """Whether another replica asks the same."""
-        if self._fleet is None or not flight.shared:
-            return Alone()
         errand = flight.errand
         sought = Sought(errand.key, errand.asked, errand.generation, flight.fresh)
-        met = await self._fleet.meet(sought, lambda fresh: self._admit(flight, fresh=fresh))
+        met = await fleet.meet(sought, lambda fresh: self._admit(flight, fresh=fresh))
         if isinstance(met, GivenUp):  # to each here his own, as if it had been given up here
             self._mark(flight, met.why)
             flight.shared = False

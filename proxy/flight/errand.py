@@ -154,15 +154,26 @@ class Landed:
             return self.why
         return Why.NEGATIVE if self._negative else ""
 
-    def told(self, outcome: Outcome) -> Outcome:
-        """``outcome`` of who heard it, with what became of the answer."""
-        outcome = outcome._replace(stored=self.stored, detail=self.detail)
-        entry = self.entry
+    def told(self, outcome: Outcome, ttl_s: float | None = None) -> Outcome:
+        """``outcome`` of who heard it, with what became of the answer.
+
+        Args:
+            ttl_s: for how long it is fresh, where that is to be told.
+        """
+        entry, detail = self.entry, self.detail
         if entry is None:
-            return outcome
-        spared_s = entry.upstream_s if outcome.verdict is Verdict.COALESCED else 0.0
-        made = Kept(entry.stored_size, entry.lifetime, entry.head, entry.upstream_s, entry.negative)
-        return outcome._replace(usage=entry.usage, spared_s=spared_s, kept=made)
+            return outcome._replace(stored=self.stored, detail=detail, ttl_s=ttl_s)
+        # One replacement for all: each makes a record of some forty fields anew.
+        return outcome._replace(
+            stored=self.stored,
+            detail=detail,
+            ttl_s=ttl_s,
+            usage=entry.usage,
+            spared_s=entry.upstream_s if outcome.verdict is Verdict.COALESCED else 0.0,
+            kept=Kept(
+                entry.stored_size, entry.lifetime, entry.head, entry.upstream_s, entry.negative
+            ),
+        )
 
     @property
     def _negative(self) -> bool:

@@ -153,20 +153,24 @@ class Seat:
             UpstreamError: the call failed before its head came.
         """
         flight = self._flight
-        try:
-            async with asyncio.timeout(None if self.first else self._flights.limits.wait_timeout):
-                while flight.boarding is None and flight.error is None:
-                    if not (self.first or flight.shared):
-                        return Released(Why.GIVE_UP)
-                    await flight.pulse.wait()
-        except TimeoutError:
-            self._flights.counts.wait_timeouts += 1
-            return Released(Why.WAIT_TIMEOUT)
+        if self.first:
+            while flight.boarding is None and flight.error is None:
+                await flight.pulse.wait()
+        else:
+            try:
+                async with asyncio.timeout(self._flights.limits.wait_timeout):
+                    while flight.boarding is None and flight.error is None:
+                        if not flight.shared:
+                            return Released(Why.GIVE_UP)
+                        await flight.pulse.wait()
+            except TimeoutError:
+                self._flights.counts.wait_timeouts += 1
+                return Released(Why.WAIT_TIMEOUT)
         boarding = flight.boarding
         if boarding is None:
             raise _again(flight.error)
-        if isinstance(boarding, Handed):
-            return boarding if self.first else Released(Why.GIVE_UP)
+        if isinstance(boarding, Handed) and not self.first:
+            return Released(Why.GIVE_UP)
         return boarding
 
     async def landing(self, within: float | None = None) -> Landed | None:

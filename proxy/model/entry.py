@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from proxy.model.meaning import Wording
@@ -74,7 +75,7 @@ class Entry:
     def size(self) -> int:
         """Bytes it takes as it is, all its objects included: on its way, or in a queue."""
         pairs = self.head.headers.pairs
-        texts = sum(len(name) + len(value) for name, value in pairs) + len(self.path)
+        texts = sum(map(len, chain.from_iterable(pairs))) + len(self.path)
         if self.wording is not None:
             texts += sys.getsizeof(self.wording.text) + 120  # for the pair and the namespace
         # Measured with tracemalloc: 1,200 bytes for the objects, the key and the place in the

@@ -17,6 +17,7 @@ class Put(NamedTuple):
 
     entry: Entry
     generation: int
+    size: int  # bytes of the entry
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Batch:
         self._take_out(digest)
         self.deletes.discard(digest)
         self.puts[digest] = put
-        self.size += put.entry.size
+        self.size += put.size
 
     def delete(self, digest: bytes) -> None:
         self._take_out(digest)
@@ -60,7 +61,7 @@ class Batch:
     def _take_out(self, digest: bytes) -> None:
         put = self.puts.pop(digest, None)
         if put is not None:
-            self.size -= put.entry.size
+            self.size -= put.size
 
     def __bool__(self) -> bool:
         return self.clear or bool(self.puts) or bool(self.deletes)

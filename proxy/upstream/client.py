@@ -7,12 +7,14 @@ from collections.abc import Callable
 from time import monotonic
 
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
 
 from proxy.model.errors import ConnectFailed, NoReply, UpstreamError
 from proxy.model.message import Arrival, Body, Duplex, Outbound
 from proxy.upstream.arrival import HttpArrival
 from proxy.upstream.exchange import Exchange, Response, StaleConnection
 from proxy.upstream.head import SWITCHING_PROTOCOLS, RequestHead
+from proxy.upstream.line import Line
 from proxy.upstream.mount import Mount
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
@@ -83,8 +85,19 @@ class HttpUpstream:
 
     async def send(self, outbound: Outbound) -> Arrival:
         began = monotonic()  # not the loop's time, which uvloop rounds to milliseconds
+        body = _settled(outbound.body)
+        head = self._head(outbound, body)
         try:
-            arrival = await self._sent(outbound)
+            try:
+                arrival = await self._send(outbound, head, body)
+            except StaleConnection:
+                # RFC 9112, section 9.3.1: it ended while idle, as far as can be told, so the
+                # backend has not begun. On a new connection that excuse is gone; after a timeout,
+                # or a byte of a response, there never was one.
+                if not (self._spec.retry_stale and isinstance(body, bytes)):
+                    raise
+                self.traffic.stale_retries += 1
+                arrival = await self._send(outbound, head, body, unused=True)
         except UpstreamError as error:
             self.traffic.failed(error.token)
             raise
@@ -118,27 +131,13 @@ class HttpUpstream:
         pools = [pool for pool in (self._kept, self._single) if pool is not None]
         await asyncio.gather(*(pool.close() for pool in pools))
 
-    async def _sent(self, outbound: Outbound) -> Arrival:
-        body = _settled(outbound.body)
-        head = self._head(outbound, body)
-        try:
-            return await self._send(outbound, head, body)
-        except StaleConnection:
-            # RFC 9112, section 9.3.1: it ended while idle, as far as can be told, so the backend
-            # has not begun. On a new connection that excuse is gone; after a timeout, or a byte
-            # of a response, there never was one.
-            if not (self._spec.retry_stale and isinstance(body, bytes)):
-                raise
-        self.traffic.stale_retries += 1
-        return await self._send(outbound, head, body, unused=True)
-
     async def _tunnelled(self, outbound: Outbound) -> Duplex | Arrival:
         offered = outbound.headers.get("upgrade")
         body = _settled(outbound.body)
         head = self._head(outbound, body, upgrade=offered)
         if self._single is None:
             self._single = self._pool(keep=False)
-        exchange = await self._begin(self._single)
+        exchange = self._begin(*await self._single.take())
         response = await self._ask(exchange, head, body, offered=offered)
         if response.head.status == SWITCHING_PROTOCOLS:
             return HttpDuplex(exchange, response.head)
@@ -147,9 +146,10 @@ class HttpUpstream:
     async def _send(
         self, outbound: Outbound, head: bytes, body: bytes | Body, *, unused: bool = False
     ) -> Arrival:
-        if self._kept is None:
-            self._kept = self._pool(keep=True)
-        exchange = await self._begin(self._kept, unused=unused)
+        if (pool := self._kept) is None:
+            pool = self._kept = self._pool(keep=True)
+        kept = None if unused else pool.at_hand()
+        exchange = self._begin(*(kept or await pool.take(unused=unused)))
         bodiless = outbound.method == "HEAD"
         response = await self._ask(exchange, head, body, bodiless=bodiless)
         return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
@@ -159,8 +159,7 @@ class HttpUpstream:
             raise ConnectFailed("The proxy is closing.")
         return Pool(self._spec, self._tls, self._resolver(), keep=keep and not self._retired)
 
-    async def _begin(self, pool: Pool, *, unused: bool = False) -> Exchange:
-        connection, line = await pool.take(unused=unused)
+    def _begin(self, connection: Connection, line: Line) -> Exchange:
         exchange = Exchange(connection, line, self._spec, self._exchanges.discard)
         self._exchanges.add(exchange)
         return exchange

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from itertools import chain
 
+from aiohttp.hdrs import CONTENT_LENGTH, TRANSFER_ENCODING
 from aiohttp.http import HttpVersion11, RawResponseMessage
 
 from proxy.model.errors import ProtocolViolation, RequestError
@@ -90,7 +91,7 @@ def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
     Raises:
         ProtocolViolation: it cannot be passed on as it is.
     """
-    codings = [coding.lower() for coding in message.headers.getall("Transfer-Encoding", ())]
+    codings = [coding.lower() for coding in message.headers.getall(TRANSFER_ENCODING, ())]
     if codings and (codings != ["chunked"] or message.version < HttpVersion11):
         # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.
         raise ProtocolViolation("The backend used a transfer coding other than chunked.")
@@ -101,6 +102,6 @@ def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
     pairs = zip(parts[::2], parts[1::2], strict=True)
     switched = message.code == SWITCHING_PROTOCOLS
     fields = Headers(pairs) if switched else headers.inbound(pairs)
-    length = message.headers.get("Content-Length")
+    length = message.headers.get(CONTENT_LENGTH)
     head = Head(message.code, message.reason, fields)
     return head, None if length is None else int(length)

@@ -14,6 +14,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Callable
+from time import monotonic
 
 from aiohttp import (
     AddrInfoType,
@@ -67,7 +68,26 @@ class Pool(TCPConnector):
         self._errand = ClientRequest(
             "GET", spec.origin, loop=self._loop, server_hostname=spec.server_name or None
         )
+        self._place = self._errand.connection_key
         self._timeout = ClientTimeout(total=None, connect=spec.connect_timeout_s)
+
+    def at_hand(self) -> tuple[Connection, Line] | None:
+        """A kept connection fit for a request, without waiting; None: there is none.
+
+        As ``take`` begins, but for the coroutines and the key that aiohttp makes anew each time.
+        """
+        idle = self._conns.get(self._place)
+        while idle:
+            line, since = idle.popleft()
+            if not idle:
+                del self._conns[self._place]
+            kept_s = self._keepalive_timeout
+            fresh = kept_s is None or monotonic() - since <= kept_s
+            if fresh and isinstance(line, Line) and line.fit:
+                self._acquired.add(line)
+                return Connection(self, self._place, line, self._loop), line
+            line.close()
+        return None
 
     async def take(self, *, unused: bool = False) -> tuple[Connection, Line]:
         """A connection fit for a request; ``unused``: one that has carried none yet.

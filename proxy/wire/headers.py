@@ -143,15 +143,18 @@ def inbound(pairs: Iterable[tuple[str, str]]) -> Headers:
 
     Repeated names get the spelling that came first.
     """
-    headers = pairs if isinstance(pairs, Headers) else Headers(pairs)
-    named = nominated(headers)
+    came = tuple(pairs)
     spelled: dict[str, str] = {}
     kept: list[tuple[str, str]] = []
-    for name, value in headers.pairs:
+    nominates = False
+    for name, value in came:
         lower = name.lower()
-        if lower not in _ENDS_DOWNSTREAM and lower not in named:
+        if lower not in _ENDS_DOWNSTREAM:
             kept.append((spelled.setdefault(lower, name), value))
-    return Headers(kept)
+        elif lower == "connection":
+            nominates = True
+    headers = Headers(kept)
+    return headers.without(named) if nominates and (named := nominated(Headers(came))) else headers
 
 
 def nominated(headers: Headers) -> frozenset[str]:

@@ -17,6 +17,7 @@ from proxy.model.message import Headers
 
 MOST: Final = 64  # tags of an entry
 LONGEST: Final = 256  # characters of a tag
+_FIELDS: Final = frozenset({"cache-tag", "x-cache-tags", "surrogate-key"})
 
 
 def collected(tags: Iterable[str]) -> tuple[str, ...] | None:
@@ -36,6 +37,8 @@ def listed(value: str) -> tuple[str, ...] | None:
 def tags_of(headers: Headers) -> tuple[str, ...] | None:
     """The tags that the fields of a response give it; None as for ``collected``."""
     index = headers.index()
+    if _FIELDS.isdisjoint(index):
+        return ()
     commas = (_split(index[name]) for name in ("cache-tag", "x-cache-tags") if name in index)
     # Field by field: joined by commas, as the index has them, two lists of words are no list.
     spaces = (value.split() for value in headers.all("surrogate-key"))

@@ -396,6 +396,7 @@ class Stuck(DiskFile):
         self.reading.set()
         self.writing.set()
         self.error: Exception | None = None
+        self.writes: list[int] = []  # how many words each had
 
     def read_some(self, *args: Any) -> Any:
         self.reading.wait()
@@ -405,6 +406,7 @@ class Stuck(DiskFile):
         self.writing.wait()
         if self.error is not None:
             raise self.error
+        self.writes.append(len(args[0]))
         super().write(*args, **kwargs)
 
 
@@ -482,6 +484,18 @@ async def test_who_waits_for_an_entry_that_cannot_be_written_goes_on_too(
         async with asyncio.timeout(UNHURRIED_S):
             await disk.settled(KEY)
         assert disk.failed == 1
+
+
+async def test_many_may_flush_at_once(place: Path, clock: Clock) -> None:
+    async with stuck(place, clock) as (disk, file):
+
+        async def put(number: int) -> None:
+            await disk.put(entry(key(number)))
+            await disk.flush()
+
+        async with asyncio.timeout(UNHURRIED_S):
+            await asyncio.gather(*map(put, range(20)))
+        assert sum(file.writes) == 20
 
 
 async def test_writes_that_hang_take_nothing_from_reads(place: Path, clock: Clock) -> None:
