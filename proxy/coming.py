@@ -1,38 +1,13 @@
-"""Bodies that are still coming, and what is done to them on their way."""
+"""What is done to bodies on their way."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from proxy.dialects.base import Sieve
+from proxy.model.pieces import Take, pour
 from proxy.wire import frames, lines
-
-
-class Coming:
-    """A body that is still coming; what it holds is given back at its end, heard or not.
-
-    Not a generator: closing one that nobody has begun to read runs none of its code.
-    """
-
-    def __init__(self, pieces: AsyncIterator[bytes], give_back: Callable[[], None]) -> None:
-        self._pieces = pieces
-        self._give_back = give_back
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except BaseException:  # its end, its failure, or the reader's cancellation
-            self._give_back()
-            raise
-
-    async def aclose(self) -> None:
-        self._give_back()
-        if isinstance(self._pieces, AsyncGenerator):
-            await self._pieces.aclose()
 
 
 async def paced(body: bytes, media_type: str, pause: float) -> AsyncIterator[bytes]:
@@ -47,12 +22,43 @@ async def paced(body: bytes, media_type: str, pause: float) -> AsyncIterator[byt
         yield rest
 
 
-async def sieved(pieces: AsyncIterator[bytes], sieve: Sieve) -> AsyncIterator[bytes]:
-    """What ``sieve`` lets through of ``pieces``."""
-    piece = b""
-    async for piece in pieces:
-        if passed := sieve(piece):
-            yield passed
-    if not frames.ended(piece):
+class Sieved:
+    """What ``sieve`` lets through of ``pieces``. It can be poured."""
+
+    __slots__ = ("_last", "_over", "_pieces", "_sieve")
+
+    def __init__(self, pieces: AsyncIterator[bytes], sieve: Sieve) -> None:
+        self._pieces = pieces
+        self._sieve = sieve
+        self._last = b""
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        passed: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            passed.append(piece)
+            return False
+
+        if not (await self.pour(take) or passed):
+            raise StopAsyncIteration
+        return passed[0]
+
+    async def pour(self, take: Take) -> bool:
+        def pass_on(piece: bytes) -> bool:
+            self._last = piece
+            passed = self._sieve(piece)
+            return take(passed) if passed else True
+
+        if self._over:
+            return False
+        if await pour(self._pieces, pass_on):
+            return True
+        self._over = True
         # Some backends leave the last event without its empty line; the sieve waits for that.
-        yield sieve(b"\n\n")
+        if not frames.ended(self._last) and (rest := self._sieve(b"\n\n")):
+            take(rest)
+        return False

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from proxy.again import Again
-from proxy.coming import Coming, paced, sieved
+from proxy.coming import Sieved, paced
 from proxy.degrading import Degrading, Failure, Message, Retrieval, Stale, Standby
 from proxy.dialects.base import Dialect, Relay
 from proxy.dividing import Dividing
@@ -22,6 +22,7 @@ from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Arrival, Head, Request, Upstreams
 from proxy.model.outcome import Fwd, Laps, Outcome, Reply, Verdict
+from proxy.model.pieces import Coming
 from proxy.passing import Passing
 from proxy.policy import judge
 from proxy.question import Question, Rooms
@@ -342,7 +343,7 @@ class Lifecycle:
                 return None
         pieces, length = seat.pieces(), boarded.length
         if how is Relay.FILTERED:
-            pieces, length = sieved(pieces, question.dialect.sieve(wanted)), None
+            pieces, length = Sieved(pieces, question.dialect.sieve(wanted)), None
         body = Coming(pieces, seat.leave)
         return self._replies.write(
             head, body, outcome, question.began, length=length, final=seat.outcome

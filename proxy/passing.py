@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from proxy.coming import Coming
 from proxy.model.decision import Why
 from proxy.model.errors import LoopDetected, UpstreamError
 from proxy.model.message import (
@@ -19,6 +18,7 @@ from proxy.model.message import (
     Upstreams,
 )
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
+from proxy.model.pieces import Coming
 from proxy.reply import Replies
 from proxy.wire.headers import passed_before
 

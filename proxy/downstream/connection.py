@@ -26,8 +26,8 @@ from aiohttp.http_parser import HttpParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.deadline import Deadline
 from proxy.downstream.begun import Begun
-from proxy.downstream.deadline import Deadline
 from proxy.downstream.ending import Ending, reset, unread
 from proxy.downstream.exchange import CLIENT_GONE, Exchange
 from proxy.downstream.request import Origin, origin_of, parse_fault, surplus

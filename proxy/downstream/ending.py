@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from proxy.downstream.deadline import Deadline
+from proxy.deadline import Deadline
 from proxy.downstream.service import Service
 
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time

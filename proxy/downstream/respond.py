@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
 from proxy.model.message import Head
 from proxy.model.outcome import Reply
+from proxy.model.pieces import pour
 from proxy.wire.frames import MEDIA_TYPE, ended, frame
 from proxy.wire.head import write_head
 from proxy.wire.problem import problem_body
@@ -161,17 +162,20 @@ class Opening:
     async def _pieces(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
         chunked = self._framing is _CHUNKED
         declared = self._reply.length if self._framing is _LENGTH else None
-        async for piece in body:
+
+        def take(piece: bytes) -> bool:
             size = len(piece)
             if not size:
-                continue  # in chunks it would be the end
+                return True  # in chunks it would be the end
             if declared is not None and progress.sent + size > declared:
                 raise ProtocolViolation("The body is longer than was declared.")
             line.write(b"%x\r\n%b\r\n" % (size, piece) if chunked else piece)
             progress.sent += size
             self._last = piece if size >= _BLANK_LINE else self._last[-_BLANK_LINE:] + piece
-            if line.writing_paused:
-                await line.drain()
+            return not line.writing_paused
+
+        while await pour(body, take):
+            await line.drain()
         if declared is not None and progress.sent != declared:
             raise ProtocolViolation("The body is shorter than was declared.")
         if chunked:

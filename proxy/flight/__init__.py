@@ -10,9 +10,10 @@ Rules
 2. The head of the response is weighed once. Shared: all seats hear it. Given up: only the first may
    have it; all others are released at once to ask for themselves, and the key is marked so that
    nobody waits in vain for a while (hit-for-miss). A failure before the head is everybody's, once.
-3. What came is kept in one append-only log, with an index for each seat and one event for all.
-   Nobody's slow reading slows another: past a bound the log becomes a window, and who falls behind
-   it is dropped. Only when every seat is slow does the pump wait.
+3. What came is kept in one append-only log, with an index for each seat. A piece is handed to all
+   who listen at once (``proxy.model.pieces``); who can take no more for now reads on from the log
+   later. Nobody's slow reading slows another: past a bound the log becomes a window, and who falls
+   behind it is dropped. Only when every seat is slow does the pump wait.
 4. A body that breaks off is broken for every seat; a clean end is only ever a whole answer's end.
 5. A flight is off the board before its end is published, so nobody can join a finished one.
 6. Two clocks. A seat waits for the head at most ``wait_timeout``, then asks alone. A flight without

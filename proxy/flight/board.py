@@ -17,6 +17,7 @@ from proxy.model.entry import Entry
 from proxy.model.errors import BrokenReply, Overloaded, UpstreamError
 from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting, Sought, Stored
 from proxy.model.message import Arrival
+from proxy.model.pieces import pour
 from proxy.model.query import Refusal
 
 
@@ -280,7 +281,8 @@ class Flights:
 
     async def _carry(self, flight: Flight, arrival: Arrival) -> None:
         limits = self.limits
-        async for piece in arrival.chunks():
+
+        def take(piece: bytes) -> bool:
             flight.log.append(piece)
             flight.size += len(piece)
             self._bytes += len(piece)
@@ -289,7 +291,11 @@ class Flights:
             if too_much and not flight.window:
                 self._open_window(flight)
             flight.publish()
-            while flight.window and flight.size > limits.window_bytes:
+            return not flight.window or flight.size <= limits.window_bytes
+
+        pieces = arrival.chunks()
+        while await pour(pieces, take):
+            while flight.size > limits.window_bytes:
                 await self._shift(flight)
 
     def _open_window(self, flight: Flight) -> None:

@@ -1,4 +1,4 @@
-"""A flight and its seats: one append-only log, an index for each seat, one event for all."""
+"""A flight and its seats: one append-only log, an index for each seat, what comes handed to all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from proxy.flight.errand import Boarded, Boarding, Errand, Handed, Lagged, Lande
 from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, UpstreamError
 from proxy.model.outcome import Outcome
+from proxy.model.pieces import Take
 from proxy.model.query import Form
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Flight:
 
     __slots__ = (
         "asking", "background", "began", "boarding", "drained", "dropped", "errand", "error",
-        "fresh", "landed", "log", "progress", "pulse", "pump", "seats", "shared", "size",
-        "storable", "timer", "window",
+        "fresh", "landed", "listening", "log", "progress", "pulse", "pump", "seats", "shared",
+        "size", "storable", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,7 @@ class Flight:
         self.window = False  # the log no longer keeps everything
         self.seats: set[Seat] = set()
         self.pulse = asyncio.Event()  # something came
+        self.listening: dict[Callable[[], None], None] = {}  # who hears of it without being woken
         self.drained: asyncio.Event | None = None  # some seat read on, or left; a window has one
         self.progress = now
         self.began = now  # when the upstream was asked, here or by another replica
@@ -103,9 +105,12 @@ class Flight:
         return freed
 
     def publish(self) -> None:
-        """Wake all who wait; they go on in the loop's next round."""
+        """Hand on what came to all who listen, and wake all who wait, in the loop's next round."""
         self.pulse.set()
         self.pulse.clear()
+        if self.listening:
+            for listener in tuple(self.listening):
+                listener()
 
 
 class Foretold(NamedTuple):
@@ -194,33 +199,70 @@ class Seat:
             raise _again(flight.error)
         return None if flight.window else flight.landed
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncIterator[bytes]:
         """The body from its first byte, live; small pieces that have gathered come as one.
+
+        It can be poured.
 
         Raises:
             UpstreamError: the body broke off, or this reader fell too far behind.
         """
-        while (piece := await self.more()) is not None:
-            yield piece
+        return _Pieces(self)
 
     async def more(self) -> bytes | None:
         """The next of ``pieces``, or None at the end; may be cancelled and called again."""
+        while (piece := self._next()) is None and not self._flight.over:
+            await self._flight.pulse.wait()
+        return piece
+
+    async def pour(self, take: Take) -> bool:
+        """As ``Pouring.pour``, of ``pieces``."""
+        more = self._hand(take)
+        return await self._listen(take) if more is None else more
+
+    async def _listen(self, take: Take) -> bool:
+        """Hand on what comes when it comes, until ``take`` takes no more, or the end."""
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def hear() -> None:
+            if answer.done():
+                return
+            try:
+                more = self._hand(take)
+            except Exception as fault:  # noqa: BLE001 - this passenger's, who hears it in a moment
+                answer.set_exception(fault)
+            else:
+                if more is not None:
+                    answer.set_result(more)
+
+        self._flight.listening[hear] = None
+        try:
+            return await answer
+        finally:
+            del self._flight.listening[hear]
+
+    def _hand(self, take: Take) -> bool | None:
+        """Hand on what has come; whether there may be more, or None if that has yet to come."""
+        while (piece := self._next()) is not None:
+            if not take(piece):
+                return True
+        return False if self._flight.over else None
+
+    def _next(self) -> bytes | None:
+        """What has come and was not read, or some of it; None if that is nothing."""
         flight = self._flight
-        while True:
-            start = self._index - flight.dropped
-            if start < 0 or self._left:
-                raise Lagged("too slow for a flight that others are on")
-            if start < len(flight.log):
-                gathered = _gathered(flight.log, start)
-                self._index += len(gathered)
-                if flight.drained is not None:
-                    flight.drained.set()
-                return gathered[0] if len(gathered) == 1 else b"".join(gathered)
-            if flight.error is not None:
-                raise _again(flight.error)
-            if flight.landed is not None:
-                return None
-            await flight.pulse.wait()
+        start = self._index - flight.dropped
+        if start < 0 or self._left:
+            raise Lagged("too slow for a flight that others are on")
+        if start < len(flight.log):
+            piece, number = _gathered(flight.log, start)
+            self._index += number
+            if flight.drained is not None:
+                flight.drained.set()
+            return piece
+        if flight.error is not None:
+            raise _again(flight.error)
+        return None
 
     def outcome(self, told: Outcome) -> Outcome:
         """``told`` with what became of the answer: whether it was stored, and if not why."""
@@ -250,13 +292,35 @@ class Seat:
         return handed.why if isinstance(handed, Handed) else Why.GIVE_UP
 
 
-def _gathered(log: list[bytes], start: int) -> list[bytes]:
-    """Some pieces from ``start`` on, at least one; joined they are this reader's alone."""
-    end, size = start + 1, len(log[start])
+class _Pieces:
+    """The body as a seat hears it."""
+
+    __slots__ = ("_seat", "pour")
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self.pour = seat.pour
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._seat.more()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+
+def _gathered(log: list[bytes], start: int) -> tuple[bytes, int]:
+    """Some pieces from ``start`` on, at least one, as one; and how many they are."""
+    first, end = log[start], start + 1
+    if end == len(log):  # who keeps up: the very bytes, which are all readers'
+        return first, 1
+    size = len(first)
     while end < len(log) and size + len(log[end]) <= _GATHERED:
         size += len(log[end])
         end += 1
-    return log[start:end]
+    return (first, 1) if end == start + 1 else (b"".join(log[start:end]), end - start)
 
 
 def _again(error: UpstreamError | None) -> UpstreamError:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 
-from proxy.coming import Coming
 from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
 from proxy.key import KeyRules
 from proxy.model.decision import Hit, Miss, Why
@@ -14,6 +13,7 @@ from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import UpstreamError
 from proxy.model.message import Arrival, Headers, Request, Upstream, Upstreams
 from proxy.model.outcome import Fwd, Outcome, Reply, Verdict
+from proxy.model.pieces import Coming
 from proxy.model.query import Controls
 from proxy.passing import Passing
 from proxy.policy import Policy, Terms

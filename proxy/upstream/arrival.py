@@ -9,6 +9,7 @@ from aiohttp.http import HttpProcessingError
 
 from proxy.model.errors import BrokenReply, RequestError, UpstreamError
 from proxy.model.message import Head
+from proxy.model.pieces import Take
 from proxy.upstream.exchange import Exchange, Response
 from proxy.upstream.traffic import Traffic
 
@@ -33,6 +34,7 @@ class HttpArrival:
         self._exchange: Exchange | None = exchange
         self._idle_timeout_s = idle_timeout_s
         self._traffic = traffic
+        self._handing = False
         self._complete = response.body.at_eof()
         if self._complete:
             self.close()
@@ -49,10 +51,41 @@ class HttpArrival:
     def delimited(self) -> bool:
         return self._delimited
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        taken: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            taken.append(piece)
+            return False
+
+        if await self.pour(take):
+            return taken[0]
+        raise StopAsyncIteration
+
+    async def pour(self, take: Take) -> bool:
+        exchange = self._exchange
+        if exchange is not None and (more := self._hand(take)) is None:
+            more = await exchange.line.stirred(lambda: self._hand(take))
+        if exchange is not None and more:
+            return True
+        if not self._complete:
+            raise BrokenReply("The response was given up.")
+        return False
+
+    def _hand(self, take: Take) -> bool | None:
+        """Hand on what is here; whether there may be more, or None if that has yet to come."""
+        if self._handing:
+            return None  # reading makes room for more, which whoever reads is about to see
         while self._exchange is not None:
+            self._handing = True
             try:
-                piece = await self._body.readany()
+                piece = self._body.read_nowait()
             except (
                 ClientError,
                 HttpProcessingError,
@@ -65,13 +98,17 @@ class HttpArrival:
                 self.close()
                 # Not "from": an aiohttp error may quote the body.
                 raise BrokenReply(self._told(fault)) from None
+            finally:
+                self._handing = False
             if piece:
-                yield piece
-            else:
+                if not take(piece):
+                    return True
+            elif self._body.at_eof():
                 self._complete = True
                 self.close()
-        if not self._complete:
-            raise BrokenReply("The response was given up.")
+            else:
+                return None
+        return False
 
     def close(self) -> None:
         exchange, self._exchange = self._exchange, None

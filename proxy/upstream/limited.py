@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proxy.model.message import Arrival, Duplex, Head, Outbound
+from proxy.model.pieces import Coming
 from proxy.overload import Limiter, Place
 from proxy.upstream.client import HttpUpstream
 from proxy.upstream.guarded import GuardedUpstream
@@ -74,12 +75,9 @@ class _Placed:
         self.length: int | None = inner.length
         self.delimited: bool = inner.delimited
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._inner.chunks():
-                yield piece
-        finally:  # as ``inner`` has let go of its connection: it has ended, or broken off
-            self.close()
+    def chunks(self) -> AsyncIterator[bytes]:
+        # At its end ``inner`` has let go of its connection, so the place is free.
+        return Coming(self._inner.chunks(), self.close)
 
     def close(self) -> None:
         self._inner.close()

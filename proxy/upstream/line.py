@@ -13,12 +13,14 @@ aiohttp's connection and parser, with three things added that a proxy must know:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from proxy.deadline import Deadline
 from proxy.model.errors import FirstByteTimeout
 from proxy.upstream.spec import UpstreamSpec
 
@@ -36,6 +38,8 @@ class Line(ResponseHandler):
         self.heard = False  # a byte has come since the last was begun
         self._sent = False  # the last was sent to its end
         self._spec = spec
+        self._deadline = Deadline(loop, self._on_read_timeout)
+        self._stir: Callable[[], None] | None = None
 
     @property
     def fit(self) -> bool:
@@ -96,6 +100,30 @@ class Line(ResponseHandler):
             if message.code not in _INTERIM:
                 return message, body
 
+    async def stirred(self, look: Callable[[], bool | None]) -> bool:
+        """Call ``look`` whenever something has come of the body, until it answers.
+
+        Nobody is woken in between. Returns the answer, or raises what it raises.
+        """
+        answer: asyncio.Future[bool] = self._loop.create_future()
+
+        def stir() -> None:
+            if answer.done():
+                return
+            try:
+                found = look()
+            except Exception as fault:  # noqa: BLE001 - goes to the one who waits
+                answer.set_exception(fault)
+            else:
+                if found is not None:
+                    answer.set_result(found)
+
+        self._stir = stir
+        try:
+            return await answer
+        finally:
+            self._stir = None
+
     def rest(self) -> None:
         """Make ready for the pool, after a response that was read to its end."""
         self._drop_timeout()
@@ -123,17 +151,42 @@ class Line(ResponseHandler):
             if not data or self.exception() is not None:
                 return
         super().data_received(data)
+        if self._stir is not None:
+            self._stir()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        # Streams call this at every chunk that is read; where reading was not paused it would cost
+        # a round through the parser.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        stir, self._stir = self._stir, None  # not before all of this is over
         if exc is not None:
             # The parser would take any end for the end of a body that has no length.
             self._end_body(ClientPayloadError("connection reset"))
         super().connection_lost(exc)
+        self._deadline.end()
+        if stir is not None:
+            stir()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         # The body's reader has to hear it too; aiohttp leaves it waiting if a chunk is malformed.
         self._end_body(exc)
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
+        if self._stir is not None:
+            self._stir()
+
+    # aiohttp's clock of silence, without a timer made anew for all that comes.
+
+    def _reschedule_timeout(self) -> None:
+        if self.read_timeout:
+            self._deadline.expect(self.read_timeout)
+        else:
+            self._deadline.lift()
+
+    def _drop_timeout(self) -> None:
+        self._deadline.lift()
 
     def _end_body(self, fault: BaseException) -> None:
         body = self._payload

@@ -15,10 +15,10 @@ from support.serving import OUTCOME, reply_with
 from proxy.admin.api import Admin
 from proxy.admin.gate import Gate
 from proxy.admin.warm import Warm
-from proxy.coming import Coming
 from proxy.model.errors import RequestError
 from proxy.model.message import Request
 from proxy.model.outcome import Outcome, Record, Reply
+from proxy.model.pieces import Coming
 
 Json = dict[str, Any]
 

@@ -303,3 +303,62 @@ def test_it_is_looked_for_where_the_pointer_leads() -> None:
     verdict = seal(body, JSON, KEEP)
     assert isinstance(verdict, Sealed)
     assert verdict.confidence is None
+
+
+# Nothing is left out of a stream that has a carriage return, and a comment changes nothing else.
+ALL_OF_IT = b":\r\n\r\n"
+TEXTS = st.sampled_from(
+    [
+        b"",
+        b"a",
+        b"bc",
+        b"\\n",
+        b"\xc3\xa9",
+        b"\xff",
+        b"\t",
+        b'"',
+        b'","finish_reason":"stop',
+        b"\r",
+        b"\n",
+    ]
+)
+SHAPES = st.sampled_from(
+    [
+        b'{"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"index":0,"delta":{"content": "%b"},"finish_reason":"length"}]}',
+        b'{"choices":[{"index":1,"delta":{"content":"%b"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"index":1,"delta":{"x":{"content":"%b"}},"finish_reason":"stop"}]}',
+        b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"content":"%b"}}',
+        b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop","obfuscation":"%b"}]}',
+        b'{"error":{"content":"%b"}}',
+        b'{"confidence":0.5,"content":"%b"}',
+        b'{"confidence":{"content":"%b"}}',
+        b'{"confidence":"0.1","choices":[{"index":0,"delta":{"content":"%b"}}]}',
+        b'{"x":"\\"content":"%b"}',
+        b'{"x":"a"content":"%b"}',
+        b'{"choices":[{"index":0,"delta":{"content":"%b","content":"b"}}]}',
+        b'"content":"%b"',
+        b"[DONE]",
+    ]
+)
+SAID = st.tuples(SHAPES, st.lists(TEXTS, min_size=1, max_size=3))
+
+
+@unhurried
+@given(st.lists(SAID, max_size=6), st.sampled_from([b"data: ", b"event: error\ndata: ", b": "]))
+def test_events_that_are_alike_count_as_if_each_had_been_heard(
+    said: list[tuple[bytes, list[bytes]]], begins: bytes
+) -> None:
+    frames = [
+        begins + (shape % text if b"%b" in shape else shape) + b"\n\n"
+        for shape, texts in said
+        for text in texts
+    ]
+    body = b"".join([*frames, b"data: [DONE]\n\n"])
+    for keep in (KEEP, replace(KEEP, truncated=True), replace(KEEP, empty=True)):
+        for pointer in (None, Pointer("/confidence"), Pointer("/choices/0/delta/content")):
+            told, heard = (seal(each, STREAM, keep, pointer) for each in (body, ALL_OF_IT + body))
+            if isinstance(heard, Sealed):
+                heard = replace(heard, body=heard.body.removeprefix(ALL_OF_IT))
+            assert told == heard

@@ -32,6 +32,7 @@ from proxy.model.errors import (
     Overloaded,
     UpstreamError,
 )
+from proxy.model.pieces import pour
 from proxy.model.query import Form, Refusal
 
 
@@ -734,6 +735,150 @@ async def test_other_limits_count_from_then_on():
             call.answer()
             call.end()
         await asyncio.gather(*listeners)
+
+
+# -- poured --------------------------------------------------------------------------------------
+
+
+class Cup:
+    """Takes what is poured, so many pieces at a time, or fails."""
+
+    def __init__(self, holds: int = 1000, fault: Exception | None = None) -> None:
+        self.taken: list[bytes] = []
+        self._holds = holds
+        self._fault = fault
+
+    def __call__(self, piece: bytes) -> bool:
+        if self._fault is not None:
+            raise self._fault
+        self.taken.append(piece)
+        return len(self.taken) % self._holds != 0
+
+
+async def poured(seat: Seat, cup: Cup) -> bool:
+    await seat.boarded()
+    return await pour(seat.pieces(), cup)
+
+
+async def test_what_comes_is_handed_to_all_who_have_it_poured() -> None:
+    async with airfield() as field:
+        seats, cups = [field.board() for _ in range(3)], [Cup() for _ in range(3)]
+        pouring = [
+            asyncio.ensure_future(poured(*pair))  # noqa: TID251 - a test's own
+            for pair in zip(seats, cups, strict=True)
+        ]
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        for piece in (b"a", b"b"):
+            call.send(piece)
+            await settle()
+            assert {cup.taken[-1] for cup in cups} == {piece}
+        call.end()
+        assert await asyncio.gather(*pouring) == [False] * 3
+        assert [cup.taken for cup in cups] == [[b"a", b"b"]] * 3
+
+
+async def test_who_takes_no_more_for_now_has_what_has_gathered_as_one_piece() -> None:
+    async with airfield() as field:
+        slow, quick = Cup(holds=1), Cup()
+        seat, other = field.board(), field.board()
+        first = asyncio.ensure_future(poured(seat, slow))  # noqa: TID251 - a test's own
+        second = asyncio.ensure_future(poured(other, quick))  # noqa: TID251 - a test's own
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        await settle()
+        for piece in (b"a", b"b", b"c"):
+            call.send(piece)
+            await settle()
+        assert await first
+        assert (slow.taken, quick.taken) == ([b"a"], [b"a", b"b", b"c"])
+        assert await pour(seat.pieces(), slow)
+        assert slow.taken == [b"a", b"bc"]
+        call.end()
+        assert not await second
+        assert not await pour(seat.pieces(), slow)
+
+
+async def test_one_whose_client_is_gone_ends_nothing_for_the_others() -> None:
+    async with airfield() as field:
+        gone, cup = Cup(fault=ConnectionResetError("gone")), Cup()
+        first, second = field.board(), field.board()
+        failing = asyncio.ensure_future(poured(first, gone))  # noqa: TID251 - a test's own
+        pouring = asyncio.ensure_future(poured(second, cup))  # noqa: TID251 - a test's own
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        await settle()
+        call.send(b"a", b"b")
+        call.end()
+        assert not await pouring
+        with pytest.raises(ConnectionResetError):
+            await failing
+        assert b"".join(cup.taken) == b"ab"
+        assert field.bugs == []
+
+
+async def test_what_is_poured_and_breaks_off_is_broken_for_all() -> None:
+    async with airfield() as field:
+        cups = [Cup(), Cup()]
+        pouring = [
+            asyncio.ensure_future(poured(field.board(), cup))  # noqa: TID251 - a test's own
+            for cup in cups
+        ]
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        call.send(b"a")
+        await settle()
+        call.fail(BrokenReply("cut"))
+        for each in pouring:
+            with pytest.raises(BrokenReply, match="cut"):
+                await each
+        assert [cup.taken for cup in cups] == [[b"a"], [b"a"]]
+
+
+async def test_who_has_left_hears_nothing_any_more() -> None:
+    async with airfield() as field:
+        cup, stays = Cup(), Cup()
+        seat, other = field.board(), field.board()
+        pouring = asyncio.ensure_future(poured(seat, cup))  # noqa: TID251 - a test's own
+        staying = asyncio.ensure_future(poured(other, stays))  # noqa: TID251 - a test's own
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        call.send(b"a")
+        await settle()
+        pouring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pouring
+        call.send(b"b")
+        call.end()
+        assert not await staying
+        assert (cup.taken, stays.taken) == ([b"a"], [b"a", b"b"])
+
+
+async def test_one_who_is_cut_off_for_being_slow_is_told_so_when_poured() -> None:
+    async with airfield(flight_bytes=4, window_bytes=4) as field:
+        slow, quick = Cup(holds=1), Cup()
+        seat, other = field.board(), field.board()
+        first = asyncio.ensure_future(poured(seat, slow))  # noqa: TID251 - a test's own
+        second = asyncio.ensure_future(poured(other, quick))  # noqa: TID251 - a test's own
+        await settle()
+        (call,) = field.calls
+        call.answer()
+        await settle()
+        for piece in (b"aaa", b"bbb", b"ccc", b"ddd"):
+            call.send(piece)
+            await settle()
+        assert await first
+        with pytest.raises(Lagged):
+            await pour(seat.pieces(), slow)
+        call.end()
+        assert not await second
+        assert b"".join(quick.taken) == b"aaabbbcccddd"
+        assert field.flights.counts.laggards == 1
 
 
 # -- foretold ------------------------------------------------------------------------------------

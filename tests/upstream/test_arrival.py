@@ -8,6 +8,7 @@ import pytest
 from support.asking import outbound, read
 
 from proxy.model.errors import BrokenReply, FirstByteTimeout
+from proxy.model.pieces import pour
 
 SOON_S = 0.05  # a deadline that is meant to pass
 
@@ -212,3 +213,153 @@ async def test_bytes_behind_a_whole_body_are_no_part_of_it_and_end_the_connectio
     assert other.connection is not call.connection
     await other.reply(200, body=b"next")
     assert [piece async for piece in (await again).chunks()] == [b"next"]
+
+
+class Heard:
+    """Takes what is poured, so many pieces at a time."""
+
+    def __init__(self, holds=1000):
+        self.pieces = []
+        self.holds = holds
+        self.came = asyncio.Event()
+
+    def __call__(self, piece):
+        self.pieces.append(piece)
+        self.came.set()
+        return len(self.pieces) % self.holds != 0
+
+    async def next(self):
+        await self.came.wait()
+        self.came.clear()
+        return self.pieces[-1]
+
+
+async def test_what_is_poured_is_handed_on_as_it_comes(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+    heard = Heard()
+    pouring = start(pour(arrival.chunks(), heard))
+    for piece in (b"one", b"two", b"three"):
+        await call.chunk(piece)
+        assert await heard.next() == piece
+    await call.end()
+    assert not await pouring
+    assert heard.pieces == [b"one", b"two", b"three"]
+    assert upstream.in_use == 0
+
+
+async def test_what_is_poured_stops_when_no_more_is_taken_and_goes_on_when_asked(up, reach, start):
+    arrival, call = await begun(up, reach(up.url), start, chunked=True)
+    heard, chunks = Heard(holds=1), arrival.chunks()
+    await call.chunk(b"one")
+    assert await pour(chunks, heard)
+    await call.chunk(b"two")
+    assert await pour(chunks, heard)
+    await call.end()
+    assert not await pour(chunks, heard)
+    assert heard.pieces == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("holds", [1, 10**6])
+async def test_nothing_is_lost_or_turned_round_of_a_body_that_comes_faster_than_it_is_read(
+    up, reach, start, holds
+):
+    whole = b"".join(b"%07d\n" % number for number in range(100_000))
+    arrival, call = await begun(up, reach(up.url), start, chunked=True)
+    heard, chunks = Heard(holds), arrival.chunks()
+
+    async def tell():
+        for at in range(0, len(whole), 50_000):
+            await call.chunk(whole[at : at + 50_000])
+        await call.end()
+
+    telling = start(tell())
+    while await pour(chunks, heard):
+        pass
+    await telling
+    assert b"".join(heard.pieces) == whole
+
+
+@pytest.mark.parametrize(
+    ("framing", "way"),
+    [
+        ({"chunked": True}, "cut"),
+        ({"chunked": True}, "reset"),
+        ({"length": 6}, "cut"),
+        ({"length": 6}, "reset"),
+        ({"close_delimited": True}, "reset"),
+    ],
+)
+async def test_what_is_poured_and_breaks_off_says_so(up, reach, start, framing, way):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, **framing)
+    heard = Heard()
+    pouring = start(pour(arrival.chunks(), heard))
+    await call.chunk(b"abc")
+    assert await heard.next() == b"abc"
+    await getattr(call, way)()
+    with pytest.raises(BrokenReply, match="broke off"):
+        await pouring
+    assert upstream.in_use == 0
+
+
+async def test_what_is_poured_and_falls_silent_says_so(up, reach, start):
+    upstream = reach(up.url, idle_timeout_s=SOON_S)
+    arrival, _call = await begun(up, upstream, start, chunked=True)
+    with pytest.raises(BrokenReply, match="silent"):
+        await pour(arrival.chunks(), Heard())
+    assert upstream.in_use == 0
+
+
+async def test_a_close_delimited_body_can_be_poured(up, reach, start):
+    arrival, call = await begun(up, reach(up.url), start, close_delimited=True)
+    heard = Heard()
+    pouring = start(pour(arrival.chunks(), heard))
+    await call.chunk(b"abc")
+    await call.end()
+    assert not await pouring
+    assert b"".join(heard.pieces) == b"abc"
+
+
+async def test_who_takes_and_fails_is_told_and_the_backend_is_not_blamed(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+
+    def take(_piece):
+        raise ConnectionResetError("the client has gone")
+
+    pouring = start(pour(arrival.chunks(), take))
+    await call.chunk(b"abc")
+    with pytest.raises(ConnectionResetError):
+        await pouring
+    assert upstream.traffic.errors == {}
+    arrival.close()
+    assert upstream.in_use == 0
+
+
+async def test_a_response_that_is_given_up_while_it_is_poured_says_so(up, reach, start):
+    upstream = reach(up.url)
+    arrival, call = await begun(up, upstream, start, chunked=True)
+    heard = Heard()
+    pouring = start(pour(arrival.chunks(), heard))
+    await call.chunk(b"abc")
+    await heard.next()
+    arrival.close()
+    with pytest.raises(BrokenReply, match="given up"):
+        await pouring
+    assert upstream.in_use == 0
+
+
+async def test_pouring_can_be_called_off_and_begun_again(up, reach, start):
+    arrival, call = await begun(up, reach(up.url), start, chunked=True)
+    heard, chunks = Heard(), arrival.chunks()
+    first = start(pour(chunks, heard))
+    await call.chunk(b"one")
+    await heard.next()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await call.chunk(b"two")
+    await call.end()
+    assert not await pour(chunks, heard)
+    assert heard.pieces == [b"one", b"two"]

@@ -18,6 +18,7 @@ from proxy.dialects.openai_chat.forms import DONE
 from proxy.model.decision import Why
 from proxy.model.query import Form, Refusal, Sealed, Usage
 from proxy.wire import frames
+from proxy.wire.alike import Thinning
 from proxy.wire.json_pointer import Pointer
 
 # What backends call an end that the model itself chose.
@@ -30,6 +31,9 @@ _SPEECH: Final = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "reasoning_details", "audio", "images"}
 )
 _CALLS: Final = frozenset({"tool_calls", "function_call"})
+# Of these texts ``_Answer`` notes only that there are some. How sure an answer is, and what it
+# took, are numbers.
+_THIN: Final = Thinning(b"content", b"reasoning_content", b"obfuscation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def _hear_document(answer: _Answer, body: bytes) -> Refusal | None:
 
 
 def _hear_stream(answer: _Answer, body: bytes) -> Refusal | None:
-    found, rest = frames.split(body)
+    found, rest = frames.split(_THIN(body))
     for at, frame in enumerate(found):
         event = frames.parse(frame)
         if event is None:

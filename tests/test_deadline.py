@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.downstream.deadline import Deadline
+from proxy.deadline import Deadline
 
 
 class HandCrankedLoop(asyncio.SelectorEventLoop):
