@@ -15,6 +15,8 @@ import time
 from typing import cast
 from urllib.parse import urlsplit
 
+from benchmarks.frame.questions import Kind, Questions
+
 COUNTER = b"#########"  # replaced by a number of the same width in requests that must differ
 
 
@@ -90,7 +92,16 @@ class Connection(asyncio.Protocol):
 class Run:
     """All connections together."""
 
-    def __init__(self, url: str, body: bytes, connections: int, expect: str, fields: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        body: bytes,
+        connections: int,
+        *,
+        expect: str = "",
+        fields: str = "",
+        questions: Questions | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 80
         self.expect = expect.lower().encode()
@@ -103,11 +114,14 @@ class Run:
         self._before, mark, self._after = (head.encode() + body).partition(COUNTER)
         self._counter = int(time.time() * 50_000) % 900_000_000 if mark else -1  # noqa: TID251
         self._connections = connections
+        self._netloc, self._questions = parts.netloc, questions
         self.latencies: list[float] = []
         self.over = False
         self.fault = ""
 
     def next_request(self) -> bytes:
+        if self._questions is not None:
+            return self._questions.request(self._netloc)
         if self._counter < 0:
             return self._before
         self._counter += 1
@@ -161,10 +175,21 @@ def main() -> int:
     parser.add_argument("--unique", action="store_true", help="no two requests alike")
     parser.add_argument("--expect", default="", help="what every head but a connection's first has")
     parser.add_argument("--fields", default="", help="further header fields, separated by |")
+    parser.add_argument("--kind", type=Kind, help="ask the frame's questions")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first of those")
     args = parser.parse_args()
     import uvloop
 
-    run = Run(args.url, chat(unique=args.unique), args.connections, args.expect, args.fields)
+    questions = None if args.kind is None else Questions(args.kind, args.first)
+    body = chat(unique=args.unique)
+    run = Run(
+        args.url,
+        body,
+        args.connections,
+        expect=args.expect,
+        fields=args.fields,
+        questions=questions,
+    )
     print(json.dumps(uvloop.run(run.measure(args.warm, args.seconds))))
     return 1 if run.fault else 0
 

@@ -45,11 +45,11 @@ def proxied(upstream: str, folder: str | None, *, on: bool) -> Iterator[Target]:
     os.environ |= settings
     with sidecache(upstream) as proxy:
         if on:
-            _until_ready(proxy)
+            until_ready(proxy)
         yield proxy
 
 
-def _until_ready(proxy: Target, within_s: float = 60.0) -> None:
+def until_ready(proxy: Target, within_s: float = 60.0) -> None:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         with urlopen(f"{proxy.admin}/semantic", timeout=5) as reply:

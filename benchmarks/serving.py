@@ -1,12 +1,10 @@
-"""Hits and misses per second, and what a miss adds, beside bare aiohttp in the same run.
+"""Servers on a core, and what they have cost it.
 
 The server under test has the first core to itself, the load generator (and the backend) the last.
-Each pair is measured in turn, three times over; medians are compared.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import socket
@@ -14,26 +12,38 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from statistics import median
 from urllib.request import urlopen
 
+_ENDS_WITHIN_S = 60.0  # and as long to begin; a machine may be busy
+_LOOK_S = 0.3
+_IDLE_S = 0.005  # of processor time between two looks, at most, of a process that waits
 PATH = "/v1/chat/completions"
-HITS_AT_LEAST = 0.7  # of bare aiohttp
-MISS_ADDS_AT_MOST_MS = 0.6  # p50 at concurrency 1
+
+
+@cache
+def cores() -> list[int]:
+    """The cores that this process may use, as it was begun; empty where it cannot be pinned."""
+    try:
+        subprocess.run(["taskset", "-V"], check=True, capture_output=True)
+        return sorted(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return []
 
 
 def pinned(core: int) -> list[str]:
     """The words that pin a command to a core, where that can be done."""
-    try:
-        cores = sorted(os.sched_getaffinity(0))
-        subprocess.run(["taskset", "-V"], check=True, capture_output=True)
-    except (AttributeError, OSError):
-        return []
-    return ["taskset", "-c", str(cores[core])] if len(cores) > 1 else []
+    return ["taskset", "-c", str(cores()[core])] if len(cores()) > 1 else []
+
+
+def pin_here(core: int) -> None:
+    """Pin this process to a core, where that can be done; ``pinned`` still pins to all others."""
+    if len(cores()) > 1:
+        os.sched_setaffinity(0, {cores()[core]})
 
 
 def free_port() -> int:
@@ -42,22 +52,38 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def cpu_seconds(process: int) -> float:
-    """Seconds of processor time a process has had so far; 0 where nobody can tell."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def family(process: int) -> list[int]:
+    """A process and all that descend from it, as far as anybody can tell."""
+    parents: dict[int, list[int]] = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = each.read_text().rpartition(")")[2].split()
+            parents.setdefault(int(fields[1]), []).append(int(each.parent.name))
+    found = [process]
+    for each in found:  # which grows meanwhile
+        found += parents.get(each, [])
+    return found
 
 
-def starved_seconds(process: int) -> float:
-    """Seconds a process could have run so far but had no core; 0 where nobody can tell."""
-    try:
-        threads = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/schedstat")]
-    except OSError:
-        return 0.0
-    return sum(int(thread.split()[1]) for thread in threads) / 1e9
+def cpu_seconds(*processes: int) -> float:
+    """Seconds of processor time that processes have had so far; 0 where nobody can tell.
+
+    By their threads, to the nanosecond: what threads had that have ended is not in it.
+    """
+    return sum(_schedstat(process, 0) for process in processes)
+
+
+def starved_seconds(*processes: int) -> float:
+    """Seconds that threads could have run so far but had no core; 0 where nobody can tell."""
+    return sum(_schedstat(process, 1) for process in processes)
+
+
+def _schedstat(process: int, field: int) -> float:
+    total = 0
+    for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it has ended
+            total += int(path.read_text().split()[field])
+    return total / 1e9
 
 
 @dataclass(frozen=True)
@@ -70,31 +96,76 @@ class Target:
 
 
 @contextmanager
-def running(
-    words: list[str], core: int, ready: str, log: Path = Path(os.devnull)
+def started(
+    words: Sequence[str],
+    core: int,
+    *,
+    log: Path = Path(os.devnull),
+    env: Mapping[str, str] | None = None,
+    speaks: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A server that has said it listens; ended at the end.
+    """A program on a core; ended at the end.
 
-    ``ready`` is a URL that answers once it does, or "" for a server that prints "ready". What it
-    says on standard error goes to ``log``.
+    What it says goes to ``log``, but for standard output where it ``speaks`` to us. ``env`` comes
+    on top of the environment.
     """
-    command = [*pinned(core), sys.executable, *words]
     with (
         log.open("ab") as told,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True) as process,
+        subprocess.Popen(
+            [*pinned(core), *words],
+            stdout=subprocess.PIPE if speaks else told,
+            stderr=told,
+            env={**os.environ, **(env or {})},
+            text=True,
+        ) as process,
     ):
         try:
-            if ready:
-                until_answers(ready)
-            elif process.stdout is None or "ready" not in process.stdout.readline():
-                raise RuntimeError(f"{' '.join(words)} did not start")
             yield process
         finally:
             process.terminate()
-            process.wait(15)
+            try:
+                process.wait(_ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def until_answers(url: str, within_s: float = 15.0) -> float:
+@contextmanager
+def running(
+    words: list[str],
+    core: int,
+    ready: str,
+    log: Path = Path(os.devnull),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python server that has said it listens; ended at the end.
+
+    ``ready`` is a URL that answers once it does, or "" for a server that prints "ready".
+    """
+    python = [sys.executable, *words]
+    with started(python, core, log=log, env=env, speaks=not ready) as process:
+        if ready:
+            until_answers(ready)
+        elif process.stdout is None or "ready" not in process.stdout.readline():
+            raise RuntimeError(f"{' '.join(words)} did not start")
+        yield process
+
+
+def until_listens(
+    port: int, process: subprocess.Popen[str], within_s: float = _ENDS_WITHIN_S
+) -> None:
+    """Return once connections are taken. Raises RuntimeError if that does not come."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"nothing listens at port {port}")
+
+
+def until_answers(url: str, within_s: float = _ENDS_WITHIN_S) -> float:
     """Seconds until ``url`` answers."""
     began = time.perf_counter()
     while time.perf_counter() - began < within_s:
@@ -104,6 +175,14 @@ def until_answers(url: str, within_s: float = 15.0) -> float:
         except OSError:
             time.sleep(0.005)
     raise RuntimeError(f"{url} does not answer")
+
+
+def until_quiet(process: int, within_s: float = _ENDS_WITHIN_S) -> None:
+    """Return once a process has done what there was to do, or when time is up."""
+    all_of_it, used, until = family(process), -1.0, time.monotonic() + within_s
+    while (now := cpu_seconds(*all_of_it)) - used > _IDLE_S and time.monotonic() < until:
+        used = now
+        time.sleep(_LOOK_S)
 
 
 def load(target: Target, *options: str) -> dict[str, float]:
@@ -137,75 +216,20 @@ def bare(name: str) -> Iterator[Target]:
 
 @contextmanager
 def sidecache(
-    upstream: str, *flags: str, core: int = 0, log: Path = Path(os.devnull)
+    upstream: str,
+    *flags: str,
+    core: int = 0,
+    log: Path = Path(os.devnull),
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Target]:
+    """The proxy; ``env`` may hold settings. What it keeps on disk is gone at the end."""
     port, admin = free_port(), free_port()
     words = ["-m", "proxy", "serve", *(["--upstream", upstream] if upstream else [])]
     words += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
     words += flags
+    ready = f"http://127.0.0.1:{admin}/readyz"
     # A new folder: what an earlier run has kept on disk would be no miss.
-    kept = tempfile.TemporaryDirectory()
-    os.environ["SIDECACHE_L2_DISK__DIRECTORY"] = kept.name
-    with kept, running(words, core, f"http://127.0.0.1:{admin}/readyz", log) as process:
-        yield Target(f"http://127.0.0.1:{port}{PATH}", process.pid, f"http://127.0.0.1:{admin}")
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="serving")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--no-disk", action="store_true", help="with the memory tier alone")
-    args = parser.parse_args(argv)
-    timed = ["--seconds", str(args.seconds)]
-    many = [*timed, "--connections", str(args.connections)]
-    one = [*timed, "--connections", "1", "--unique"]
-
-    runs: dict[str, list[dict[str, float]]] = {}
-    with (
-        backend() as upstream,
-        bare("bare") as plain,
-        bare("application") as app,
-        sidecache(upstream.url, *(["--no-disk"] if args.no_disk else [])) as proxy,
-    ):
-        direct = Target(upstream.url + PATH, upstream.process)
-        for _ in range(args.rounds):
-            for name, target, options in (
-                ("hit: sidecache", proxy, [*many, "--expect", "x-cache: hit"]),
-                ("hit: bare aiohttp web.Server", plain, many),
-                ("hit: bare aiohttp web.Application", app, many),
-                ("miss: sidecache", proxy, [*many, "--unique", "--expect", "x-cache: miss"]),
-                ("one at a time: direct", direct, one),
-                ("one at a time: through sidecache", proxy, one),
-            ):
-                runs.setdefault(name, []).append(load(target, *options))
-
-    rows = {
-        name: {figure: median(run[figure] for run in these) for figure in these[0]}
-        for name, these in runs.items()
-    }
-    hits = rows["hit: sidecache"]["per_second"]
-    ratio = hits / rows["hit: bare aiohttp web.Server"]["per_second"]
-    ratio_app = hits / rows["hit: bare aiohttp web.Application"]["per_second"]
-    added = {
-        figure: rows["one at a time: through sidecache"][figure]
-        - rows["one at a time: direct"][figure]
-        for figure in ("p50_ms", "p99_ms")
-    }
-    if args.json:
-        print(json.dumps({"rows": rows, "hit_ratio": ratio, "added": added}))
-    else:
-        print(f"{'':36}{'per second':>12}{'p50 ms':>10}{'p99 ms':>10}{'cpu us':>10}")
-        for name, row in rows.items():
-            print(
-                f"{name:36}{row['per_second']:12,.0f}{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}"
-                f"{row['cpu_us']:10.1f}"
-            )
-        print(f"hits, beside bare web.Server: {ratio:.2f} (at least {HITS_AT_LEAST})")
-        print(f"hits, beside bare web.Application: {ratio_app:.2f}")
-        print(
-            f"a miss adds {added['p50_ms']:.2f} ms p50 (at most {MISS_ADDS_AT_MOST_MS}), "
-            f"{added['p99_ms']:.2f} ms p99"
-        )
-    return 0
+    with tempfile.TemporaryDirectory() as kept:
+        settings = {"SIDECACHE_L2_DISK__DIRECTORY": kept, **(env or {})}
+        with running(words, core, ready, log, settings) as process:
+            yield Target(f"http://127.0.0.1:{port}{PATH}", process.pid, ready[: -len("/readyz")])

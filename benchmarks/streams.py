@@ -54,7 +54,7 @@ class Stream(asyncio.Protocol):
             self.begun.set_exception(RuntimeError(f"a stream did not begin: {self._got[:80]!r}"))
 
 
-def resident(process: int) -> int:
+def resident(process: int | str) -> int:
     """Bytes of memory that are this process's."""
     pages = Path(f"/proc/{process}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -52,7 +52,7 @@ WRITTEN = [  # by hand, and for users
     "docs/monitoring.md", "docs/runbook.md", "docs/commands.md", "docs/tuning.md",
     "docs/dashboard.md", "docs/operating.md", "docs/reloading.md", "docs/explain.md",
     "docs/tracing.md", "docs/draining.md", "docs/containers.md", "k8s/README.md",
-    "docs/workers.md", "docs/overload.md", "docs/sizing.md",
+    "docs/workers.md", "docs/overload.md", "docs/sizing.md", "docs/performance.md",
 ]  # fmt: skip
 AT = "http://localhost:8080"  # where the examples expect the proxy
 

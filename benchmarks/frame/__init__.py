@@ -1,0 +1,1 @@
+"""What all cases are measured with: questions, load, peers, rounds, tables, and results kept."""

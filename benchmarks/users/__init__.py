@@ -1,0 +1,1 @@
+"""A load test for Locust: users who chat."""
