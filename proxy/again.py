@@ -80,15 +80,18 @@ class Again:
             if ladder.unpurged(entry) is not entry:
                 return None
             self._generation = generation
+        hit: Hit | None = None
         now, once_more = rooms.clock(), None
         if now >= self._certain_until or rooms.meaning is not None:
-            hit = judge(entry, self._hit.tier, question.query.controls, now)
-            if not isinstance(hit, Hit) or hit.why is not Why.FRESH:
+            verdict = judge(entry, self._hit.tier, question.query.controls, now)
+            if not isinstance(verdict, Hit) or verdict.why is not Why.FRESH:
                 return None
-            self._certain_until = certain_until(entry, question.query.controls, question.terms)
-            once_more = question.once_more(hit, now)
+            hit = verdict
         if not ladder.keeps(entry):
             return None
+        if hit is not None:  # not before: chance is asked once for each answer
+            self._certain_until = certain_until(entry, question.query.controls, question.terms)
+            once_more = question.once_more(hit, now)
         if once_more is not None:
             asked = question.request._replace(peer=peer)
             giving.refresh(once_more._replace(request=asked, generation=generation, began=now))

@@ -101,6 +101,8 @@ class Store:
         self._tiers = tuple(tiers)
         self.freed: list[Callable[[], Awaitable[None]]] = []  # called when all is purged
         self.shrinks: list[Callable[[], None]] = []  # called when memory is to hold less
+        # Told how many bytes the memory tier may hold: before they become less, after more.
+        self.bounded: list[Callable[[int], None]] = []
         self.ledger = Ledger()
         self.ladder = Ladder(tiers, self.ledger, _report)
         kept: list[Open] = [self.memory]
@@ -206,12 +208,19 @@ class Store:
     async def _limit_memory(self) -> None:
         async with self._limiting:
             most_bytes, most_entry = self._pressed
+            most = _least(self.budget, most_bytes)
+            self._bound(min(most, self.memory.max_bytes))
             self._most_held = self.memory.bytes
             await self.memory.limit(
-                max_bytes=_least(self.budget, most_bytes),
+                max_bytes=most,
                 max_entry_bytes=_least(self._most_entry, most_entry),
                 scope_share=self._share,
             )
+            self._bound(most)
+
+    def _bound(self, most_bytes: int) -> None:
+        for each in self.bounded:
+            each(most_bytes)
 
     async def open(self) -> None:
         """Open every tier, each for no longer than its own limits allow. Raises nothing."""

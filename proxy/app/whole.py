@@ -137,6 +137,7 @@ class Sidecache:
             express_bytes=bounds.express_bytes(settings, self.store.budget),
         )  # fmt: skip
         self.store.shrinks.append(self.server.express.clear)
+        self.store.bounded.append(self._limit_express)
         self.observing.gathering.sources.append(self.server.express.flush)
         self.observing.over(self._parts())
         self.admin: Admin = operating.admin(self, lambda: self._ready)
@@ -281,7 +282,6 @@ class Sidecache:
 
         await self.retired.add(old)
         await self.store.limit(settings)
-        self.server.express.limit(bounds.express_bytes(settings, self.store.budget))
 
     def _limit_flights(self) -> None:
         limits = bounds.flight_limits(self.settings)
@@ -289,6 +289,9 @@ class Sidecache:
             limits = bounds.spared(limits, SPARE_BYTES)
         for flights in (self.flights, self.fetches):
             flights.adopt(limits, self.generation.number)
+
+    def _limit_express(self, budget: int) -> None:
+        self.server.express.limit(bounds.express_bytes(self.settings, budget))
 
     def _answer_in(self, entry: Entry) -> str | None:
         return spoken.answer(self.generation.dialects, entry)

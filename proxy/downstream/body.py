@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from proxy.downstream.limits import Limits
 from proxy.model.errors import RequestError
@@ -68,6 +68,7 @@ class IncomingBody:
         if stream.is_eof() and stream.exception() is None:  # the usual case: no wait, no timer
             body = self._counted(stream.read_nowait())
             if len(body) <= limit:
+                self._stream = EMPTY_PAYLOAD  # the other leads to the connection, and keeps it
                 return body
             self._prefix.append(body)
             return None

@@ -83,7 +83,7 @@ class Connection(RequestHandler):
         self._deadline = Deadline(loop, self._too_late)
         self._head_bytes = 0  # of a head that came in pieces
         self._stream: StreamReader = EMPTY_PAYLOAD  # the body of the request being served
-        self._is_clean = True  # whether all that came was whole requests, as far as is known
+        self._is_clean = True  # whether what came last is known to have ended with a request
         self._is_last = False  # whether that request asked for the end of the connection
         self._parting: LastWord | None = None
         self._turned_away = False  # before anything was heard
@@ -138,20 +138,22 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        parsed, waiter = self._request_count, self._waiter
+        parsed, waiter, was_clean = self._request_count, self._waiter, self._is_clean
         if is_idle := self._is_idle:
             express = self._service.express
-            if express is not None and self._is_clean and express.answer(data, self):
+            if express is not None and was_clean and express.answer(data, self):
                 self._request_count = parsed + 1
                 self._deadline.expect(self._service.idle_s)
                 return
             self._waiter = None  # aiohttp would wake the task, for which there may be nothing to do
+        self._is_clean = False
         super().data_received(data)
         self._waiter = waiter
         if self._request_count != parsed:
             self._look_at_parsed(data, self._request_count - parsed)
             if is_idle:
-                self._serve_at_once(data)
+                # A head may have begun before ``data``, whatever that looks like by itself.
+                self._serve_at_once(data if was_clean and self._is_clean else b"")
         elif self._upgraded:
             self._wake(self._raw_waiter)
         elif self._owed:
@@ -331,12 +333,15 @@ class Connection(RequestHandler):
         """Begin to answer the request that was parsed; wake the task if it is to go on with that.
 
         Most hits in memory are over by then, and the task sleeps on.
+
+        Args:
+            data: the bytes of this request and nothing else, or b"".
         """
         task, service = self._task_handler, self._service
         if len(self._messages) == 1 and not self._held_back and task is not None:
             message, _stream = self._messages[0]
-            whole = message if self._is_clean and isinstance(message, RawRequestMessage) else None
             express = service.express
+            whole = message if data and isinstance(message, RawRequestMessage) else None
             if whole and express is not None and express.answer_parsed(whole, data, self):
                 self._take()
                 self._deadline.expect(service.idle_s)
@@ -383,7 +388,6 @@ class Connection(RequestHandler):
         # One less than the parser's bound: it counts a request whose end it has yet to see when
         # that is taken, so it may stop early, and then nobody is told.
         self._held_back = len(self._messages) >= self._max_msg_queue_size - 1
-        self._is_clean = False
         if not isinstance(message, RawRequestMessage):
             self._deaf = True  # whatever follows, the parser would find it malformed too
             self._spoil("The body of the request is malformed.")
@@ -400,7 +404,6 @@ class Connection(RequestHandler):
     def _look_at_head(self, data: bytes) -> None:
         """Keep account of a head that is coming in pieces."""
         limits = self._service.limits
-        self._is_clean = False
         if self._phase is _Phase.WAITING:
             if data.isspace():
                 return  # an empty line before a request is none of it (RFC 9112, section 2.2)

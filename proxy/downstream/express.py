@@ -18,7 +18,10 @@ Rules:
    when something is purged, and when the proxy is about to stop.
 4. What it takes is lent by the memory tier, byte by byte. The first to go is who came first and was
    not asked for since (CLOCK: Corbató, "A paging experiment with the Multics system", 1968).
-5. Every request counts. Those alike are told together, a second after the first at the latest.
+5. Every request counts. Those alike, and of one client, are told together, a second after the first
+   at the latest.
+6. A reply is no longer than what may always be handed to a socket that has taken all before it:
+   here nobody waits for a slow reader.
 """
 
 from __future__ import annotations
@@ -58,7 +61,11 @@ _OF_THE_WAY: Final = frozenset(
 _MOST_NAMES: Final = 4096
 _LONGEST_NAME: Final = 64
 _TIMING: Final = b"\r\nServer-Timing: sidecache;dur="
-_LONGEST: Final = 65_536  # bytes of a request, and of a reply; more is slow for its size alone
+# Bytes of a request, and of a reply with its head; more is slow for its size alone. What is written
+# at once on an idle connection must stay within what transports take without asking for a pause.
+_LONGEST: Final = 65_536
+_HEAD: Final = 8192  # bytes of these, left to a reply's head
+_TIME: Final = 32  # and to the time it took
 _PLACES: Final = 4096  # requests heard once that are remembered, by a hash
 _TOLD_WITHIN_S: Final = 1.0
 _TOLD_AT_ONCE: Final = 1024  # requests
@@ -85,8 +92,8 @@ class _Place:
     """A request that is remembered, and what it is answered."""
 
     __slots__ = (
-        "after", "again", "asked", "attending", "before", "date", "outcome", "peer", "reply",
-        "request", "sent", "since", "size", "status", "took",
+        "after", "again", "asked", "attending", "before", "date", "outcome", "reply", "request",
+        "sent", "size", "status", "took",
     )  # fmt: skip
 
     def __init__(self, request: Request, again: Repeats, attending: Attending, size: int) -> None:
@@ -100,14 +107,14 @@ class _Place:
         self.outcome: Outcome | None = None
         self.before = self.after = b""  # the bytes of the reply, before and after the time it took
         self.status = self.sent = 0
-        self.peer = ""  # of the first that is to be told
-        self.since = 0.0  # when that was over, in seconds since the epoch
-        self.took: list[float] = []  # seconds, of those that are to be told
+        # Of those that are to be told, by the client's address: when the first was over, in seconds
+        # since the epoch, and the seconds that each took.
+        self.took: dict[str, tuple[float, list[float]]] = {}
 
     def write(self, reply: Reply, date: str) -> bool:
         """Write ``reply`` out, but for the time it takes; False if it is not for this lane."""
         self.reply, self.date, self.outcome = reply, date, reply.outcome
-        if not isinstance(reply.body, bytes) or len(reply.body) > _LONGEST:
+        if not isinstance(reply.body, bytes):
             return False
         try:
             opening = Opening(reply, date, head_only=False, modern=True, persist=True)
@@ -115,7 +122,7 @@ class _Place:
             return False
         head = opening.head
         at = head.rfind(_TIMING)
-        if at < 0 or not opening.persists:
+        if at < 0 or not opening.persists or len(head) + len(reply.body) + _TIME > _LONGEST:
             return False
         at += len(_TIMING)
         self.before = head[:at]
@@ -153,6 +160,7 @@ class Express:
         self._heard = array("q", bytes(8 * _PLACES))
         self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self.max_bytes = max_bytes
         self.bytes = 0  # accounted for; never more than ``max_bytes``
         self.hits = 0
@@ -194,18 +202,20 @@ class Express:
         if place.attending is not service.attending or service.draining:
             self.clear()
             return False
-        if not line.has_taken_all:
+        if not line.has_taken_all or place.request.scheme != line.origin.scheme:
             return False
-        reply = place.again.reply(peer)
-        date = service.date()
-        if reply is not place.reply or date is not place.date:
-            if reply is None:
-                self._forget(key, place)
-                return False
-            self._settle(place)  # what is to be told was answered otherwise
-            if not place.write(reply, date):
-                self._forget(key, place)
-                return False
+        try:
+            reply, date = place.again.reply(peer), service.date()
+            holds = reply is place.reply and date is place.date
+            if not holds:
+                self._settle(place)  # what is to be told was answered otherwise
+                holds = reply is not None and place.write(reply, date)
+        except Exception as error:  # noqa: BLE001 - the ordinary way is there, whatever it is
+            service.bug("answering at once", error)
+            holds = False
+        if not holds:
+            self._forget(key, place)
+            return False
         took_s = monotonic() - began
         line.write(b"%b%.3f%b" % (place.before, took_s * 1e3, place.after))
         place.asked = True
@@ -213,14 +223,14 @@ class Express:
         counts = service.counts
         counts.received += 1
         counts.requests += 1
-        took = place.took
-        if not took:
-            place.peer, place.since = peer, self._wall()
-            self._untold.append((began + _TOLD_WITHIN_S, place))
-            if self._timer is None:
-                self._timer = _call_later(_TOLD_WITHIN_S, self._on_time)
-        took.append(took_s)
-        if len(took) >= _TOLD_AT_ONCE:
+        if (told := place.took.get(peer)) is None:
+            if not place.took:
+                self._untold.append((began + _TOLD_WITHIN_S, place))
+                if self._timer is None:
+                    self._timer = _call_later(_TOLD_WITHIN_S, self._on_time)
+            told = place.took[peer] = (self._wall(), [])
+        told[1].append(took_s)
+        if len(told[1]) >= _TOLD_AT_ONCE:
             self._settle(place)
         return True
 
@@ -236,7 +246,7 @@ class Express:
             reply: what it was answered.
         """
         again, length = reply.again, reply.length or 0
-        if again is None or max(len(data), length) > _LONGEST or not self.max_bytes:
+        if again is None or len(data) > _LONGEST or length > _LONGEST - _HEAD or not self.max_bytes:
             return
         if self._was_heard(data):
             key: Key = data
@@ -270,7 +280,7 @@ class Express:
                 counted = self._count(name)
             if counted:
                 fields.append(field)
-        return message.method, message.path, tuple(fields), data[data.index(b"\r\n\r\n") + 4 :]
+        return message.method, message.path, tuple(fields), data.partition(b"\r\n\r\n")[2]
 
     def _count(self, name: bytes) -> bool:
         """Whether a field called so counts; remembered, as the same few come again and again."""
@@ -283,9 +293,10 @@ class Express:
         return counted
 
     def limit(self, max_bytes: int) -> None:
-        """Take no more than that from now on."""
-        self.max_bytes = max_bytes
-        self._has_room(0)
+        """Take no more than that from now on; nothing once it is closed."""
+        self.max_bytes = 0 if self._closed else max_bytes
+        while not self._has_room(0):  # who was asked for since is let go at the second look
+            pass
 
     def clear(self) -> None:
         """Forget all requests; what is to be told of them is told."""
@@ -302,6 +313,7 @@ class Express:
 
     def close(self) -> None:
         """Forget all requests, and tell of what is over. Idempotent."""
+        self._closed = True
         self.max_bytes = 0
         self.clear()
         if self._timer is not None:
@@ -317,21 +329,24 @@ class Express:
 
     def _settle(self, place: _Place) -> None:
         """Tell of the requests that ``place`` has answered."""
-        if not place.took or place.outcome is None:
+        outcome, took = place.outcome, place.took
+        if not took or outcome is None:
             return
-        first, *more = place.took
-        place.took = []
-        request = place.request
-        if request.peer != place.peer:
-            request = request._replace(peer=place.peer)
-        delivery = Delivery(place.status, place.sent, complete=True, duration_s=first)
-        try:
-            self._tell(Record(request, place.outcome, delivery), more, place.since)
-        except Exception as error:  # noqa: BLE001 - telling must never fail a request
-            self._service.bug("recording", error)
+        place.took = {}
+        for peer, (since, (first, *more)) in took.items():
+            request = place.request
+            if request.peer != peer:
+                request = request._replace(peer=peer)
+            delivery = Delivery(place.status, place.sent, complete=True, duration_s=first)
+            try:
+                self._tell(Record(request, outcome, delivery), more, since)
+            except Exception as error:  # noqa: BLE001 - telling must never fail a request
+                self._service.bug("recording", error)
 
     def _has_room(self, size: int) -> bool:
-        """Make room for ``size`` bytes, if there can be."""
+        """Make room for ``size`` bytes, if that is soon done."""
+        if size > self.max_bytes:
+            return False
         for _ in range(_MOVES):
             if self.bytes + size <= self.max_bytes:
                 return True

@@ -95,8 +95,9 @@ class L1Memory:
             share=_share(max_bytes, scope_share),
         )
         self._lately.limit(max_bytes // _LATELY)
-        room = max_bytes - self._lately.most - self._lent
-        while self._packed_bytes > room and len(self._order):
+        most = max_bytes - self._lately.most
+        # What is lent may change between two slices.
+        while self._packed_bytes > (room := most - self._lent) and len(self._order):
             enough = max(room, self._packed_bytes - _SWEEP_BYTES)
             for _ in range(_LEAVE):
                 if self._packed_bytes > enough and len(self._order):
@@ -104,7 +105,7 @@ class L1Memory:
             self._room = self._packed_bytes
             self._max_bytes = self._room + self._lately.most + self._lent
             await self._rest()
-        self._room, self._max_bytes = max_bytes - self._lately.most - self._lent, max_bytes
+        self._room, self._max_bytes = room, max_bytes
 
     @property
     def entries(self) -> int:
