@@ -264,13 +264,16 @@ def _memory(settings: Settings, load: Workload, clock: Callable[[], float]) -> L
     if load.share < 1.0:
         largest = max((fact.size for fact in load.facts if fact.size <= entry), default=entry)
         entry = min(entry, max(largest, int(entry * load.share)))
-    return L1Memory(
+    memory = L1Memory(
         max_bytes=budget,
         max_entry_bytes=entry,
         clock=clock,
         scope_share=sizes.scope_share,
         sized=lambda entry: entry.stored_size,
     )
+    # Where memory is short of room, so is the express lane.
+    memory.lend(int(budget * sizes.express_share))
+    return memory
 
 
 def _further(settings: Settings, share: float, clock: Callable[[], float]) -> Further | None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from support.explained import SECRET, Operator, answer_anything, chat, described, operating
@@ -183,11 +184,17 @@ async def test_an_error_under_an_input_makes_all_of_it_indivisible() -> None:
     assert answered["X-Cache-Reason"] == told["reason"]
 
 
+async def change(proxy: Proxied, **fields: Any) -> None:
+    """Put what is in memory there again, with other values of these fields."""
+    memory = proxy.store.memory
+    for seen in (await memory.page("", "", lambda _: True, 100)).seen:
+        assert memory.put_now(replace(seen.entry, **fields))
+
+
 async def test_what_is_about_to_end_may_be_renewed_by_chance() -> None:
     async with desk(cache={"ttl_s": 60}) as d:
         await d.ask(described())
-        for slot in d.proxy.store.memory._order.slots():
-            object.__setattr__(slot.entry, "upstream_s", 30.0)
+        await change(d.proxy, upstream_s=30.0)
         told = await d.operator.explain(described())
     assert told["outcome"] == "hit"
     assert "by chance" in told["notes"][0]
@@ -233,9 +240,7 @@ async def test_what_is_stale_tells_of_its_refresh() -> None:
     cache = {"ttl_s": 60, "stale_while_revalidate_s": 60}
     async with desk(cache=cache) as d:
         await d.ask(described())
-        memory = d.proxy.store.memory
-        for slot in memory._order.slots():
-            object.__setattr__(slot.entry, "stored_at", slot.entry.stored_at - 70)
+        await change(d.proxy, initial_age=70.0)
         told = await d.operator.explain(described())
     assert (told["outcome"], told["reason"]) == ("stale", "swr")
     assert told["tiers"][0]["answer"] == "stale"

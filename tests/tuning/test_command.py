@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 CONFIG = """
 l2_disk: {enabled: false}
-l1_memory: {max_bytes: 200KiB}
+l1_memory: {max_bytes: 200KiB, express_share: 0}
 cache: {ttl_s: 60, refresh_ahead: 0}
 """
 FEW = {

@@ -86,7 +86,7 @@ def recorded(folder: Path, seconds: Sequence[Sequence[Line]]) -> Path:
 
 def replayed(path: Path, memory: int) -> Result:
     settings = Settings.model_validate(
-        {"l2_disk": {"enabled": False}, "l1_memory": {"max_bytes": memory}}
+        {"l2_disk": {"enabled": False}, "l1_memory": {"max_bytes": memory, "express_share": 0.0}}
     )
     return Replay(read([path]), settings, in_force(settings)).run()
 
