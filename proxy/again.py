@@ -8,10 +8,12 @@ more to compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
 from proxy.model.decision import Hit, Why
+from proxy.model.message import Request
 from proxy.model.outcome import Laps, Reply
 from proxy.policy import certain_until, judge
 from proxy.question import Question
@@ -66,10 +68,13 @@ class Again:
         texts = sum(len(name) + len(value) for name, value in question.request.headers.pairs)
         return self._hit.entry.size + texts + len(query.canonical) + len(query.forward) + _OBJECTS
 
-    def reply(self, peer: str) -> Reply | None:
+    def reply(self, peer: str, asked: Callable[[], Request] | None = None) -> Reply | None:
         """The reply to the same question from ``peer``, as of now; None: it is to be asked anew.
 
         As long as nothing in it changes it is the same object. Counts as a hit in memory.
+
+        Args:
+            asked: as ``Repeats.reply`` has it.
         """
         question, entry, giving = self._question, self._hit.entry, self._giving
         rooms = question.rooms
@@ -93,8 +98,9 @@ class Again:
             self._certain_until = certain_until(entry, question.query.controls, question.terms)
             once_more = question.once_more(hit, now)
         if once_more is not None:
-            asked = question.request._replace(peer=peer)
-            giving.refresh(once_more._replace(request=asked, generation=generation, began=now))
+            request = question.request if asked is None else asked()
+            request = request._replace(peer=peer)
+            giving.refresh(once_more._replace(request=request, generation=generation, began=now))
             if not once_more.sampled:
                 return self._said(now, renewing=True)
         if now >= self._reply_until:

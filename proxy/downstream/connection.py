@@ -339,10 +339,10 @@ class Connection(RequestHandler):
         """
         task, service = self._task_handler, self._service
         if len(self._messages) == 1 and not self._held_back and task is not None:
-            message, _stream = self._messages[0]
+            message, stream = self._messages[0]
             express = service.express
             whole = message if data and isinstance(message, RawRequestMessage) else None
-            if whole and express is not None and express.answer_parsed(whole, data, self):
+            if whole and express is not None and express.answer_parsed(whole, data, self, stream):
                 self._take()
                 self._deadline.expect(service.idle_s)
                 return

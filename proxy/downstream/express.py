@@ -35,8 +35,9 @@ from typing import Final, Protocol
 
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from proxy.downstream.request import Origin
+from proxy.downstream.request import Origin, read_request
 from proxy.downstream.respond import Opening
 from proxy.downstream.service import Attending, Service
 from proxy.model.errors import ProtocolViolation
@@ -111,6 +112,10 @@ class _Place:
         # since the epoch, and the seconds that each took.
         self.took: dict[str, tuple[float, list[float]]] = {}
 
+    def asks(self) -> Request:
+        """The request."""
+        return self.request
+
     def write(self, reply: Reply, date: str) -> bool:
         """Write ``reply`` out, but for the time it takes; False if it is not for this lane."""
         self.reply, self.date, self.outcome = reply, date, reply.outcome
@@ -179,24 +184,43 @@ class Express:
         place = self._places.get(data) if self._places else None
         return place is not None and self._answer(data, place, line)
 
-    def answer_parsed(self, message: RawRequestMessage, data: bytes, line: Line) -> bool:
+    def answer_parsed(
+        self,
+        message: RawRequestMessage,
+        data: bytes,
+        line: Line,
+        stream: StreamReader = EMPTY_PAYLOAD,
+    ) -> bool:
         """Answer the request that was parsed, if a known one is equal in all that counts.
 
         Args:
             message: what ``data``, the bytes of one whole request, was parsed to.
             line: idle, but for this request.
+            stream: its body.
         """
         if not self._places or message.version is not HttpVersion11:
             return False
         key = self._alike(message, data)
         place = self._places.get(key)
-        if place is None or not self._answer(key, place, line):
+        if place is None:
+            return False
+
+        def asked() -> Request:
+            # Whose credential and whose attempt it is may be what answers do not depend on.
+            limits = self._service.limits
+            request, _ = read_request(message, stream, line.origin, limits, lambda: None)
+            return request._replace(body=place.request.body)  # the other leads to the connection
+
+        if not self._answer(key, place, line, asked):
             return False
         if self._was_heard(data):
-            self._remember(data, data, place.request, place.again, place.sent)
+            self._remember(data, data, asked(), place.again, place.sent)
         return True
 
-    def _answer(self, key: Key, place: _Place, line: Line) -> bool:
+    def _answer(
+        self, key: Key, place: _Place, line: Line, asked: Callable[[], Request] | None = None
+    ) -> bool:
+        """Answer as ``place`` says; ``asked``: the request, if it is not the one that is there."""
         began, service = monotonic(), self._service
         peer = line.origin.peer
         if place.attending is not service.attending or service.draining:
@@ -205,7 +229,7 @@ class Express:
         if not line.has_taken_all or place.request.scheme != line.origin.scheme:
             return False
         try:
-            reply, date = place.again.reply(peer), service.date()
+            reply, date = place.again.reply(peer, asked or place.asks), service.date()
             holds = reply is place.reply and date is place.date
             if not holds:
                 self._settle(place)  # what is to be told was answered otherwise

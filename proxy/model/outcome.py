@@ -165,10 +165,14 @@ class Repeats(Protocol):
         """Bytes that it keeps in memory, about."""
         ...
 
-    def reply(self, peer: str) -> Reply | None:
+    def reply(self, peer: str, asked: Callable[[], Request] | None = None) -> Reply | None:
         """The reply to the same request from ``peer``, as of now; None: it is to be asked anew.
 
         As long as nothing in it changes it is the same object.
+
+        Args:
+            asked: the request, where it differs from the first in what no answer depends on: should
+                the backend be asked, it is in the words, and for the account, of who asks now.
         """
         ...
 

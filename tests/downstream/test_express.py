@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import pytest
@@ -42,7 +42,7 @@ class Repeats:
         self.size = size
         self.asked: list[str] = []
 
-    def reply(self, peer: str) -> Reply | None:
+    def reply(self, peer: str, asked: Callable[[], Request] | None = None) -> Reply | None:
         self.asked.append(peer)
         if self.fault is not None:
             raise self.fault

@@ -381,3 +381,37 @@ def sums(exposition: str) -> dict[str, float]:
         for sample in family.samples:
             total[sample.name] = total.get(sample.name, 0.0) + sample.value
     return total
+
+
+@LANES
+async def test_an_answer_is_renewed_in_the_words_of_who_asked_last(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Neither field is in the key; the backend is to hear of neither but once, and from its owner.
+    heard: list[tuple[str, str]] = []
+    shared = {"refresh_ahead": 0, "jitter": 0, "scope": {"by": "shared"}}
+
+    async def answer(call: Call) -> None:
+        heard.append((call.field("authorization"), call.field("idempotency-key")))
+        await call.reply(200, JSON, DOCUMENT)
+
+    async def ask(client: RawClient, number: int) -> None:
+        asked = question(headers=f"Idempotency-Key: {number}\r\n")
+        await client.send(asked.replace(b"sk-one", b"sk-%d" % number))
+        await client.response()
+        await asyncio.sleep(0.05)
+
+    lane = without_lane(share)
+    async with ScriptedUpstream() as up, proxied(up.url, cache=shared, **lane) as proxy:
+        up.answer_with(answer)
+        async with await RawClient.connect(proxy.address) as client:
+            for number in (1, 2, 3, 4, 4):
+                await ask(client, number)
+            monkeypatch.setattr("proxy.question.renews", lambda *_: True)
+            monkeypatch.setattr("proxy.again.certain_until", lambda *_: 0.0)
+            for place in proxy.server.express._places.values():
+                place.again._certain_until = 0.0  # type: ignore[attr-defined]
+            for number in (5, 4):  # equal in all that counts, and to the byte
+                await ask(client, number)
+        assert heard == [(f"Bearer sk-{number}", str(number)) for number in (1, 5, 4)]
+        assert bool(proxy.server.express.hits) is bool(share)
