@@ -53,10 +53,11 @@ class Lane:
     def _work(self) -> None:
         while (given := self._jobs.get()) is not None:
             loop, job = given
+            told = job()
             with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                loop.call_soon_threadsafe(job())
+                loop.call_soon_threadsafe(told)
             # What they hold on to is not to stay until there is another.
-            del given, loop, job
+            del given, loop, job, told
 
 
 def _settle(future: asyncio.Future[T], result: T) -> None:

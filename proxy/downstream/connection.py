@@ -126,8 +126,15 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for a bool (True: stay)
-        if not (self._phase is _Phase.SERVING or self._messages) or self.origin.scheme == "https":
+        if self.origin.scheme == "https":
             return False
+        if not (self._phase is _Phase.SERVING or self._messages):
+            if self.has_taken_all:
+                return False
+            # What was written may never be taken; the transport by itself would wait for ever.
+            self._ended = True
+            self._wake(self._waiter)
+            return True
         self._ended = True
         self._wake(self._raw_waiter)
         self._spoil("The body of the request broke off.")

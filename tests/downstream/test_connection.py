@@ -334,6 +334,39 @@ async def test_a_reader_that_leaves_the_end_of_a_whole_reply_untaken_is_cut_off(
     assert stage.server.counts.stalled == 1
 
 
+async def test_a_reader_that_ends_its_side_and_leaves_a_reply_untaken_is_cut_off() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(SHORT_OF_HELD_BACK)
+
+    limits = Limits(stall_s=0.05, send_buffer=4096)
+    async with (
+        serving(answer, limits=limits) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(GET)
+        assert (await stage.record()).delivery.complete
+        client.end()
+        await stage.until_open(0)
+        assert await client.was_reset()
+    assert stage.server.counts.stalled == 1
+
+
+async def test_a_reader_that_ends_its_side_gets_what_it_still_takes() -> None:
+    async def answer(request: Request) -> Reply:
+        return reply_with(SHORT_OF_HELD_BACK)
+
+    limits = Limits(send_buffer=4096)
+    async with (
+        serving(answer, limits=limits) as stage,
+        await stage.client(receive_buffer=4096) as client,
+    ):
+        await client.send(GET)
+        assert (await stage.record()).delivery.complete
+        client.end()
+        assert (await client.response()).body == SHORT_OF_HELD_BACK
+        assert await client.rest() == b""
+
+
 async def test_a_reader_that_takes_its_time_over_the_end_of_a_reply_gets_it() -> None:
     async def answer(request: Request) -> Reply:
         return reply_with(SHORT_OF_HELD_BACK)
