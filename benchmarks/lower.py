@@ -76,15 +76,7 @@ def measure(given: Options) -> Iterator[Table]:
     yield Table(
         "hits-below",
         f"hits by tier ({KEYS:,} questions, members reordered; {CONNECTIONS} connections)",
-        (
-            "from there, %",
-            "requests/s",
-            "p50 ms",
-            "p99 ms",
-            "CPU us",
-            "rate to memory's",
-            "CPU to memory's",
-        ),
+        COLUMNS,
         rows,
         [
             Claim(

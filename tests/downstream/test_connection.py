@@ -318,7 +318,10 @@ LAST_GET = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 SHORT_OF_HELD_BACK = bytes(60_000)  # the transport takes it, the small buffers of the kernel do not
 
 
-async def test_a_reader_that_leaves_the_end_of_a_whole_reply_untaken_is_cut_off() -> None:
+@pytest.mark.parametrize(("asked", "ends"), [(LAST_GET, False), (GET, True)])
+async def test_a_reader_that_leaves_the_end_of_a_whole_reply_untaken_is_cut_off(
+    asked: bytes, ends: bool
+) -> None:
     async def answer(request: Request) -> Reply:
         return reply_with(SHORT_OF_HELD_BACK)
 
@@ -327,25 +330,10 @@ async def test_a_reader_that_leaves_the_end_of_a_whole_reply_untaken_is_cut_off(
         serving(answer, limits=limits) as stage,
         await stage.client(receive_buffer=4096) as client,
     ):
-        await client.send(LAST_GET)
+        await client.send(asked)
         assert (await stage.record()).delivery.complete
-        await stage.until_open(0)
-        assert await client.was_reset()
-    assert stage.server.counts.stalled == 1
-
-
-async def test_a_reader_that_ends_its_side_and_leaves_a_reply_untaken_is_cut_off() -> None:
-    async def answer(request: Request) -> Reply:
-        return reply_with(SHORT_OF_HELD_BACK)
-
-    limits = Limits(stall_s=0.05, send_buffer=4096)
-    async with (
-        serving(answer, limits=limits) as stage,
-        await stage.client(receive_buffer=4096) as client,
-    ):
-        await client.send(GET)
-        assert (await stage.record()).delivery.complete
-        client.end()
+        if ends:
+            client.end()
         await stage.until_open(0)
         assert await client.was_reset()
     assert stage.server.counts.stalled == 1
