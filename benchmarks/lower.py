@@ -37,7 +37,7 @@ def measure(given: Options) -> Iterator[Table]:
     with ExitStack() as stack:
         upstream = stack.enter_context(peers.python("backend", "instant", core=-1)()).url
         starts = [
-            peers.product(upstream, name=MEMORY),
+            peers.product(upstream, name=MEMORY, env=peers.NO_LANE),
             peers.product(upstream, name=DISK, env=_SMALL),
         ]
         try:
@@ -88,6 +88,7 @@ def measure(given: Options) -> Iterator[Table]:
         ],
         [
             *missing,
+            "parsed: without the express lane, which would know many of these again",
             "below memory, which holds a handful of them, each hit takes another's place there",
             "what is not from there is from memory, or a miss: the read took longer than it may",
             *company(worst(runs, "starved")),

@@ -20,6 +20,7 @@ from benchmarks.serving import free_port, running, sidecache, started, until_lis
 PRODUCT: Final = "Sidecache"
 HIT: Final = ("X-Cache", "HIT")
 MISS: Final = ("X-Cache", "MISS")
+NO_LANE: Final = {"SIDECACHE_L1_MEMORY__EXPRESS_SHARE": "0"}
 
 
 class Missing(Exception):

@@ -41,8 +41,10 @@ class Dialect(Protocol):
     def read(self, request: Request, body: bytes) -> Query | Refusal:
         """What ``request`` with this ``body`` asks, or why it cannot be cached.
 
-        It depends on nothing else, but for a version (``Versioned``), and of the headers only on
-        those ``LOOKED_AT``. What cannot be cached is forwarded untouched, or as the refusal says.
+        It depends on nothing else, but for a version (``Versioned``), of the headers only on those
+        ``LOOKED_AT``, and not on the order in which the members of an object come that is the body,
+        except for the bytes to be sent on. What cannot be cached is forwarded untouched, or as the
+        refusal says.
         """
         ...
 

@@ -348,8 +348,10 @@ class Connection(RequestHandler):
         if len(self._messages) == 1 and not self._held_back and task is not None:
             message, stream = self._messages[0]
             express = service.express
-            whole = message if data and isinstance(message, RawRequestMessage) else None
-            if whole and express is not None and express.answer_parsed(whole, data, self, stream):
+            sight = None
+            if data and express is not None and isinstance(message, RawRequestMessage):
+                sight = express.sight(message, data)
+            if sight and express is not None and express.answer_parsed(sight, self, stream):
                 self._take()
                 self._deadline.expect(service.idle_s)
                 return
@@ -359,8 +361,8 @@ class Connection(RequestHandler):
                 begun = Begun(exchange.run(), task, self._loop)
                 if begun.value and not self._messages:
                     given, request = exchange.given, exchange.request
-                    if given is not None and request is not None and whole and express is not None:
-                        express.learn(whole, data, request, given)
+                    if given is not None and request is not None and sight and express is not None:
+                        express.learn(sight, request, given)
                     self._stream = EMPTY_PAYLOAD
                     self._phase = _Phase.WAITING
                     self._deadline.expect(service.idle_s)

@@ -6,7 +6,8 @@ they come so again; no parser of our own decides anything. What they were answer
 each time (``Reply.again``), and knows whether it still holds.
 
 Where heads differ in what no answer depends on, such as the ids of traces, aiohttp's parser says
-what they are, and all that counts of them must be equal, in order.
+what they are, and all that counts of them must be equal, in order; the body as a document, whose
+members may come in any order (``sight``).
 
 Rules:
 
@@ -40,6 +41,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from proxy.downstream.request import Origin, read_request
 from proxy.downstream.respond import Opening
 from proxy.downstream.service import Attending, Service
+from proxy.downstream.sight import Counting, Key, Sight
 from proxy.model.errors import ProtocolViolation
 from proxy.model.message import Request
 from proxy.model.outcome import Delivery, Outcome, Record, Repeats, Reply
@@ -48,19 +50,6 @@ Telling = Callable[[Record, Sequence[float], float], None]
 """Told of a request that is over, of the seconds that each took that was equal to it and came after
 it, and of when the first was over, in seconds since the epoch."""
 
-Key = bytes | tuple[str, str, tuple[tuple[bytes, bytes], ...], bytes]
-"""All bytes of a request; or its method, its target, the fields that count, and its body."""
-
-# Fields that steer how a message is read and sent on. Some are inert to answers, none is to this.
-_OF_THE_WAY: Final = frozenset(
-    {
-        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive",
-        "max-forwards", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "via",
-    }
-)  # fmt: skip
-_MOST_NAMES: Final = 4096
-_LONGEST_NAME: Final = 64
 _TIMING: Final = b"\r\nServer-Timing: sidecache;dur="
 # Bytes of a request, and of a reply with its head; more is slow for its size alone. What is written
 # at once on an idle connection must stay within what transports take without asking for a pause.
@@ -161,7 +150,8 @@ class Express:
         self._wall = wall
         self._lend = lend
         self._places: dict[Key, _Place] = {}
-        self._counts: dict[bytes, bool] = {}  # names of fields, and whether they count
+        self._reads = False  # bodies: some of these may be known by the documents that they are
+        self._counting = Counting(self._ignores)
         self._heard = array("q", bytes(8 * _PLACES))
         self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
         self._timer: asyncio.TimerHandle | None = None
@@ -184,35 +174,41 @@ class Express:
         place = self._places.get(data) if self._places else None
         return place is not None and self._answer(data, place, line)
 
-    def answer_parsed(
-        self,
-        message: RawRequestMessage,
-        data: bytes,
-        line: Line,
-        stream: StreamReader = EMPTY_PAYLOAD,
-    ) -> bool:
-        """Answer the request that was parsed, if a known one is equal in all that counts.
+    def sight(self, message: RawRequestMessage, data: bytes) -> Sight | None:
+        """The request that was parsed, to be asked for here; None: it is none for this lane.
 
         Args:
             message: what ``data``, the bytes of one whole request, was parsed to.
+        """
+        modern = message.version is HttpVersion11
+        fits = modern and self.max_bytes and len(data) <= _LONGEST
+        return Sight(message, data, self._counting) if fits else None
+
+    def answer_parsed(self, sight: Sight, line: Line, stream: StreamReader = EMPTY_PAYLOAD) -> bool:
+        """Answer the request that was parsed, if a known one is equal in all that counts.
+
+        Args:
             line: idle, but for this request.
             stream: its body.
         """
-        if not self._places or message.version is not HttpVersion11:
+        if not self._places:
             return False
-        key = self._alike(message, data)
+        key: Key = sight.alike
         place = self._places.get(key)
+        if place is None and self._reads and (respelled := sight.respelled) is not None:
+            place = self._places.get(key := respelled)
         if place is None:
             return False
 
         def asked() -> Request:
             # Whose credential and whose attempt it is may be what answers do not depend on.
             limits = self._service.limits
-            request, _ = read_request(message, stream, line.origin, limits, lambda: None)
+            request, _ = read_request(sight.message, stream, line.origin, limits, lambda: None)
             return request._replace(body=place.request.body)  # the other leads to the connection
 
         if not self._answer(key, place, line, asked):
             return False
+        data = sight.data
         if self._was_heard(data):
             self._remember(data, data, asked(), place.again, place.sent)
         return True
@@ -258,26 +254,25 @@ class Express:
             self._settle(place)
         return True
 
-    def learn(
-        self, message: RawRequestMessage, data: bytes, request: Request, reply: Reply
-    ) -> None:
-        """Remember the request that ``data`` is, if it was heard before.
+    def learn(self, sight: Sight, request: Request, reply: Reply) -> None:
+        """Remember a request that was answered on the ordinary way, if it was heard before.
 
         Args:
-            message: what it was parsed to.
-            data: all of its bytes and nothing else, read at once on an idle connection.
+            sight: its bytes were read at once on an idle connection.
             request: the same, read.
             reply: what it was answered.
         """
-        again, length = reply.again, reply.length or 0
-        if again is None or len(data) > _LONGEST or length > _LONGEST - _HEAD or not self.max_bytes:
+        again, length, data = reply.again, reply.length or 0, sight.data
+        if again is None or length > _LONGEST - _HEAD:
             return
         if self._was_heard(data):
             key: Key = data
-        elif not self._was_heard(alike := self._alike(message, data)):
-            return
+        elif self._was_heard(sight.alike):
+            key = sight.alike
+        elif (respelled := sight.respelled) is not None and self._was_heard(respelled):
+            key, self._reads = respelled, True
         else:
-            key = alike
+            return
         self._remember(key, data, request, again, length)
 
     def _remember(
@@ -288,33 +283,15 @@ class Express:
             self._places[key] = _Place(request, again, self._service.attending, size)
             self._account(size)
 
+    def _ignores(self, name: str) -> bool:
+        return self._service.attending.ignores(name)
+
     def _was_heard(self, key: Key) -> bool:
         """Whether this has been asked of ``key`` not long ago."""
         mark = hash(key)
         known = self._heard[mark % _PLACES] == mark
         self._heard[mark % _PLACES] = mark
         return known
-
-    def _alike(self, message: RawRequestMessage, data: bytes) -> Key:
-        """What is equal of two requests that differ in nothing an answer may depend on."""
-        counts, fields = self._counts, []
-        for field in message.raw_headers:
-            name = field[0]
-            if (counted := counts.get(name)) is None:
-                counted = self._count(name)
-            if counted:
-                fields.append(field)
-        return message.method, message.path, tuple(fields), data.partition(b"\r\n\r\n")[2]
-
-    def _count(self, name: bytes) -> bool:
-        """Whether a field called so counts; remembered, as the same few come again and again."""
-        lower = name.decode("latin-1").lower()
-        counted = lower in _OF_THE_WAY or not self._service.attending.ignores(lower)
-        if len(name) <= _LONGEST_NAME:
-            if len(self._counts) >= _MOST_NAMES:
-                self._counts.clear()
-            self._counts[name] = counted
-        return counted
 
     def limit(self, max_bytes: int) -> None:
         """Take no more than that from now on; nothing once it is closed."""
@@ -325,9 +302,10 @@ class Express:
     def clear(self) -> None:
         """Forget all requests; what is to be told of them is told."""
         self.flush()
-        self._counts.clear()
+        self._counting = Counting(self._ignores)
         if self._places:
             self._places.clear()
+            self._reads = False
             self._account(-self.bytes)
 
     def flush(self) -> None:

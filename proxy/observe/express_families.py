@@ -13,7 +13,10 @@ from proxy.observe.state import ExpressState
 def of_express(express: ExpressState) -> Iterator[Metric]:
     """Them, and what is at hand for them."""
     yield counter(
-        "express_hits", "Hits that were known by their bytes alone.", (), [((), express.hits)]
+        "express_hits",
+        "Hits of the express lane: known by their bytes, or by all in them that counts.",
+        (),
+        [((), express.hits)],
     )
     yield gauge("express_entries", "Answers at hand for them.", (), [((), express.entries)])
     yield gauge("express_bytes", "Bytes that these take up.", (), [((), express.bytes)])

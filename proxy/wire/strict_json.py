@@ -57,11 +57,28 @@ def loads(raw: bytes) -> object:
     except ValueError as error:
         raise NotStrict(f"not valid JSON: {error}") from error
     _walk(value)
-    if b"\\u0022" in raw or _LONG_NUMBER in raw.translate(_DIGITS_AS_0, b"."):
+    if _hides(raw):
         _examine(raw)
     elif raw.count(b'"') != orjson.dumps(value).count(b'"'):
         raise NotStrict("a member occurs twice")
     return value
+
+
+def spelled_plainly(raw: bytes) -> bytes | None:
+    """What is equal for objects that differ only in space, escapes, and the order of their members.
+
+    Only of members at the top: what is within them stays in the order it came in. Of two texts for
+    which this is equal, ``loads`` takes both or neither, and returns the same but for that order.
+    None: no object, or one that takes a longer look.
+    """
+    if raw[:1] != b"{":  # what begins with space is not worth it
+        return None
+    try:
+        value: dict[str, object] = orjson.loads(raw)
+    except ValueError:
+        return None
+    plain = _copied(orjson.dumps({name: value[name] for name in sorted(value)}))
+    return None if raw.count(b'"') != plain.count(b'"') or _hides(raw) else plain
 
 
 def canonical(
@@ -86,14 +103,23 @@ def canonical(
     return _sorted(_normalised(value), ordered)
 
 
+def _hides(raw: bytes) -> bool:
+    """Whether ``raw`` may hold what is lost once it is read: a doubled member, digits."""
+    return b"\\u0022" in raw or _LONG_NUMBER in raw.translate(_DIGITS_AS_0, b".")
+
+
 def _sorted(value: object, ordered: frozenset[str]) -> bytes:
     if isinstance(value, dict) and not ordered.isdisjoint(value):
         value = {
             name: orjson.Fragment(orjson.dumps(member)) if name in ordered else member
             for name, member in value.items()
         }
-    # A copy: what orjson returns holds on to a buffer of at least 4 KB, and this may be kept.
-    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+    return _copied(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def _copied(written: bytes) -> bytes:
+    """What orjson has written, to be kept: what it returns holds on to a buffer of 4 KB or more."""
+    return bytes(memoryview(written))
 
 
 def _walk(value: object) -> None:

@@ -24,6 +24,7 @@ from proxy.model.outcome import Outcome, Record, Reply, Verdict
 
 HIT = Outcome(Verdict.HIT, Why.FRESH)
 TIMING = ("Server-Timing", "sidecache;dur=0.000")
+REQUEST = Request("POST", "/chat", "", Headers(()), NO_BODY, "10.0.0.1", "http")
 LENT = 1500  # for the objects of a place; see ``Express``
 
 
@@ -100,11 +101,21 @@ class Lane:
     def hear(self, data: bytes, repeats: Repeats | None, times: int = 2, **more: object) -> Repeats:
         """Have ``data`` answered on the ordinary way so many times."""
         repeats = Repeats() if repeats is None else repeats
-        request = Request("POST", "/chat", "", Headers(()), NO_BODY, "10.0.0.1", "http")
         for _ in range(times):
             given = repeats.now._replace(again=repeats, **more)
-            self.express.learn(parsed(b"X-Question", data), data, request, given)
+            self.learn(parsed(b"X-Question", data), data, given)
         return repeats
+
+    def learn(
+        self, message: RawRequestMessage, data: bytes, given: Reply, request: Request = REQUEST
+    ) -> None:
+        """Answer a request that was parsed on the ordinary way."""
+        if sight := self.express.sight(message, data):
+            self.express.learn(sight, request, given)
+
+    def ask_parsed(self, message: RawRequestMessage, data: bytes) -> bool:
+        sight = self.express.sight(message, data)
+        return sight is not None and self.express.answer_parsed(sight, self.line)
 
     def ask(self, data: bytes = b"q", line: Line | None = None) -> bool:
         return self.express.answer(data, line or self.line)
@@ -170,9 +181,8 @@ async def test_requests_that_change_each_time_fill_nothing(lane: Lane) -> None:
 
 
 async def test_what_cannot_be_given_again_is_not_remembered(lane: Lane) -> None:
-    request = Request("POST", "/chat", "", Headers(()), NO_BODY, "10.0.0.1", "http")
     for _ in range(3):
-        lane.express.learn(parsed(b"X-Question", b"q"), b"q", request, reply())
+        lane.learn(parsed(b"X-Question", b"q"), b"q", reply())
     assert len(lane.express) == 0
 
 
@@ -456,11 +466,11 @@ HEAD = (b"Host", b"a", b"Accept", b"*/*", b"Traceparent")
 BODY = b"\r\n\r\n{}"
 
 
-def hear_parsed(lane: Lane, trace: bytes, path: str = "/chat") -> None:
-    request = Request("POST", path, "", Headers(()), NO_BODY, "10.0.0.1", "http")
-    message, data = parsed(*HEAD, trace, path=path), trace + BODY
-    if not lane.express.answer_parsed(message, data, lane.line):
-        lane.express.learn(message, data, request, reply()._replace(again=Repeats()))
+def hear_parsed(lane: Lane, trace: bytes, path: str = "/chat", body: bytes = BODY) -> None:
+    message, data = parsed(*HEAD, trace, path=path), trace + body
+    if not lane.ask_parsed(message, data):
+        given = reply()._replace(again=Repeats())
+        lane.learn(message, data, given, REQUEST._replace(path=path))
 
 
 async def test_what_differs_in_what_is_ignored_is_answered_the_third_time(lane: Lane) -> None:
@@ -491,22 +501,75 @@ async def test_what_differs_in_anything_else_is_not(
 ) -> None:
     for trace in (b"1", b"2"):
         hear_parsed(lane, trace)
-    assert not lane.express.answer_parsed(*other, lane.line)
-    assert lane.express.answer_parsed(parsed(*HEAD, b"3"), b"3" + BODY, lane.line)
+    assert not lane.ask_parsed(*other)
+    assert lane.ask_parsed(parsed(*HEAD, b"3"), b"3" + BODY)
 
 
 async def test_fields_that_steer_the_message_count_even_if_answers_ignore_them() -> None:
     lane = Lane()
     lane.service.attending.ignores = lambda _: True
-    request = Request("POST", "/chat", "", Headers(()), NO_BODY, "10.0.0.1", "http")
     for number in (b"1", b"2"):
         head = (b"Host", b"a", b"Connection", b"keep-alive", b"X-Other", number)
         given = reply()._replace(again=Repeats())
-        lane.express.learn(parsed(*head), number + BODY, request, given)
+        lane.learn(parsed(*head), number + BODY, given)
     for name, value in ((b"Host", b"b"), (b"connection", b"X-Other"), (b"Via", b"1.1 a")):
         fields = dict(zip((b"Host", b"Connection"), (b"a", b"keep-alive"), strict=True))
         fields[name.capitalize()] = value
         asked = parsed(*(text for field in fields.items() for text in field))
-        assert not lane.express.answer_parsed(asked, b"3" + BODY, lane.line)
+        assert not lane.ask_parsed(asked, b"3" + BODY)
     same = parsed(b"Host", b"a", b"Connection", b"keep-alive")
-    assert lane.express.answer_parsed(same, b"3" + BODY, lane.line)
+    assert lane.ask_parsed(same, b"3" + BODY)
+
+
+# -- one document in other spellings ---------------------------------------------------------------
+
+
+def spelled(body: bytes) -> bytes:
+    return b"\r\n\r\n" + body
+
+
+async def test_a_document_is_known_in_another_spelling_once_it_was_heard_twice(lane: Lane) -> None:
+    one, other = spelled(b'{"a":1,"b":[2]}'), spelled(b'{ "b": [2], "a": 1 }')
+    hear_parsed(lane, b"1", body=one)
+    assert (lane.express.hits, len(lane.express)) == (0, 0)
+    hear_parsed(lane, b"2", body=other)
+    assert (lane.express.hits, len(lane.express)) == (0, 1)
+    hear_parsed(lane, b"3", body=spelled(b'{"b":[2],"\\u0061":1}'))
+    assert lane.express.hits == 1
+    hear_parsed(lane, b"1", body=one)  # heard before, to the byte
+    assert lane.express.hits == 2
+    assert lane.ask(b"1" + one)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1.0,"b":[2]}', b'{"a":1,"b":[2],"c":null}', b'{"a":1}', b'{"A":1,"b":[2]}',
+        b'{"a":1,"b":[2],"a":1}', b'{"a":1,"b":[2,1]}', b'{"a":1,"b":[2]', b'[{"a":1,"b":[2]}]',
+        b'{"a":"1","b":[2]}', b"",
+    ],
+)  # fmt: skip
+async def test_another_document_is_not(lane: Lane, body: bytes) -> None:
+    for trace, more in ((b"1", b""), (b"2", b" ")):
+        hear_parsed(lane, trace, body=spelled(b'{"a":1,' + more + b'"b":[2]}'))
+    assert lane.ask_parsed(parsed(*HEAD, b"3"), b"3" + spelled(b'{"b":[2],"a":1}'))
+    assert not lane.ask_parsed(parsed(*HEAD, b"3"), b"3" + spelled(body))
+    other = parsed(b"Host", b"b", *HEAD[2:], b"3")
+    assert not lane.ask_parsed(other, b"3" + spelled(b'{"b":[2],"a":1}'))
+
+
+async def test_what_is_no_document_is_not_taken_for_one(lane: Lane) -> None:
+    for _ in range(2):
+        for number in (b"1", b"2"):
+            hear_parsed(lane, number, body=spelled(b"{" + number))
+    assert lane.express.hits == 0
+
+
+async def test_all_spellings_of_a_document_are_forgotten_at_once(lane: Lane) -> None:
+    for trace, more in ((b"1", b""), (b"2", b" ")):
+        hear_parsed(lane, trace, body=spelled(b"{" + more + b"}"))
+    asked = parsed(*HEAD, b"3"), b"3" + spelled(b"{  }")
+    assert lane.ask_parsed(*asked)
+    lane.express.clear()
+    assert not lane.ask_parsed(*asked)
+    assert (len(lane.express), lane.lent) == (0, 0)

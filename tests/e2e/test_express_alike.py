@@ -7,6 +7,7 @@ its own that numbers its answers. All that they say and all that they count must
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -63,6 +64,18 @@ def _chunked(text: str) -> bytes:
     return head + b"\r\n\r\n" + b"".join(pieces) + b"0\r\n\r\n"
 
 
+def _respelled(request: bytes, old: bytes = b"", new: bytes = b"") -> bytes:
+    """The same with the members of the body in another order, and with spaces.
+
+    In what comes of that, ``old`` becomes ``new``.
+    """
+    head, _, body = request.partition(b"\r\n\r\n")
+    members = reversed(json.loads(body).items())
+    body = json.dumps(dict(members), indent=1).encode().replace(old or b"\0", new)
+    length = b"Content-Length: %d" % len(body)
+    return re.sub(rb"Content-Length: \d+", length, head) + b"\r\n\r\n" + body
+
+
 def _bare(line: str, *fields: str) -> bytes:
     return "\r\n".join([line, "Host: proxy", *fields, "", ""]).encode()
 
@@ -92,7 +105,20 @@ TRICKY = [
     _bare("POST /v1/chat/completions HTTP/1.1", "Content-Length: 0"),
 ]  # fmt: skip
 
-REQUESTS = st.one_of(st.sampled_from(PLAIN), st.sampled_from(PLAIN), st.sampled_from(TRICKY))
+RESPELLED = [
+    *map(_respelled, PLAIN),
+    _respelled(question("one", n=2)),
+    _respelled(question("three", n=1), b'"n"', rb'"\u006e"'),
+    _respelled(question("three", n=1), b'"n": 1', b'"n": 1.0'),
+    _respelled(question("one"), b'"model"', b'"messages"'),
+    _respelled(question("one"), b'"m"', b'"m'),
+    _respelled(question("one", cache={"no-store": True})),
+    _respelled(question("one", headers="Cache-Control: no-cache\r\n")),
+    _respelled(question("one", headers=f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n")),
+]
+REQUESTS = st.one_of(
+    *(st.sampled_from(each) for each in (PLAIN, PLAIN, TRICKY, RESPELLED, RESPELLED))
+)
 WHOLE = st.builds(
     lambda client, request, times: [Say(client, (request,), b"", ())] * times,
     st.integers(0, 1), REQUESTS, st.integers(1, 4),
@@ -253,8 +279,11 @@ async def side(share: float) -> AsyncIterator[Side]:
             await proxy.counted(lambda: proxy.server.counts.open == 0)
 
 
-AGAIN = [Say(client, (request,), b"", ()) for request in PLAIN for client in (0, 0, 1, 0, 1)]
-"""Each of them often enough to be known by its bytes."""
+AGAIN = [
+    *(Say(client, (request,), b"", ()) for request in PLAIN for client in (0, 0, 1, 0, 1)),
+    *(Say(0, (request,), b"", ()) for request in map(_respelled, PLAIN)),
+]
+"""Each of them often enough to be known by its bytes, and each in another spelling."""
 
 
 async def both_hear(conversation: list[Step]) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.documents import MOST, chances, documents, picture, spell
+from support.documents import MOST, chances, documents, objects, picture, spell
 from support.properties import unhurried
 
-from proxy.wire.strict_json import MAX_DEPTH, NotStrict, canonical, loads
+from proxy.wire.strict_json import MAX_DEPTH, NotStrict, canonical, loads, spelled_plainly
 
 # -- the slow reader ---------------------------------------------------------------------------
 
@@ -462,3 +462,75 @@ def test_a_text_with_some_bytes_changed_is_read_or_refused_as_by_the_slow_reader
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused_and_raise_nothing_else(raw: bytes) -> None:
     agree(raw)
+
+
+# -- a plain spelling ------------------------------------------------------------------------------
+
+
+def read_as(raw: bytes) -> object:
+    """What ``raw`` is read as, less the order of members at the top; None: it is refused."""
+    try:
+        value = loads(raw)
+    except NotStrict:
+        return None
+    assert isinstance(value, dict)
+    return {name: json.dumps(member) for name, member in value.items()}
+
+
+def follows_from_its_plain_spelling(raw: bytes) -> None:
+    """Assert that what ``raw`` is read as can be told from that spelling, if there is one."""
+    plain = spelled_plainly(raw)
+    if plain is not None:
+        assert read_as(raw) == read_as(plain)
+
+
+@unhurried
+@given(scripts)
+@example('{"a":1e400}')
+@example('{"a":1,"A":1}')
+@example('{"a":{"b":1,"b":1}}')
+@example('{"a":-0,"b":-0.0}')
+def test_equal_plain_spellings_are_read_alike_or_refused_alike(script: str) -> None:
+    follows_from_its_plain_spelling(script.encode())
+
+
+@unhurried
+@given(objects(documents), chances, st.data())
+def test_so_are_those_of_texts_with_some_bytes_changed(
+    document: object, chance: random.Random, data: Any
+) -> None:
+    raw = bytearray(spell(document, chance).strip().encode())
+    for _ in range(data.draw(st.integers(0, 2))):
+        place = data.draw(st.integers(0, len(raw)))
+        raw[place : place + 1] = data.draw(st.sampled_from([b"", b'"', b"\\u0022", b"1", b"\xc3"]))
+    follows_from_its_plain_spelling(bytes(raw))
+
+
+@unhurried
+@given(objects(st.text("abc ") | st.integers(0, 9)), chances)
+def test_an_object_has_one_plain_spelling_however_it_is_written(
+    document: dict[str, object], chance: random.Random
+) -> None:
+    members = [*document.items()]
+    plain = spelled_plainly(json.dumps(document).encode())
+    assert plain is not None
+    chance.shuffle(members)
+    assert spelled_plainly(json.dumps(dict(members), indent=1).encode()) in {plain, None}
+    assert spelled_plainly(json.dumps(dict(members), ensure_ascii=False).encode()) == plain
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"[]", b"1", b"null", b"{", b" {}", b'{"a":1,"a":1}', rb'{"a":"\u0022"}',
+        b'{"a":9007199254740993}', b'{"a":"\xff"}', b'{"a":1e400}',
+    ],
+)  # fmt: skip
+def test_what_takes_a_longer_look_has_no_plain_spelling(raw: bytes) -> None:
+    assert spelled_plainly(raw) is None
+
+
+def test_the_order_within_members_is_kept() -> None:
+    one, other = b'{"tools":{"a":1,"b":2}}', b'{"tools":{"b":2,"a":1}}'
+    assert spelled_plainly(one) == one
+    assert spelled_plainly(other) == other
