@@ -26,13 +26,17 @@ from benchmarks.serving import cores, pin_here
 
 HERE: Final = Path(__file__).parent
 CASES: Final = (
-    "hits", "lower", "reworded", "misses", "chunks", "stampede", "ratios", "memory", "footprint"
+    "hits", "lower", "reworded", "misses", "chunks", "stampede", "blocking", "ratios", "memory",
+    "footprint",
 )  # fmt: skip
 _TOOLS: Final = ("page",)
 # What benchmarks are made of.
 _PARTS: Final = frozenset(
-    ["__init__", "__main__", "crowd", "frame", "load", "servers", "serving", "steady", "trouble"]
-)
+    {
+        "__init__", "__main__", "crowd", "frame", "load", "servers", "serving", "steady", "trouble",
+        "watched",
+    }
+)  # fmt: skip
 
 
 def studies() -> list[str]:

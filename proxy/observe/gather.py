@@ -21,7 +21,7 @@ log = logging.getLogger("sidecache.observe")
 
 LONGEST: Final = 256  # characters kept of a path
 _WAIT_S: Final = 0.05  # that a line may wait for company
-_MOST: Final = 256  # lines
+_MOST: Final = 64  # lines: more at once would take the loop a millisecond
 
 MOST_TOGETHER: Final = 1024
 """Further requests that one line may stand for: 32 KB of durations, and to read them half a

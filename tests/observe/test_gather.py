@@ -54,7 +54,7 @@ def test_a_batch_that_is_full_does_not_wait() -> None:
     for _ in range(600):
         gathered.write(record())
     assert len(bell.due) == 1
-    assert reader.sizes == [256, 256]
+    assert reader.sizes == [64] * 9
 
 
 def test_all_read_the_same_in_order() -> None:
@@ -153,7 +153,7 @@ def test_what_is_held_back_may_be_more_than_a_batch() -> None:
     gathered, _ = gathering(reader)
     Holding(gathered, 600)
     gathered.flush()
-    assert reader.sizes == [256, 256, 88]
+    assert reader.sizes == [64] * 9 + [24]
 
 
 def test_what_is_held_back_stays_so_while_nobody_asks() -> None:
@@ -164,7 +164,7 @@ def test_what_is_held_back_stays_so_while_nobody_asks() -> None:
     for _ in range(300):
         gathered.write(record())
     bell.ring()
-    assert (holding.calls, reader.sizes) == (0, [256, 44])
+    assert (holding.calls, reader.sizes) == (0, [64, 64, 64, 64, 44])
 
 
 def test_who_cannot_hand_over_keeps_nobody_from_anything(
