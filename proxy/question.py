@@ -418,10 +418,13 @@ class Question(NamedTuple):
     async def keep(self, entry: Entry) -> bool:
         if entry.negative and await self._has_answer():
             return False
-        kept = await self.rooms.ladder.put(entry)
+        kept = await self.rooms.ladder.put_near(entry)
         if kept and self.rooms.meaning is not None:
             self._learn(self.rooms.meaning, entry)
         return kept
+
+    async def hand_on(self) -> None:
+        await self.rooms.ladder.hand_on(self.key)
 
     def _learn(self, meaning: Meaning, entry: Entry) -> None:
         if self.sampled and self.renews is not None:

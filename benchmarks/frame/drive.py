@@ -59,6 +59,7 @@ class Load:
     seconds: int = 2
     expect: tuple[str, str] | None = None  # in place of the server's ``hit``
     least: float = 1.0  # the share of answers that must have it
+    pace: int = 0  # questions a second, one at a time; 0: the next as soon as one is answered
 
 
 class Wrong(Exception):
@@ -137,8 +138,12 @@ def turn(server: Server, load: Load) -> Figures:
     the share of a core that the server took, and ``starved``: the share of the time that it would
     have gone on but had none. ``known`` is the percentage of answers looked at that said what was
     expected. Raises Wrong.
+
+    Where the load has a pace, all answers are looked at by who asks, and nobody asks besides.
     """
     first = next(_TURNS) * _ROOM % _LOOKS
+    if load.pace:
+        return _paced(server, load, first)
     with (
         closing(Client(server, load, _LOOKS + first // 4)) as client,
         tempfile.NamedTemporaryFile("w", suffix=".txt") as file,
@@ -198,6 +203,31 @@ def _check(server: Server, result: Figures, size: int) -> None:
     result["sent"] = number
     result["per_second"] = number / result["took_us"] * 1e6
     result["p50_ms"], result["p99_ms"] = result["p50_us"] / 1e3, result["p99_us"] / 1e3
+
+
+def _paced(server: Server, load: Load, first: int) -> Figures:
+    """``turn``, of a load that has a pace."""
+    words = [*pinned(-1), sys.executable, "-m", "benchmarks.paced", server.url + PATH]
+    words += ["--pace", str(load.pace), "--seconds", str(load.seconds)]
+    words += ["--kind", load.kind, "--first", str(first)]
+    words += [] if load.expect is None else ["--expect", ": ".join(load.expect)]
+    process = family(server.process)
+    before, waited = cpu_seconds(*process), starved_seconds(*process)
+    began = time.perf_counter()
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    took, used = time.perf_counter() - began, cpu_seconds(*process) - before
+    result = json.loads(said)
+    _check(server, result, 0)
+    return {
+        "per_second": result["per_second"],
+        "p50_ms": result["p50_ms"],
+        "p99_ms": result["p99_ms"],
+        "cpu_us": used / result["sent"] * 1e6,
+        "per_cpu_second": result["sent"] / used if used else 0.0,
+        "busy": used / took,
+        "known": 100.0,
+        "starved": min(starved_seconds(*process) - waited, max(took - used, 0.0)) / took,
+    }
 
 
 def _wrk(server: Server, load: Load, file: str, first: int) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from typing import Final
 
 from proxy.flight.asking import ask
 from proxy.flight.errand import Boarded, Counts, Errand, Found, Handed, Landed, Limits, Released
@@ -19,6 +20,10 @@ from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting,
 from proxy.model.message import Arrival
 from proxy.model.pieces import pour
 from proxy.model.query import Refusal
+
+# Turns of the loop from the landing until nobody waits for its bytes: one wakes who waits, who
+# writes, and at the end of it uvloop has what was written go out.
+_TURNS: Final = 2
 
 
 class Flights:
@@ -201,7 +206,8 @@ class Flights:
             self._break(flight, error)
         except Exception as bug:  # noqa: BLE001 - a task's root: everybody aboard must be told
             self._report(bug)
-            self._break(flight, UpstreamError("the answer could not be handled"))
+            if not flight.over:
+                self._break(flight, UpstreamError("the answer could not be handled"))
 
     async def _fly(self, flight: Flight) -> None:
         entry = await flight.errand.look()
@@ -348,6 +354,19 @@ class Flights:
         self.counts.landed += 1
         flight.landed = Landed(body, entry, stored, why)
         flight.publish()
+        if stored:
+            await self._hand_on(flight)
+
+    async def _hand_on(self, flight: Flight) -> None:
+        """Have the entry stored further off, too, once all who wait have been written to.
+
+        Called off or not: what is said to be stored is.
+        """
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            await flight.errand.hand_on()
 
     def _give_up(self, flight: Flight, handed: Handed) -> None:
         self.counts.given_up += 1

@@ -95,7 +95,17 @@ class Errand(Protocol):
         ...
 
     async def keep(self, entry: Entry) -> bool:
-        """Store it; whether it was taken. Raises nothing."""
+        """Store it where that takes no waiting, if anywhere; whether it was taken. Raises nothing.
+
+        Whoever asks from now on finds it, in this process.
+        """
+        ...
+
+    async def hand_on(self) -> None:
+        """Store what ``keep`` has taken wherever else it belongs. Raises nothing.
+
+        To be called after ``keep``, whatever happens: once who waits has been told.
+        """
         ...
 
 

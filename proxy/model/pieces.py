@@ -9,7 +9,8 @@ poured.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 Take = Callable[[bytes], bool]
 """Takes a piece; whether it takes another at once. It must not wait; who pours hears its errors."""
@@ -34,12 +35,21 @@ class Pouring(Protocol):
 
 async def pour(body: AsyncIterator[bytes], take: Take) -> bool:
     """As ``Pouring.pour``, of any body."""
-    if isinstance(body, Pouring):
+    if _is_pouring(body):
         return await body.pour(take)
     async for piece in body:
         if not take(piece):
             return True
     return False
+
+
+def _is_pouring(body: AsyncIterator[bytes]) -> TypeGuard[Pouring]:
+    return _pours(type(body))
+
+
+@lru_cache(maxsize=64)
+def _pours(kind: type[object]) -> bool:
+    return issubclass(kind, Pouring)  # takes 20 us each time
 
 
 class Coming:

@@ -270,6 +270,9 @@ class Fetch:
         selection = Selection(names, self._is_apart(told))
         return await self.rooms.shelf.keep(entry, self.resource, selection, self.changes)
 
+    async def hand_on(self) -> None:
+        """It is everywhere already: a variant, and what it is told by, go together."""
+
     # -- reading heads ------------------------------------------------------------------------
 
     def _told(self, head: Head) -> Told:

@@ -29,6 +29,10 @@ class Ladder:
     What a purge covers is seen when it is read, by its number, and not before: tiers may go on
     holding it, and a put may overtake a purge, or be overtaken.
 
+    What lands is put where it takes no waiting (``put_near``), and further off once who waits for
+    it has been answered (``hand_on``). In between the ladder owes it: it is found as what the
+    further tiers have, and whatever is put, deleted or cleared meanwhile has the last word.
+
     Args:
         tiers: nearest first.
         ledger: knows what was purged.
@@ -40,6 +44,7 @@ class Ladder:
     ) -> None:
         self._tiers = self._trusted = tuple(tiers)
         self._at_hand = next((tier for tier in self._tiers[:1] if isinstance(tier, AtHand)), None)
+        self._owed: dict[bytes, Entry] = {}  # the further tiers: the newest for each digest
         self._ledger = ledger
         self._report = report
 
@@ -108,7 +113,8 @@ class Ladder:
         nothing = NOTHING
         for number, tier in enumerate(tiers):
             try:
-                entry = await tier.get(key)
+                owed = self._owed.get(key.digest) if number and self._owed else None
+                entry = await tier.get(key) if owed is None or owed.key != key else owed
             except TierError as error:
                 self._report(tier.name, error)
                 nothing = UNSURE
@@ -142,7 +148,36 @@ class Ladder:
 
         Returns whether at least one tier took it. Raises nothing.
         """
-        return not self._ledger.covers(entry) and await self._put(entry, self._tiers)
+        if self._ledger.covers(entry):
+            return False
+        self._owed.pop(entry.key.digest, None)
+        return await self._put(entry, self._tiers)
+
+    async def put_near(self, entry: Entry) -> bool:
+        """As ``put``, but only in the nearest tier, if that takes no waiting and takes the entry.
+
+        The others are owed it then, until ``hand_on``.
+        """
+        if self._at_hand is None:
+            return await self.put(entry)
+        if self._ledger.covers(entry):
+            return False
+        self._owed.pop(entry.key.digest, None)
+        further = self._tiers[1:]
+        if not await self._put(entry, self._tiers[:1]):
+            return await self._put(entry, further)
+        if further:
+            self._owed[entry.key.digest] = entry
+        return True
+
+    async def hand_on(self, key: CacheKey) -> None:
+        """Store in all other tiers what is owed to them under ``key``, if anything is.
+
+        Purged meanwhile or not: an older entry there, which the purge may not cover, must not come
+        in its place. Raises nothing.
+        """
+        if (entry := self._owed.pop(key.digest, None)) is not None:
+            await self._put(entry, self._tiers[1:])
 
     async def _put(self, entry: Entry, tiers: Sequence[Tier]) -> bool:
         taken = False
@@ -158,6 +193,7 @@ class Ladder:
 
         Other replicas may have a copy in memory: that is what purges are for.
         """
+        self._owed.pop(key.digest, None)
         for tier in self._tiers:
             try:
                 await tier.delete(key)
@@ -169,6 +205,7 @@ class Ladder:
 
         Returns the names of the tiers that could not promise it; what they hold dies in its time.
         """
+        self._owed.clear()
         failed = []
         for tier in self._tiers:
             try:

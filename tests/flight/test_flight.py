@@ -551,6 +551,61 @@ async def test_a_store_that_fails_is_not_the_clients_trouble():
         seat.leave()
 
 
+async def land(field: Field) -> Seat:
+    """A seat on a flight that has landed this moment, so that who waits has just been told."""
+    seat = field.board()
+    await settle()
+    field.calls[-1].answer()
+    field.calls[-1].send(b"kept")
+    field.calls[-1].end()
+    landed = await seat.landing()
+    assert landed is not None
+    assert landed.stored
+    return seat
+
+
+async def test_who_waits_is_told_before_what_was_kept_is_handed_on():
+    async with airfield() as field:
+        seat = await land(field)
+        assert (len(field.errand.kept), field.errand.handed_on) == (1, [])
+        await settle()
+        assert field.errand.handed_on == field.errand.kept
+        seat.leave()
+        assert len(field.flights) == 0
+
+
+async def test_what_was_kept_is_handed_on_though_all_is_called_off():
+    async with airfield() as field:
+        seat = await land(field)
+        assert field.errand.handed_on == []
+        await field.flights.close()
+        assert field.errand.handed_on == field.errand.kept
+        assert (await seat.landing()) is not None, "what has landed has"
+        seat.leave()
+
+
+async def test_a_bug_while_it_is_handed_on_is_reported_and_takes_nothing_back():
+    async with airfield() as field:
+        field.errand.late_bug = RuntimeError("never seen before")
+        seat = await land(field)
+        await settle()
+        assert field.bugs == [field.errand.late_bug]
+        assert b"".join([piece async for piece in seat.pieces()]) == b"kept"
+        seat.leave()
+
+
+async def test_what_is_not_kept_is_not_handed_on():
+    async with airfield() as field:
+        field.errand.takes = False
+        (listener,) = listen(field.board())
+        await settle()
+        field.calls[0].answer()
+        field.calls[0].end()
+        await listener
+        await settle()
+        assert field.errand.hand_ons == 0
+
+
 async def test_an_answer_that_is_not_whole_is_heard_and_not_kept():
     async with airfield() as field:
         field.errand.refusal = Refusal(Why.INCOMPLETE)

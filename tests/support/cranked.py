@@ -122,7 +122,10 @@ class Errand:
     refusal: Refusal | None = None
     takes: bool = True
     kept: list[Entry] = field(default_factory=list)
+    handed_on: list[Entry] = field(default_factory=list)
+    hand_ons: int = 0
     bug: Exception | None = None
+    late_bug: Exception | None = None
     took_s: float = 0.0  # what the flight said that the upstream took
     request: Request = field(default_factory=lambda: posted(b""))
 
@@ -155,6 +158,12 @@ class Errand:
         if self.takes:
             self.kept.append(entry)
         return self.takes
+
+    async def hand_on(self) -> None:
+        self.hand_ons += 1
+        if self.late_bug is not None:
+            raise self.late_bug
+        self.handed_on[:] = self.kept
 
 
 class CrankedTier:
