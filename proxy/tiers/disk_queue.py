@@ -48,11 +48,16 @@ class Batch:
             self.deletes.clear()
             self.clear = True
 
+    @property
+    def full(self) -> bool:
+        """Whether one transaction should do no more than this."""
+        return len(self.puts) >= _BATCH_PUTS or self.size >= _BATCH_BYTES
+
     def split(self) -> Batch:
         """Take out what one transaction should do: all deletions, and the oldest puts."""
         batch = Batch(self.clear, {}, self.deletes)
         self.clear, self.deletes = False, set()
-        while self.puts and len(batch.puts) < _BATCH_PUTS and batch.size < _BATCH_BYTES:
+        while self.puts and not batch.full:
             put = next(iter(self.puts.values()))
             self._take_out(put.entry.key.digest)
             batch.put(put)

@@ -10,8 +10,9 @@ A small entry is decoded by who waits for it, on the loop: in the lane it would 
 the interpreter just as long, but for a whole batch on end. A large one is decoded in the lane,
 straight from the file, where most of the time the interpreter is not needed.
 
-A put is handed to the lane at once. To let it wait 20 ms for company saves a tenth of the CPU of a
-miss, but then the loop fights a batch for the interpreter: latency doubles.
+A put waits a moment for company: to wake the lane, begin a transaction and wake the loop again
+takes longer than to write. Who waits for one (``flush``, ``settled``, a deletion, the end) ends
+that, and so does a batch that is full.
 
 What cannot be written is replaced by a deletion, since an older entry must not be served in place
 of a newer one that was lost. After a write has failed, nothing more is taken for a while.
@@ -43,6 +44,7 @@ _Loaded: TypeAlias = bytes | Entry | Odd  # bytes: still to be decoded
 _LIST_S: Final = 1.0  # that a few entries may take when they are listed
 _MOST_LISTED: Final = 2000  # entries that one page may be looked for among
 _MOST_HELD: Final = 16 * 2**20  # bytes of the entries on one page, and one more
+_GATHER_S: Final = 0.005  # some misses one after the other; twenty at once
 _PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
 
 
@@ -60,6 +62,7 @@ class L2Disk:
         write_timeout_s: how long ``start``, ``delete``, ``clear``, each transaction of ``flush``
             and each of the two parts of ``close`` may take.
         max_queued_bytes: of entries that wait to be written; beyond that the oldest is dropped.
+        gather_s: for how long the first of them waits for others.
         guarded: whether to keep a guard, which spares reads of what is not there.
         boot: what tells this run of the machine from others; found out if not given.
     """
@@ -78,6 +81,7 @@ class L2Disk:
         read_timeout_s: float = 0.05,
         write_timeout_s: float = 5.0,
         max_queued_bytes: int = 16 * 2**20,
+        gather_s: float = _GATHER_S,
         guarded: bool = False,
         boot: str = "",
     ) -> None:
@@ -88,6 +92,8 @@ class L2Disk:
         self.max_entry_bytes = max_entry_bytes
         self._max_bytes = max_bytes
         self._max_queued_bytes = max_queued_bytes
+        self._gather_s = gather_s
+        self._gathering: asyncio.TimerHandle | None = None  # until puts that wait are pushed
         self._clock = clock
         self._wall = wall
         self._reading: DiskReads[_Loaded] = DiskReads(self._read, read_timeout_s)
@@ -95,7 +101,7 @@ class L2Disk:
         self._open = False
         self._torn = False
         self._pending = Batch()
-        self._asked: asyncio.Future[None] | None = None  # done when all in _pending's deletes are
+        self._asked: list[asyncio.Future[None]] = []  # done when all in _pending's deletes are
         self._writing: Batch | None = None
         self._turned = asyncio.Event()  # a batch has been written, or given up
         self._epoch = 0  # counted up by every delete and clear
@@ -213,6 +219,7 @@ class L2Disk:
     async def settled(self, key: CacheKey) -> None:
         """Wait until other processes find what was put under ``key``, or never will."""
         while any(each and key.digest in each.puts for each in (self._pending, self._writing)):
+            self._push()
             await self._turned.wait()
 
     async def get(self, key: CacheKey) -> Entry | None:
@@ -281,13 +288,13 @@ class L2Disk:
             self.declined += 1
             self._pending.delete(entry.key.digest)
             if not off:
-                self._push()
+                self._gather()
             return False
         self._pending.put(Put(entry, self._file.generation, size))
         while self._pending.size > self._max_queued_bytes:  # by others: it fits itself
             self._pending.delete(next(iter(self._pending.puts)))
             self.dropped += 1
-        self._push()
+        self._gather()
         return True
 
     async def delete(self, key: CacheKey) -> None:
@@ -326,24 +333,34 @@ class L2Disk:
 
     async def _obeyed(self) -> None:
         """Wait until the next batch, which has all deletions that wait, is on the disk."""
-        if self._asked is None:
-            self._asked = asyncio.get_running_loop().create_future()
-            self._asked.add_done_callback(heard)
-        asked = self._asked
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked.add_done_callback(heard)
+        self._asked.append(asked)
         self._push()
         await within(self._write_timeout_s, asked)
 
+    def _gather(self) -> None:
+        """Have what waits handed to the lane soon, and at once if it fills a batch."""
+        if self._pending.full:
+            self._push()
+        elif self._gathering is None and self._writing is None and self._pending:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(self._gather_s, self._push)
+
     def _push(self) -> None:
         """Hand the next batch to the lane, unless it still has one."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._writing is not None or not (self._pending or self._asked):
             return
         batch, asked = self._pending.split(), self._asked
-        self._writing, self._asked = batch, None
+        self._writing, self._asked = batch, []
         write = self._writes.submit(partial(self._guarded, partial(self._write, batch)))
         write.add_done_callback(partial(self._on_written, batch, asked))
 
     def _on_written(
-        self, batch: Batch, asked: asyncio.Future[None] | None, write: asyncio.Future[int]
+        self, batch: Batch, asked: list[asyncio.Future[None]], write: asyncio.Future[int]
     ) -> None:
         self._writing = None
         error = write.exception()
@@ -356,13 +373,17 @@ class L2Disk:
             self.dropped += len(batch.puts)
             self._off_until = self._clock() + _PAUSE_S
             self._restore(batch)
-        if asked is not None and not asked.done():
+            if batch.puts:  # what was deleted with them goes once more, alone
+                self._asked, asked = asked + self._asked, []
+        for each in asked:
             if error is None:
-                asked.set_result(None)
+                each.set_result(None)
             else:
-                asked.set_exception(error)
-        if error is None or self._asked is not None:
+                each.set_exception(error)
+        if self._asked:
             self._push()
+        elif error is None:
+            self._gather()
         self._turned.set()
         self._turned.clear()
         if self._refill is not None and self._open:

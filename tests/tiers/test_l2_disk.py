@@ -396,6 +396,7 @@ class Stuck(DiskFile):
         self.reading.set()
         self.writing.set()
         self.error: Exception | None = None
+        self.full = False  # so that nothing can be put, though it can be deleted
         self.writes: list[int] = []  # how many words each had
 
     def read_some(self, *args: Any) -> Any:
@@ -406,6 +407,8 @@ class Stuck(DiskFile):
         self.writing.wait()
         if self.error is not None:
             raise self.error
+        if self.full and any(write.value is not None for write in args[0]):
+            raise lmdb.DiskError("No space left on device")
         self.writes.append(len(args[0]))
         super().write(*args, **kwargs)
 
@@ -484,6 +487,65 @@ async def test_who_waits_for_an_entry_that_cannot_be_written_goes_on_too(
         async with asyncio.timeout(UNHURRIED_S):
             await disk.settled(KEY)
         assert disk.failed == 1
+
+
+async def test_puts_wait_for_company_and_are_written_together(place: Path, clock: Clock) -> None:
+    async with stuck(place, clock, gather_s=UNHURRIED_S) as (disk, file):
+        for number in range(3):
+            await disk.put(entry(key(number)))
+        await disk._writes.submit(lambda: None)
+        assert file.writes == []
+        assert await disk.get(key(1)) is not None
+        await disk.flush()
+        assert file.writes[0] == 3
+
+
+async def test_but_not_for_long(place: Path, clock: Clock) -> None:
+    async with stuck(place, clock, gather_s=0.001) as (disk, file), asyncio.timeout(UNHURRIED_S):
+        for number in range(2):
+            await disk.put(entry(key(number)))
+            await disk._turned.wait()
+        assert file.writes == [1, 1]
+
+
+async def test_a_batch_that_is_full_waits_for_nobody(place: Path, clock: Clock) -> None:
+    async with stuck(place, clock, gather_s=UNHURRIED_S) as (disk, file):
+        for number in range(64):
+            await disk.put(entry(key(number)))
+        await disk._writes.submit(lambda: None)
+        assert file.writes == [64]
+
+
+async def test_nor_does_what_somebody_waits_for(place: Path, clock: Clock) -> None:
+    async with (
+        stuck(place, clock, gather_s=10 * UNHURRIED_S) as (disk, file),
+        asyncio.timeout(UNHURRIED_S),
+    ):
+        await disk.put(entry())
+        await disk.settled(KEY)
+        assert disk._file.read(KEY.digest) is not None
+        file.writing.clear()
+        await disk.put(entry(OTHER))
+        await disk.put(entry(key(1)))
+        settling = [asyncio.ensure_future(disk.settled(each)) for each in (OTHER, key(1))]  # noqa: TID251 # awaited below
+        await asyncio.sleep(0)
+        await disk.put(entry(key(2)))  # behind a batch that is on its way
+        settling.append(asyncio.ensure_future(disk.settled(key(2))))  # noqa: TID251 # awaited below
+        file.writing.set()
+        await asyncio.gather(*settling)
+        assert file.writes == [1, 2, 1]
+
+
+async def test_a_deletion_is_not_lost_with_the_puts_beside_it(place: Path, clock: Clock) -> None:
+    async with stuck(place, clock, gather_s=UNHURRIED_S) as (disk, file):
+        await disk.put(entry())
+        await disk.flush()
+        file.full = True
+        await disk.put(entry(OTHER))
+        await asyncio.gather(disk.delete(KEY), disk.delete(key(1)))
+        assert (disk.failed, disk.dropped) == (1, 1)
+        assert disk._file.read(KEY.digest) is None
+        assert await disk.get(OTHER) is None
 
 
 async def test_many_may_flush_at_once(place: Path, clock: Clock) -> None:
