@@ -5,8 +5,8 @@ An answer counts from when it was asked for; or from when it should have been, w
 came later than that.
 
 Run as a program, so that it has a core of its own: ``python -m benchmarks.paced URL [options]``
-prints one JSON object, as ``benchmarks.load`` does. Each answer must have the status 200, and all
-but the first the field that is asked for.
+prints one JSON object, as ``benchmarks.load`` does. Each answer must have the status 200 and the
+body that the first one had, and all but the first the field that is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,24 +31,24 @@ class Fault(Exception):
     """An answer that is not as it should be."""
 
 
-def ask(line: socket.socket, request: bytes) -> tuple[float, bytes]:
-    """Ask; when the answer was whole, in seconds on the performance counter, and its head.
+def ask(line: socket.socket, request: bytes) -> tuple[bytes, bytes]:
+    """Ask, and wait until the answer is whole; its head, in lower case, and its body.
 
     Raises:
         Fault: it is no answer with a length and the status 200.
         OSError: the connection failed.
     """
     line.sendall(request)
-    got, whole = b"", 0
+    got, end, whole = b"", 0, 0
     while not whole or len(got) < whole:
         piece = line.recv(_READ_BYTES)
         if not piece:
             raise Fault(f"the server closed the connection after {got[:60]!r}")
         got += piece
-        end = 0 if whole else got.find(b"\r\n\r\n") + 4
-        if end > len(b"\r\n\r\n"):
+        if not whole and b"\r\n\r\n" in got:
+            end = got.index(b"\r\n\r\n") + 4
             whole = end + _length(got[:end])
-    return time.perf_counter(), got[: got.find(b"\r\n\r\n") + 4].lower()
+    return got[:end].lower(), got[end:]
 
 
 def _length(head: bytes) -> int:
@@ -60,31 +61,42 @@ def _length(head: bytes) -> int:
 
 
 def measure(
-    url: str, questions: Questions, pace: float, seconds: float, expect: str = ""
+    url: str,
+    questions: Questions,
+    pace: float,
+    seconds: float,
+    *,
+    expect: str = "",
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, float | int | str]:
     """What came of asking ``questions`` for so long, ``pace`` a second."""
     parts = urlsplit(url)
     told = expect.lower().encode()
     latencies = list[float]()
+    first = b""
     number = _WARM + round(seconds * pace)
     with socket.create_connection((parts.hostname or "", parts.port or 80), _LIMIT_S) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        began = time.perf_counter()
+        began = clock()
         for count in range(number):
             request = questions.request(parts.netloc)
             due = began + count / pace
-            now = time.perf_counter()
+            now = clock()
             if now < due:
-                time.sleep(due - now)
-                due = time.perf_counter()  # that this was woken late is not the server's doing
+                sleep(due - now)
+                due = clock()  # that this was woken late is not the server's doing
             try:
-                came, head = ask(line, request)
+                head, body = ask(line, request)
             except (Fault, OSError) as fault:
                 return {"fault": str(fault)}
+            latencies.append(clock() - due)
             if count and told and told not in head:
                 return {"fault": f"expected {expect!r} in {head!r}"}
-            latencies.append(came - due)
-        took = time.perf_counter() - began
+            first = first or body
+            if body != first:
+                return {"fault": f"not the answer that came first: {body[:60]!r}"}
+        took = clock() - began
     latencies = sorted(latencies[_WARM:])
     return {
         "requests": len(latencies),
@@ -107,7 +119,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first question")
     args = parser.parse_args()
     questions = Questions(args.kind, args.first)
-    result = measure(args.url, questions, args.pace, args.seconds, args.expect)
+    result = measure(args.url, questions, args.pace, args.seconds, expect=args.expect)
     print(json.dumps(result))
     return 1 if "fault" in result else 0
 

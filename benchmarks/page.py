@@ -49,7 +49,7 @@ def summary(result: Result) -> str:
                     continue
                 rate, cpu = (_figure(table, figures, which) for which in ("requests/s", "CPU us"))
                 lines.append(f"| {row}, {what} | {rate} | {cpu} |")
-    if (misses := by_name.get("misses-1")) is not None:
+    if (misses := by_name.get("misses-paced", by_name.get("misses-1"))) is not None:
         adds = {row: _figure(misses, figures, "adds p50 ms") for row, figures in misses.rows}
         told = ", ".join(f"{row} {each} ms" for row, each in adds.items() if each != "-")
         lines += ["", f"What a miss adds to the backend's own time, at the median: {told}."]
