@@ -55,6 +55,10 @@ class Batch:
 
     def split(self) -> Batch:
         """Take out what one transaction should do: all deletions, and the oldest puts."""
+        if len(self.puts) <= _BATCH_PUTS and self.size <= _BATCH_BYTES:  # as a rule, all of them
+            batch = Batch(self.clear, self.puts, self.deletes, self.size)
+            self.clear, self.puts, self.deletes, self.size = False, {}, set(), 0
+            return batch
         batch = Batch(self.clear, {}, self.deletes)
         self.clear, self.deletes = False, set()
         while self.puts and not batch.full:
