@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import Final
 
 from proxy.flight.asking import ask
 from proxy.flight.errand import Boarded, Counts, Errand, Found, Handed, Landed, Limits, Released
 from proxy.flight.guest import SeatedGuest
+from proxy.flight.handing import hand_on
 from proxy.flight.memory import Marks, Setbacks
 from proxy.flight.orphans import Orphans
 from proxy.flight.seat import Flight, Foretold, Seat, Suits
@@ -20,10 +20,6 @@ from proxy.model.meeting import Alone, Fleet, GivenUp, Joined, Leading, Meeting,
 from proxy.model.message import Arrival
 from proxy.model.pieces import pour
 from proxy.model.query import Refusal
-
-# Turns of the loop from the landing until nobody waits for its bytes: one wakes who waits, who
-# writes, and at the end of it uvloop has what was written go out.
-_TURNS: Final = 2
 
 
 class Flights:
@@ -355,18 +351,7 @@ class Flights:
         flight.landed = Landed(body, entry, stored, why)
         flight.publish()
         if stored:
-            await self._hand_on(flight)
-
-    async def _hand_on(self, flight: Flight) -> None:
-        """Have the entry stored further off, too, once all who wait have been written to.
-
-        Called off or not: what is said to be stored is.
-        """
-        try:
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-        finally:
-            await flight.errand.hand_on()
+            await hand_on(flight.errand)
 
     def _give_up(self, flight: Flight, handed: Handed) -> None:
         self.counts.given_up += 1

@@ -2,20 +2,13 @@
 
 No disk work happens on the event loop. One lane reads, another writes: a write that hangs, or waits
 for another process, takes nothing from readers. How they share their lane, and what becomes of one
-that is late, stands in ``disk_reads.py``. Writes wait in a queue, newest word for each key, which
-``get`` asks first; so this process always reads its own writes, deletes and clearings. Where there
-is a guard, what it rules out is not read at all.
+that is late, stands in ``disk_reads.py``. Writes wait (``disk_writes.py``), the newest word for
+each key, which ``get`` asks first; so this process always reads its own writes, deletes and
+clearings. Where there is a guard, what it rules out is not read at all.
 
 A small entry is decoded by who waits for it, on the loop: in the lane it would keep the loop from
 the interpreter just as long, but for a whole batch on end. A large one is decoded in the lane,
 straight from the file, where most of the time the interpreter is not needed.
-
-A put waits a moment for company: to wake the lane, begin a transaction and wake the loop again
-takes longer than to write. Who waits for one (``flush``, ``settled``, a deletion, the end) ends
-that, and so does a batch that is full.
-
-What cannot be written is replaced by a deletion, since an older entry must not be served in place
-of a newer one that was lost. After a write has failed, nothing more is taken for a while.
 """
 
 from __future__ import annotations
@@ -26,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
-from proxy.lane import Lane, heard, within
+from proxy.lane import Lane, within
 from proxy.lmdb_file import boot_id, is_torn
 from proxy.model.entry import CacheKey, Entry
 from proxy.model.errors import TierError
@@ -35,6 +28,7 @@ from proxy.tiers.codec import Codec, Odd, is_light, opened
 from proxy.tiers.disk_file import DiskFile, Write
 from proxy.tiers.disk_queue import Batch, Put
 from proxy.tiers.disk_reads import DiskReads
+from proxy.tiers.disk_writes import GATHER_S, DiskWrites
 from proxy.tiers.guard import Guard
 from proxy.tiers.refill import Refill
 
@@ -44,8 +38,6 @@ _Loaded: TypeAlias = bytes | Entry | Odd  # bytes: still to be decoded
 _LIST_S: Final = 1.0  # that a few entries may take when they are listed
 _MOST_LISTED: Final = 2000  # entries that one page may be looked for among
 _MOST_HELD: Final = 16 * 2**20  # bytes of the entries on one page, and one more
-_GATHER_S: Final = 0.005  # some misses one after the other; twenty at once
-_PAUSE_S: Final = 30.0  # without puts after a write has failed, as on a full disk
 
 
 class L2Disk:
@@ -81,7 +73,7 @@ class L2Disk:
         read_timeout_s: float = 0.05,
         write_timeout_s: float = 5.0,
         max_queued_bytes: int = 16 * 2**20,
-        gather_s: float = _GATHER_S,
+        gather_s: float = GATHER_S,
         guarded: bool = False,
         boot: str = "",
     ) -> None:
@@ -92,27 +84,41 @@ class L2Disk:
         self.max_entry_bytes = max_entry_bytes
         self._max_bytes = max_bytes
         self._max_queued_bytes = max_queued_bytes
-        self._gather_s = gather_s
-        self._gathering: asyncio.TimerHandle | None = None  # until puts that wait are pushed
         self._clock = clock
         self._wall = wall
         self._reading: DiskReads[_Loaded] = DiskReads(self._read, read_timeout_s)
+        self._writing = DiskWrites(
+            self._write, self._look, clock,
+            limit_s=write_timeout_s, max_bytes=max_queued_bytes, gather_s=gather_s,
+        )  # fmt: skip
         self._write_timeout_s = write_timeout_s
         self._open = False
         self._torn = False
-        self._pending = Batch()
-        self._asked: list[asyncio.Future[None]] = []  # done when all in _pending's deletes are
-        self._writing: Batch | None = None
-        self._turned = asyncio.Event()  # a batch has been written, or given up
         self._epoch = 0  # counted up by every delete and clear
-        self._off_until = 0.0
         self.hits = 0
         self.misses = 0
         self.guard_wrong = 0  # reads of what the guard let pass and was not there
-        self.written = 0
-        self.declined = 0  # too large, dead on arrival, or while writing is off
-        self.dropped = 0  # from the queue: it was full, or the write failed
-        self.failed = 0  # transactions
+        self._failed = 0  # ends
+
+    @property
+    def written(self) -> int:
+        """Entries."""
+        return self._writing.written
+
+    @property
+    def declined(self) -> int:
+        """Entries that were too large, dead on arrival, or came while writing is off."""
+        return self._writing.declined
+
+    @property
+    def dropped(self) -> int:
+        """Entries that were taken, and not written: too many waited, or the write failed."""
+        return self._writing.dropped
+
+    @property
+    def failed(self) -> int:
+        """Transactions that failed, and each part of the end that did."""
+        return self._writing.failed + self._failed
 
     @property
     def bytes(self) -> int:
@@ -179,6 +185,7 @@ class L2Disk:
         self._torn = False
         self._open = True
         self._reading.start(self._reads)
+        self._writing.start(self._writes)
         if self._file.guard is not None:
             self._refill = Refill(self._file, self._file.guard, self._survey, self._clock)
             self._refill.look()
@@ -190,7 +197,7 @@ class L2Disk:
         try:
             await self.flush()
         except TierError:
-            self.failed += 1
+            self._failed += 1
         self._open = False  # no reader may be in the file when it is closed
         self._reading.close()
         if self._refill is not None:
@@ -200,7 +207,7 @@ class L2Disk:
             closing = self._writes.submit(partial(self._guarded, self._file.close))
             await within(self._write_timeout_s, closing)
         except TierError:
-            self.failed += 1
+            self._failed += 1
         finally:
             self._reads.stop()
             self._writes.stop()
@@ -211,22 +218,16 @@ class L2Disk:
         Raises:
             TierError: not in time, or the disk takes no deletions either.
         """
-        # Not for an empty batch, which only tells somebody that the one before it is written: two
-        # who flush would ask for one after the other without end.
-        while self._pending or self._writing:
-            await self._obeyed()
+        await self._writing.flush()
 
     async def settled(self, key: CacheKey) -> None:
         """Wait until other processes find what was put under ``key``, or never will."""
-        while any(each and key.digest in each.puts for each in (self._pending, self._writing)):
-            self._push()
-            await self._turned.wait()
+        await self._writing.settled(key.digest)
 
     async def get(self, key: CacheKey) -> Entry | None:
         self._check()
-        for batch in (self._pending, self._writing):
-            if batch is not None and batch.knows(key.digest):
-                return self._count(self._alive(key, batch.puts.get(key.digest)))
+        if (batch := self._writing.word(key.digest)) is not None:
+            return self._count(self._alive(key, batch.puts.get(key.digest)))
         passed = False
         if self._refill is not None and (guard := self._file.guard) is not None:
             before = guard.passed
@@ -250,11 +251,10 @@ class L2Disk:
 
     async def peek(self, digest: Digest) -> Seen | None:
         self._check()
-        for batch in (self._pending, self._writing):
-            if batch is not None and batch.knows(digest):
-                put = batch.puts.get(digest)
-                alive = None if put is None else self._alive(put.entry.key, put)
-                return None if alive is None else Seen(alive)
+        if (batch := self._writing.word(digest)) is not None:
+            put = batch.puts.get(digest)
+            alive = None if put is None else self._alive(put.entry.key, put)
+            return None if alive is None else Seen(alive)
         reading = self._reads.submit(partial(self._guarded, partial(self._peek, digest)))
         return await within(self._reading.limit_s, reading)
 
@@ -267,8 +267,7 @@ class L2Disk:
             rows, over = await within(_LIST_S, self._reads.submit(job))
             for at, entry in rows:
                 looked_at += 1
-                known = any(batch.knows(at) for batch in (self._pending, self._writing) if batch)
-                if entry is None or known or not fits(entry):
+                if entry is None or self._writing.word(at) is not None or not fits(entry):
                     continue
                 seen.append(Seen(entry))
                 held += entry.size
@@ -281,33 +280,23 @@ class L2Disk:
     async def put(self, entry: Entry) -> bool:
         self._check()
         now = self._clock()
-        off = now < self._off_until
         most = min(self.max_entry_bytes, self._max_queued_bytes)
         size = entry.size
-        if off or size > most or entry.age(now) >= entry.lifetime.keep:
-            self.declined += 1
-            self._pending.delete(entry.key.digest)
-            if not off:
-                self._gather()
+        if self._writing.off or size > most or entry.age(now) >= entry.lifetime.keep:
+            self._writing.decline(entry.key.digest)
             return False
-        self._pending.put(Put(entry, self._file.generation, size))
-        while self._pending.size > self._max_queued_bytes:  # by others: it fits itself
-            self._pending.delete(next(iter(self._pending.puts)))
-            self.dropped += 1
-        self._gather()
+        self._writing.put(Put(entry, self._file.generation, size))
         return True
 
     async def delete(self, key: CacheKey) -> None:
         self._check()
         self._epoch += 1
-        self._pending.delete(key.digest)
-        await self._obeyed()
+        await self._writing.delete(key.digest)
 
     async def clear(self) -> None:
         self._check()
         self._epoch += 1
-        self._pending = Batch(clear=True)
-        await self._obeyed()
+        await self._writing.clear()
 
     # -- on the loop --------------------------------------------------------------------------
 
@@ -331,70 +320,10 @@ class L2Disk:
             self.hits += 1
         return found
 
-    async def _obeyed(self) -> None:
-        """Wait until the next batch, which has all deletions that wait, is on the disk."""
-        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asked.add_done_callback(heard)
-        self._asked.append(asked)
-        self._push()
-        await within(self._write_timeout_s, asked)
-
-    def _gather(self) -> None:
-        """Have what waits handed to the lane soon, and at once if it fills a batch."""
-        if self._pending.full:
-            self._push()
-        elif self._gathering is None and self._writing is None and self._pending:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(self._gather_s, self._push)
-
-    def _push(self) -> None:
-        """Hand the next batch to the lane, unless it still has one."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
-        if self._writing is not None or not (self._pending or self._asked):
-            return
-        batch, asked = self._pending.split(), self._asked
-        self._writing, self._asked = batch, []
-        write = self._writes.submit(partial(self._guarded, partial(self._write, batch)))
-        write.add_done_callback(partial(self._on_written, batch, asked))
-
-    def _on_written(
-        self, batch: Batch, asked: list[asyncio.Future[None]], write: asyncio.Future[int]
-    ) -> None:
-        self._writing = None
-        error = write.exception()
-        if error is None:
-            beyond = write.result()
-            self.written += len(batch.puts) - beyond
-            self.declined += beyond
-        else:
-            self.failed += 1
-            self.dropped += len(batch.puts)
-            self._off_until = self._clock() + _PAUSE_S
-            self._restore(batch)
-            if batch.puts:  # what was deleted with them goes once more, alone
-                self._asked, asked = asked + self._asked, []
-        for each in asked:
-            if error is None:
-                each.set_result(None)
-            else:
-                each.set_exception(error)
-        if self._asked:
-            self._push()
-        elif error is None:
-            self._gather()
-        self._turned.set()
-        self._turned.clear()
+    def _look(self) -> None:
+        """Have the guard filled, if it wants that: something was written, or given up."""
         if self._refill is not None and self._open:
             self._refill.look()
-
-    def _restore(self, failed: Batch) -> None:
-        """Keep in mind what a failed batch should have made others forget."""
-        self._pending.clear |= failed.clear
-        for digest in (*failed.deletes, *failed.puts):
-            if not self._pending.knows(digest):
-                self._pending.delete(digest)
 
     def _survey(self, job: Callable[[], bool]) -> asyncio.Future[bool]:
         return self._writes.submit(partial(self._guarded, job))
@@ -435,6 +364,9 @@ class L2Disk:
         ], over
 
     def _write(self, batch: Batch) -> int:
+        return self._guarded(partial(self._commit, batch))
+
+    def _commit(self, batch: Batch) -> int:
         """Write a batch; how many of its entries no envelope could hold."""
         now, wall = self._clock(), self._wall()
         writes = [Write(digest, None) for digest in batch.deletes]

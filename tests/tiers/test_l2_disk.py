@@ -504,7 +504,7 @@ async def test_but_not_for_long(place: Path, clock: Clock) -> None:
     async with stuck(place, clock, gather_s=0.001) as (disk, file), asyncio.timeout(UNHURRIED_S):
         for number in range(2):
             await disk.put(entry(key(number)))
-            await disk._turned.wait()
+            await disk._writing.turned.wait()
         assert file.writes == [1, 1]
 
 
@@ -577,7 +577,7 @@ async def test_the_queue_is_bounded_and_its_oldest_go_first(place: Path, clock: 
         await disk.put(entry(OTHER))  # on its way
         for number in range(1, 1001):
             await disk.put(entry(key(number), noise(1000)))
-        assert disk._pending.size <= 100_000
+        assert disk._writing.pending.size <= 100_000
         assert disk.dropped > 900
         assert await disk.get(key(1)) is None  # not the older one that is still on the disk
         assert same(await disk.get(key(1000)), entry(key(1000), noise(1000)))
@@ -594,8 +594,8 @@ async def test_what_waits_to_be_forgotten_is_bounded_too(place: Path, clock: Clo
         file.writing.clear()
         await disk.put(entry(OTHER))
         for number in range(70_000):
-            disk._pending.delete(number.to_bytes(32))
-        assert len(disk._pending.deletes) < 65_536
+            disk._writing.pending.delete(number.to_bytes(32))
+        assert len(disk._writing.pending.deletes) < 65_536
         assert await disk.get(KEY) is None  # all is to be forgotten
         file.writing.set()
         await disk.flush()
