@@ -183,3 +183,12 @@ async def test_in_whatever_order_the_last_word_is_what_is_found(
     assert {digest: kept.body for digest, kept in steps.far.kept.items()} == {
         key.digest: body for key, body in expected.items()
     }
+
+
+async def test_memory_alone_owes_nothing_to_anybody() -> None:
+    memory = L1Memory(max_bytes=2**22, max_entry_bytes=2**20, clock=Clock(1000.0))
+    ladder = Ladder([memory], Ledger(), lambda *_: None)
+    assert await ladder.put_near(made())
+    memory.clear_now()
+    assert await ladder.get(KEY) is NOTHING
+    await ladder.hand_on(KEY)
