@@ -33,8 +33,8 @@ _TOOLS: Final = ("page",)
 # What benchmarks are made of.
 _PARTS: Final = frozenset(
     {
-        "__init__", "__main__", "crowd", "frame", "load", "paced", "servers", "serving", "steady",
-        "trouble", "watched",
+        "__init__", "__main__", "crowd", "frame", "load", "servers", "serving", "steady", "trouble",
+        "watched",
     }
 )  # fmt: skip
 

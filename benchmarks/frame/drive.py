@@ -207,7 +207,7 @@ def _check(server: Server, result: Figures, size: int) -> None:
 
 def _paced(server: Server, load: Load, first: int) -> Figures:
     """``turn``, of a load that has a pace."""
-    words = [*pinned(-1), sys.executable, "-m", "benchmarks.paced", server.url + PATH]
+    words = [*pinned(-1), sys.executable, "-m", "benchmarks.frame.paced", server.url + PATH]
     words += ["--pace", str(load.pace), "--seconds", str(load.seconds)]
     words += ["--kind", load.kind, "--first", str(first)]
     words += [] if load.expect is None else ["--expect", ": ".join(load.expect)]

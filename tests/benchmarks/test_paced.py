@@ -12,9 +12,9 @@ import pytest
 from support.cranked import Clock
 
 from benchmarks.frame.drive import Load, Server, Wrong, turn
+from benchmarks.frame.paced import measure
 from benchmarks.frame.peers import HIT, MISS, python
 from benchmarks.frame.questions import Kind, Questions
-from benchmarks.paced import measure
 
 WARM = 10  # questions that do not count
 

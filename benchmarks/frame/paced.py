@@ -4,9 +4,9 @@ What a server does once it has answered does not delay the next question, if it 
 An answer counts from when it was asked for; or from when it should have been, where the one before
 came later than that.
 
-Run as a program, so that it has a core of its own: ``python -m benchmarks.paced URL [options]``
-prints one JSON object, as ``benchmarks.load`` does. Each answer must have the status 200 and the
-body that the first one had, and all but the first the field that is asked for.
+Run as a program, so that it has a core of its own: ``python -m benchmarks.frame.paced URL
+[options]`` prints one JSON object, as ``benchmarks.load`` does. Each answer must have the status
+200 and the body that the first one had, and all but the first the field that is asked for.
 """
 
 from __future__ import annotations
