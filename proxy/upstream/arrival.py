@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from aiohttp import ClientError, SocketTimeoutError
-from aiohttp.http import HttpProcessingError
-
 from proxy.model.errors import BrokenReply, RequestError, UpstreamError
 from proxy.model.message import Head
 from proxy.model.pieces import Take
 from proxy.upstream.exchange import Exchange, Response
+from proxy.upstream.line import Lost, Malformed, Quiet
 from proxy.upstream.traffic import Traffic
 
 
@@ -20,6 +18,11 @@ class HttpArrival:
     Holds the connection until the body was read to its end, or ``close``.
     """
 
+    __slots__ = (
+        "_body", "_closed", "_exchange", "_idle_timeout_s", "_traffic",
+        "delimited", "head", "length",
+    )  # fmt: skip
+
     def __init__(
         self,
         exchange: Exchange,
@@ -27,29 +30,16 @@ class HttpArrival:
         idle_timeout_s: float,
         traffic: Traffic | None = None,
     ) -> None:
-        self._head = response.head
-        self._length = response.length
-        self._delimited = response.delimited
-        self._body = response.body
+        self.head: Head = response.head
+        self.length: int | None = response.length
+        self.delimited: bool = response.delimited
+        self._body = body = response.body
         self._exchange: Exchange | None = exchange
         self._idle_timeout_s = idle_timeout_s
         self._traffic = traffic
-        self._handing = False
-        self._complete = response.body.at_eof()
-        if self._complete:
-            self.close()
-
-    @property
-    def head(self) -> Head:
-        return self._head
-
-    @property
-    def length(self) -> int | None:
-        return self._length
-
-    @property
-    def delimited(self) -> bool:
-        return self._delimited
+        self._closed = False
+        if body.taken:
+            self._let_go()
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self
@@ -69,65 +59,45 @@ class HttpArrival:
         raise StopAsyncIteration
 
     async def pour(self, take: Take) -> bool:
-        exchange = self._exchange
-        if exchange is not None and (more := self._hand(take)) is None:
-            more = await exchange.line.stirred(lambda: self._hand(take))
-        if exchange is not None and more:
+        body = self._body
+        if not self._closed and await body.pour(take):
             return True
-        if not self._complete:
+        if body.taken:
+            self._let_go()
+            return False
+        if self._closed or body.fault is None:
             raise BrokenReply("The response was given up.")
-        return False
-
-    def _hand(self, take: Take) -> bool | None:
-        """Hand on what is here; whether there may be more, or None if that has yet to come."""
-        if self._handing:
-            return None  # reading makes room for more, which whoever reads is about to see
-        while self._exchange is not None:
-            self._handing = True
-            try:
-                piece = self._body.read_nowait()
-            except (
-                ClientError,
-                HttpProcessingError,
-                UpstreamError,
-                RequestError,
-                OSError,
-            ) as fault:
-                if self._traffic is not None and not isinstance(fault, RequestError):
-                    self._traffic.failed(BrokenReply.token)
-                self.close()
-                # Not "from": an aiohttp error may quote the body.
-                raise BrokenReply(self._told(fault)) from None
-            finally:
-                self._handing = False
-            if piece:
-                if not take(piece):
-                    return True
-            elif self._body.at_eof():
-                self._complete = True
-                self.close()
-            else:
-                return None
-        return False
+        self._let_go()
+        raise self._told(body.fault) from None
 
     def close(self) -> None:
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
-        if self._body.is_eof():
+        if self._body.whole:
             exchange.finish()
         else:
             exchange.abort(BrokenReply("The response was given up."))
 
-    def _told(self, fault: Exception) -> str:
+    def _told(self, fault: Exception) -> Exception:
+        """What ``fault`` is to who reads the body; one of our own is what it is."""
         match fault:
             case UpstreamError():
-                return str(fault)
-            case SocketTimeoutError():
-                return f"The backend was silent for {self._idle_timeout_s:g} s within the body."
-            case HttpProcessingError():
-                return "The backend framed the body wrongly."
+                why = str(fault)
+            case Quiet():
+                why = f"The backend was silent for {self._idle_timeout_s:g} s within the body."
+            case Malformed():
+                why = "The backend framed the body wrongly."
             case RequestError():
-                return "The request's body broke off, so the response was given up."
+                why = "The request's body broke off, so the response was given up."
+            case Lost() | OSError():
+                why = "The backend broke off within the body."
             case _:
-                return "The backend broke off within the body."
+                return fault
+        if self._traffic is not None and not isinstance(fault, RequestError):
+            self._traffic.failed(BrokenReply.token)
+        return BrokenReply(why)

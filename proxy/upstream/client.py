@@ -140,7 +140,7 @@ class HttpUpstream:
         exchange = self._begin(*await self._single.take())
         response = await self._ask(exchange, head, body, offered=offered)
         if response.head.status == SWITCHING_PROTOCOLS:
-            return HttpDuplex(exchange, response.head)
+            return HttpDuplex(exchange, response)
         return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
 
     async def _send(

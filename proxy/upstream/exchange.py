@@ -6,10 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiohttp import ClientConnectionError, SocketTimeoutError
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
-from aiohttp.streams import StreamReader
 
 from proxy.model.errors import (
     BrokenReply,
@@ -20,7 +17,8 @@ from proxy.model.errors import (
 )
 from proxy.model.message import Body, Head
 from proxy.upstream.head import SWITCHING_PROTOCOLS, read_head
-from proxy.upstream.line import Line
+from proxy.upstream.incoming import Incoming
+from proxy.upstream.line import Line, Lost, Malformed, Quiet
 from proxy.upstream.spec import UpstreamSpec
 
 _ONE_WRITE = 64 * 1024  # bytes; a body up to here goes out in one piece with its head
@@ -36,7 +34,7 @@ class Response:
 
     head: Head
     length: int | None  # bytes, as declared
-    body: StreamReader
+    body: Incoming
     delimited: bool  # by Content-Length or by chunks, rather than by the end of the connection
 
 
@@ -89,13 +87,12 @@ class Exchange:
         line = self.line
         try:
             message, body = await line.response()
-        except SocketTimeoutError:
+        except Quiet:
             limit_s = self._spec.idle_timeout_s if line.heard else self._spec.first_byte_timeout_s
             raise FirstByteTimeout(f"No response from the backend in {limit_s:g} s.") from None
-        except HttpProcessingError:
-            # Not "from": its text quotes the response.
+        except Malformed:
             raise ProtocolViolation("The backend's response is not HTTP.") from None
-        except (ClientConnectionError, OSError) as fault:
+        except Lost as fault:
             if line.heard:
                 raise BrokenReply("The backend broke off within the response head.") from fault
             kind = NoReply if line.requests == 1 else StaleConnection

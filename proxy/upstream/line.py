@@ -1,6 +1,6 @@
 """One connection to a backend, and what it must remember.
 
-aiohttp's connection and parser, with three things added that a proxy must know:
+aiohttp makes it and reads the heads; bodies are read here. A proxy must know besides:
 
 - whether it has carried a request before. Only then may its end have been on the way when the
   request was sent, and the request be repeated (RFC 9112, section 9.3.1);
@@ -13,55 +13,98 @@ aiohttp's connection and parser, with three things added that a proxy must know:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
 
-from aiohttp import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
+from aiohttp.hdrs import CONTENT_LENGTH
+from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.deadline import Deadline
 from proxy.model.errors import FirstByteTimeout
+from proxy.upstream.incoming import Incoming
 from proxy.upstream.spec import UpstreamSpec
+from proxy.wire.chunked import Chunked
+from proxy.wire.framing import Counted, Framing, UntilClose
 
-_READ_BYTES = 64 * 1024  # what may wait for a slow reader; at twice as much reading stops
-_HEAD_ENDS = b"\r\n\r\n"
-_INTERIM = frozenset(range(100, 200)) - {101}  # RFC 9110, section 15.2
+# Lines may end with LF alone (RFC 9112, section 2.2), and the parser lets them.
+_HEAD_ENDS = re.compile(rb"\n\r?\n")
+_SEAM = 2  # bytes of it that may have come before the rest
+_SWITCHED = 101
+_INTERIM = frozenset(range(100, 200)) - {_SWITCHED}  # RFC 9110, section 15.2
+_BODILESS = frozenset({204, 304})  # RFC 9112, section 6.3
+_NOT_READ = 1 << 16  # of bodies, which the parser asks about, and never sees
+
+
+class LineError(Exception):
+    """Why no more comes on a connection, other than what ``Line.fail`` was told."""
+
+
+class Lost(LineError):
+    """It has ended."""
+
+
+class Malformed(LineError):
+    """What came is not HTTP. Its text quotes none of it."""
+
+
+class Quiet(LineError):
+    """Nothing came in time."""
 
 
 class Line(ResponseHandler):
-    """One connection to the backend; in use by one exchange at a time."""
+    """One connection to the backend; in use by one exchange at a time. Is a ``Flow``.
+
+    Of aiohttp's ``ResponseHandler`` it is what the pool asks for. The parser is shown heads and
+    nothing else: what it does for each chunk, and making one for each response, took more time
+    than all the rest here.
+    """
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.requests = 0  # begun on it so far
         self.heard = False  # a byte has come since the last was begun
-        self._sent = False  # the last was sent to its end
         self._spec = spec
-        self._deadline = Deadline(loop, self._on_read_timeout)
-        self._stir: Callable[[], None] | None = None
+        self._asked = False  # a request was begun, and the exchange is not over
+        self._sent = False  # it was sent to its end
+        self._bodiless = False  # it was HEAD
+        self._limit_s: float | None = None  # of silence, now
+        self._deadline = Deadline(loop, self._on_silence)
+        self._held = False  # reading was stopped
+        self._heads = HttpResponseParser(
+            self,
+            loop,
+            _NOT_READ,
+            response_with_body=False,
+            read_until_eof=True,
+            auto_decompress=False,
+            max_line_size=spec.max_line_bytes,
+            max_field_size=spec.max_field_bytes,
+            max_headers=spec.max_fields,
+        )
+        self._seam = b""  # how what came last of a head ends
+        self._awaited: asyncio.Future[None] | None = None  # for who waits for a final head
+        self._message: RawResponseMessage | None = None  # that head,
+        self._body: Incoming | None = None  # its body,
+        self._framing: Framing = Counted(0)  # and where that ends
+        self._fault: Exception | None = None
 
     @property
     def fit(self) -> bool:
         """Whether a request may be sent on it now."""
         return self.is_connected() and not self.heard
 
+    @property
+    def should_close(self) -> bool:
+        """Whether it can carry no further request, as the pool asks."""
+        return self._should_close or self._asked or self._fault is not None
+
     def begin(self, *, bodiless: bool) -> None:
         """Make ready for the response to a new request; ``bodiless`` if that is HEAD."""
-        spec = self._spec
         self.requests += 1
+        self._asked = True
         self._sent = False
-        self._payload = None
-        self.set_response_params(
-            skip_payload=bodiless,
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=None,
-            read_bufsize=_READ_BYTES,
-            max_line_size=spec.max_line_bytes,
-            max_field_size=spec.max_field_bytes,
-            max_headers=spec.max_fields,
-        )
+        self._bodiless = bodiless
 
     def write(self, data: bytes) -> None:
         """Send bytes, or drop them if the connection has ended: ``response`` will tell."""
@@ -72,9 +115,10 @@ class Line(ResponseHandler):
         """Say that the request was sent to its end: the backend's time begins to run."""
         spec = self._spec
         self._sent = True
-        self.read_timeout = spec.idle_timeout_s if self.heard else spec.first_byte_timeout_s
-        if not self._reading_paused:
-            self.start_timeout()
+        if self._body is None or not self._body.whole:
+            self._limit_s = spec.idle_timeout_s if self.heard else spec.first_byte_timeout_s
+            if not self._held:
+                self._deadline.expect(self._limit_s)
 
     async def drained(self) -> None:
         """Wait until there is room for more to send, or the connection has ended.
@@ -93,102 +137,157 @@ class Line(ResponseHandler):
         except ConnectionError:
             pass  # ``response`` will tell
 
-    async def response(self) -> tuple[RawResponseMessage, StreamReader]:
-        """The head of the final response, or of a 101, and its body. Raises as aiohttp does."""
-        while True:
-            message, body = await self.read()
-            if message.code not in _INTERIM:
-                return message, body
+    async def response(self) -> tuple[RawResponseMessage, Incoming]:
+        """The head of the final response, or of a 101, and its body, or what a 101 leads to.
 
-    async def stirred(self, look: Callable[[], bool | None]) -> bool:
-        """Call ``look`` whenever something has come of the body, until it answers.
-
-        Nobody is woken in between. Returns the answer, or raises what it raises.
+        Raises:
+            LineError: there is none.
+            Exception: what ``fail`` was told.
         """
-        answer: asyncio.Future[bool] = self._loop.create_future()
-
-        def stir() -> None:
-            if answer.done():
-                return
+        if self._message is None and self._fault is None:
+            self._awaited = self._loop.create_future()
             try:
-                found = look()
-            except Exception as fault:  # noqa: BLE001 - goes to the one who waits
-                answer.set_exception(fault)
-            else:
-                if found is not None:
-                    answer.set_result(found)
+                await self._awaited
+            finally:
+                self._awaited = None
+        if self._message is None or self._body is None:
+            raise self._fault or Lost
+        return self._message, self._body
 
-        self._stir = stir
-        try:
-            return await answer
-        finally:
-            self._stir = None
+    def untimed(self) -> None:
+        """Take no silence amiss from now on."""
+        self._limit_s = None
+        self._deadline.lift()
 
     def rest(self) -> None:
         """Make ready for the pool, after a response that was read to its end."""
-        self._drop_timeout()
-        self.heard = False
+        self.untimed()
+        self.heard = self._asked = False
+        self._message = self._body = None
 
     def fail(self, fault: Exception) -> None:
         """End the connection at once; who waits for the response or its body gets ``fault``."""
-        self.set_exception(fault)
+        self._end(fault)
         if self.transport is not None:
             self.transport.abort()
+
+    def hold(self) -> None:
+        if not self._held and self.transport is not None and self.is_connected():
+            self._held = True
+            self._deadline.lift()
+            self.transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._held:
+            self._held = False
+            if self._limit_s is not None:
+                self._deadline.expect(self._limit_s)
+            if self.transport is not None and self.is_connected():
+                self.transport.resume_reading()
 
     # Called by the event loop and by aiohttp.
 
     def data_received(self, data: bytes) -> None:
-        if data and not self.heard:
+        if self._fault is not None:
+            return
+        if not self.heard:
             self.heard = True
             if self._sent:
-                self.read_timeout = self._spec.idle_timeout_s
-        if self._payload is None and (at := data.find(_HEAD_ENDS)) >= 0:
-            # The parser raises for bytes beyond the declared length before it has handed out the
-            # response they come behind, if they come at once. They are no part of it, and end the
-            # connection (RFC 9112, section 6.3): it must not depend on how bytes were packed.
-            super().data_received(data[: at + len(_HEAD_ENDS)])
-            data = data[at + len(_HEAD_ENDS) :]
-            if not data or self.exception() is not None:
-                return
-        super().data_received(data)
-        if self._stir is not None:
-            self._stir()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        # Streams call this at every chunk that is read; where reading was not paused it would cost
-        # a round through the parser.
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
+                self._limit_s = self._spec.idle_timeout_s
+        if self._limit_s is not None and not self._held:
+            self._deadline.expect(self._limit_s)
+        if self._body is not None:
+            self._read_body(self._body, data)
+        elif self._asked:
+            self._read_head(data)
+        else:
+            self.fail(Malformed())  # nobody asked
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        stir, self._stir = self._stir, None  # not before all of this is over
-        if exc is not None:
-            # The parser would take any end for the end of a body that has no length.
-            self._end_body(ClientPayloadError("connection reset"))
         super().connection_lost(exc)
         self._deadline.end()
-        if stir is not None:
-            stir()
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        # The body's reader has to hear it too; aiohttp leaves it waiting if a chunk is malformed.
-        self._end_body(exc)
-        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
-        if self._stir is not None:
-            self._stir()
-
-    # aiohttp's clock of silence, without a timer made anew for all that comes.
-
-    def _reschedule_timeout(self) -> None:
-        if self.read_timeout:
-            self._deadline.expect(self.read_timeout)
-        else:
-            self._deadline.lift()
+        if self._body is not None and exc is None and self._framing.ends_with_connection:
+            self._body.finish()
+        lost = Lost()
+        lost.__cause__ = exc
+        self._end(lost)
 
     def _drop_timeout(self) -> None:
         self._deadline.lift()
 
-    def _end_body(self, fault: BaseException) -> None:
-        body = self._payload
-        if body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(fault)
+    def _read_head(self, data: bytes) -> None:
+        data = self._seam + data
+        told, at = len(self._seam), 0  # how far the parser has come, and who looks for the end
+        try:
+            while (end := _HEAD_ENDS.search(data, at)) is not None:
+                messages, _, _ = self._heads.feed_data(data[told : end.end()])
+                told = at = end.end()
+                for message, _ in messages:  # one, or there were empty lines ahead of it
+                    if message.code not in _INTERIM:
+                        self._begin_body(message, data[at:])
+                        return
+            messages, _, _ = self._heads.feed_data(data[told:])
+        except HttpProcessingError:
+            # Not "from": its text quotes the response.
+            self.fail(Malformed())
+            return
+        if messages:
+            self.fail(Malformed())  # the parser takes something else for the end of a head
+            return
+        self._seam = data[max(at, len(data) - _SEAM) :]
+
+    def _begin_body(self, message: RawResponseMessage, data: bytes) -> None:
+        self._seam = b""
+        if message.should_close:
+            self._should_close = True
+        self._framing = framing = self._framing_of(message)
+        self._message = message
+        self._body = body = Incoming(self)
+        if framing.over:
+            self._end_body(body, surplus=bool(data))
+        elif data:
+            self._read_body(body, data)
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
+
+    def _framing_of(self, message: RawResponseMessage) -> Framing:
+        """RFC 9112, section 6.3; what it forbids the parser refused, or ``read_head`` will."""
+        if message.code == _SWITCHED:
+            return UntilClose()
+        if self._bodiless or message.code in _BODILESS:
+            return Counted(0)
+        if message.chunked:
+            return Chunked()
+        length = message.headers.get(CONTENT_LENGTH)
+        return UntilClose() if length is None else Counted(int(length))
+
+    def _read_body(self, body: Incoming, data: bytes) -> None:
+        if body.whole:
+            self._should_close = True  # whatever that is, nobody asked for it
+            return
+        framing = self._framing
+        if piece := framing.feed(data):
+            body.came(piece)
+        if framing.wrong:
+            self.fail(Malformed())
+        elif framing.over:
+            self._end_body(body, surplus=framing.surplus)
+
+    def _end_body(self, body: Incoming, *, surplus: bool) -> None:
+        if surplus:
+            # No part of it, and the end of the connection (RFC 9112, section 6.3).
+            self._should_close = True
+        self.untimed()
+        body.finish()
+
+    def _end(self, fault: Exception) -> None:
+        """Let nothing come any more. Of several reasons the first counts."""
+        if self._fault is None:
+            self._fault = fault
+        if self._body is not None:
+            self._body.fail(fault)
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_exception(fault)
+
+    def _on_silence(self) -> None:
+        self.fail(Quiet())
