@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.fleet.base import Holder
 from proxy.fleet.letter import NAME_BYTES
+from proxy.link import command
 from proxy.link.redis import Redis
 
 
@@ -27,12 +28,11 @@ class RedisLocks:
         pass  # Redis is another's
 
     async def claim(self, name: bytes, holder: Holder) -> bool:
-        key, value, lease_ms = self.key(name), _value(holder), int(self.lease_s * 1000)
-        return await self._redis.write(key, lambda commands: commands.claim(key, value, lease_ms))
+        lease_ms = int(self.lease_s * 1000)
+        return await self._redis.ask(command.claim(self.key(name), _value(holder), lease_ms))
 
     async def holder(self, name: bytes) -> Holder | None:
-        key = self.key(name)
-        value = await self._redis.read(key, lambda commands: commands.get(key))
+        value = await self._redis.ask(command.get(self.key(name)))
         return None if value is None else _holder(value)
 
     async def renew(self, name: bytes, holder: Holder) -> bool:
@@ -45,11 +45,9 @@ class RedisLocks:
             return False
         key, linger_ms = self.key(name), int(linger_s * 1000)
         if linger_ms:
-            await self._redis.write(
-                key, lambda commands: commands.expire(key, linger_ms), rests=False
-            )
+            await self._redis.ask(command.expire(key, linger_ms), rests=False)
         else:
-            await self._redis.write(key, lambda commands: commands.unlink(key), rests=False)
+            await self._redis.ask(command.unlink(key), rests=False)
         return True
 
     def key(self, name: bytes) -> str:

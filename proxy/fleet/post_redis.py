@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from proxy.fleet.base import Reader, owner
+from proxy.link import command
 from proxy.link.persist import persist
 from proxy.link.redis import Redis, Standing
 from proxy.model.errors import TierError
@@ -80,15 +81,12 @@ class RedisPost:
         self._open = False
         own = self._prefix + self.owner
         with suppress(TierError):
-            await self._redis.write(own, lambda commands: commands.unlink(own), rests=False)
+            await self._redis.ask(command.unlink(own), rests=False)
 
     async def send(self, to: str, letter: bytes) -> bool:
         name = self._prefix + to
-        put = await self._redis.write(
-            name,
-            lambda commands: commands.append(
-                name, "*", {_LETTER: letter}, most=_MOST, only_if_there=True
-            ),
+        put = await self._redis.ask(
+            command.append(name, "*", {_LETTER: letter}, most=_MOST, only_if_there=True)
         )
         self.sent += 1
         self.sent_bytes += len(letter)
@@ -124,19 +122,14 @@ class RedisPost:
         """Keep the mailbox a while longer, without what was read; make it if it is not there."""
         own, keep_ms = self._prefix + self.owner, int(_KEEP_S * 1000)
         self._renewed_at = self._clock()
-        there = await self._redis.write(
-            own, lambda commands: commands.expire(own, keep_ms), rests=False
-        )
+        there = await self._redis.ask(command.expire(own, keep_ms), rests=False)
         if there:
-            read_to = self._read_to
-            await self._redis.write(own, lambda commands: commands.trim(own, read_to), rests=False)
+            await self._redis.ask(command.trim(own, self._read_to), rests=False)
             return
-        made = await self._redis.write(
-            own, lambda commands: commands.append(own, "*", {_LETTER: b""})
-        )
+        made = await self._redis.ask(command.append(own, "*", {_LETTER: b""}))
         # Ids are times of Redis's own clock, which may be another's since the last mailbox.
         self._read_to = made.decode() if made is not None else "0"
-        await self._redis.write(own, lambda commands: commands.expire(own, keep_ms), rests=False)
+        await self._redis.ask(command.expire(own, keep_ms), rests=False)
 
     def _changed(self, trouble: TierError | None) -> None:
         is_open = trouble is None

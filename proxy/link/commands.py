@@ -18,7 +18,7 @@ are missing, what asks for them goes without. Streams need Redis 6.2. What vecto
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeAlias, TypedDict, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -34,6 +34,8 @@ from redis.exceptions import (
 )
 
 from proxy.link import replies
+from proxy.link.command import Command
+from proxy.link.line import Address
 from proxy.link.place import NONE, Credentials, Kind, Place
 from proxy.link.replies import NotAllowed, NoWrites, Records, TooLow
 
@@ -110,27 +112,20 @@ class Commands:
         patient["max_connections"] = waits + _WAITS_SPARE
         self._waiting = _Client(place, servers=patient, sentinels=watchers)
 
-    async def get(self, key: str) -> bytes | None:
-        """The bytes stored under ``key``; None if there are none, or what is there is no string."""
+    async def do(self, command: Command[_T]) -> _T:
+        """What one command comes to."""
+        asking = self._server.execute_command(*command.words)
         try:
-            value = await self._server.execute_command("GET", key)
+            reply = await (_allowed(asking) if command.extra else _written(asking))
         except ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):
-                return None
-            raise
-        return value if isinstance(value, bytes) else None
+            if not command.none_if or not str(error).startswith(command.none_if):
+                raise
+            reply = None
+        return command.read(reply)
 
-    async def set(self, key: str, value: bytes, keep_ms: int) -> None:
-        """Store for so many milliseconds."""
-        _ = await _written(self._server.execute_command("SET", key, value, "PX", keep_ms))
-
-    async def left_ms(self, key: str) -> int | None:
-        """In how many milliseconds ``key`` is forgotten; None if it is not there, or never is."""
-        return replies.milliseconds(await self._ask("PTTL", key))
-
-    async def unlink(self, key: str) -> None:
-        """Forget ``key``."""
-        _ = await _written(self._server.execute_command("UNLINK", key))
+    async def address(self) -> Address:
+        """Where the server is that takes writes. There is one: the place is no cluster."""
+        return await self._client.address()
 
     async def sweep(self, prefix: str) -> None:
         """Forget all keys that are ``prefix`` and a digest in hexadecimal digits.
@@ -173,49 +168,6 @@ class Commands:
             return names, (server, cursor)
         return names, (server + 1, 0) if server + 1 < len(servers) else None
 
-    async def claim(self, key: str, value: bytes, keep_ms: int) -> bool:
-        """Store for so many milliseconds, if nothing is there; whether it was stored."""
-        return replies.flag(await self._ask("SET", key, value, "NX", "PX", keep_ms))
-
-    async def renew(self, key: str, value: bytes, keep_ms: int) -> bool:
-        """Store for so many milliseconds, if something is there; whether it was stored."""
-        return replies.flag(await self._ask("SET", key, value, "XX", "PX", keep_ms))
-
-    async def expire(self, key: str, keep_ms: int) -> bool:
-        """Forget ``key`` in so many milliseconds; whether it is there."""
-        return replies.flag(await self._ask("PEXPIRE", key, keep_ms))
-
-    async def append(
-        self,
-        key: str,
-        record_id: str,
-        fields: Mapping[bytes, bytes],
-        *,
-        most: int | None = None,
-        only_if_there: bool = False,
-    ) -> bytes | None:
-        """Add an entry to a stream: its id; None if the stream is not there and shall not be made.
-
-        Args:
-            record_id: ``milliseconds-number``; ``milliseconds-*`` and ``*`` leave it to Redis.
-            fields: at least one.
-            most: about how many entries are kept, the newest; all if None.
-            only_if_there: do not make a stream.
-
-        Raises:
-            TooLow: the id is not above all that the stream ever had.
-        """
-        words: list[str | bytes | int] = ["XADD", key]
-        if only_if_there:
-            words.append("NOMKSTREAM")
-        if most is not None:
-            words += ["MAXLEN", "~", most]
-        words.append(record_id)
-        for pair in fields.items():
-            words += pair
-        reply = await self._ask(*words)
-        return None if reply is None and only_if_there else replies.record_id(reply)
-
     async def entries(self, key: str, after: str, count: int) -> Records:
         """The oldest ``count`` entries of a stream whose ids are above ``after``; "0" is below all.
 
@@ -223,21 +175,9 @@ class Commands:
         """
         return replies.records(await self._ask("XRANGE", key, "(" + after, "+", "COUNT", count))
 
-    async def trim(self, key: str, below_id: str) -> None:
-        """Drop the entries of a stream whose ids are below ``below_id``."""
-        _ = await self._ask("XTRIM", key, "MINID", below_id)
-
     async def members(self, key: str) -> frozenset[bytes]:
         """What is in a set; nothing if there is none."""
         return replies.members(await self._ask("SMEMBERS", key))
-
-    async def add_member(self, key: str, member: bytes) -> None:
-        """Put into a set, and make it if need be."""
-        _ = await self._ask("SADD", key, member)
-
-    async def drop_member(self, key: str, member: bytes) -> None:
-        """Take out of a set, if it is there."""
-        _ = await self._ask("SREM", key, member)
 
     async def wait(
         self, cursors: Sequence[tuple[str, str]], block_ms: int, count: int
@@ -311,6 +251,7 @@ class _Client:
 
     def __init__(self, place: Place, *, servers: _Options, sentinels: _Sentinels) -> None:
         login = _Login(username=place.username or None, password=place.password or None)
+        self._place = place
         self._sentinel: Sentinel | None = None
         self.redis: Redis | RedisCluster
         match place.kind:
@@ -333,6 +274,12 @@ class _Client:
                     place.service, db=place.db, **login, **servers
                 )
         self.server = cast("_Server", self.redis)
+
+    async def address(self) -> Address:
+        if self._sentinel is None:
+            return self._place.hosts[0]
+        found = await self._sentinel.discover_master(self._place.service)
+        return cast("Address", found)
 
     async def keepers(self) -> Sequence[_Server]:
         """Every server that keeps keys of its own: the only one, or a cluster's primaries."""

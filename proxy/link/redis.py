@@ -20,35 +20,29 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.breaker import Breaker
-from proxy.link.place import NONE, Credentials, Place
-from proxy.link.replies import NoWrites, Records, Refusal
+from proxy.link import command as words
+from proxy.link.command import Command
+from proxy.link.health import Health, Standing
+from proxy.link.place import NONE, Credentials, Kind, Place
+from proxy.link.replies import Records, Refusal
 from proxy.model.errors import TierError
 
 if TYPE_CHECKING:
     from proxy.link.commands import Commands  # which loads the library
+    from proxy.link.lines import Lines
+
+__all__ = ["Redis", "Standing"]
 
 _T = TypeVar("_T")
 
 _CLEAR_S = 30.0  # a million keys take about three seconds
 _CLOSE_S = 1.0  # no server need agree to it, but over TLS it is asked
-_WRITES_REST_S = 5.0  # as long as a failover or an eviction takes; one write then tries
-_MOST_WORDS = 200  # of what a server says that is logged
 _WAITS = 2  # at a time
 _CUT_AGAIN_S = 0.01
 _LONGEST_WAIT_S = 30.0  # a peer that is gone without a word is noticed no sooner
-
-
-class Standing(StrEnum):
-    """What Redis is good for at present."""
-
-    ON = "on"
-    READS_ONLY = "reads only"
-    OFF = "off"
 
 
 class Redis:
@@ -82,7 +76,10 @@ class Redis:
         credentials: Credentials = NONE,
         probe_key: str = "sidecache:",
     ) -> None:
-        from proxy.link.commands import Commands  # noqa: PLC0415 - only who has a Redis pays
+        # Only who has a Redis pays.
+        from proxy.link.commands import Commands  # noqa: PLC0415
+        from proxy.link.dial import Dial  # noqa: PLC0415
+        from proxy.link.lines import Lines  # noqa: PLC0415
 
         self._commands = Commands(
             place,
@@ -103,29 +100,54 @@ class Redis:
         self._closing = False
         self._sweeping = asyncio.Lock()  # the pools have room for one at a time
         self._probing = False
-        self._suspect = probe_key  # the key a probe asks for
-        self._standing = Standing.ON
-        self._doubtful = False
-        self._breaker = Breaker(clock=clock, dice=dice, report=self._changed)
+        self._health = Health(clock=clock, dice=dice, report=self._changed, suspect=probe_key)
         self._news = asyncio.Event()  # for back()
-        self._writes = Breaker(
-            clock=clock, dice=dice, report=self._changed, consecutive=1, probe_s=_WRITES_REST_S
-        )
-        self.sent = 0  # operations that Redis was asked for, probes among them
-        self.failed = 0  # of these: no answer, or one that made no sense
-        self.refused = 0  # of these: answered, but not done
-        self.late = 0  # callers that went on without an answer, or found no connection free
-        self.turned_away = 0  # callers, because Redis is off or takes no writes
+        # A cluster's client knows which server to ask, and follows what moves.
+        self._lines: Lines | None = None
+        if place.kind is not Kind.CLUSTER:
+            self._lines = Lines(
+                Dial(place, credentials, self._commands.address).line,
+                self._health,
+                most=connections,
+                answer_s=operation_s,
+                limit_s=connect_s + operation_s,
+                follows=place.kind is Kind.SENTINEL,
+            )
 
     @property
     def standing(self) -> Standing:
         """What Redis is good for now."""
-        return self._standing
+        return self._health.standing
 
     @property
     def doubtful(self) -> bool:
         """Whether the last that was heard of Redis is that it was too slow, or failed."""
-        return self._doubtful or not self._breaker.closed
+        return self._health.doubtful
+
+    @property
+    def sent(self) -> int:
+        """Operations that Redis was asked for, probes among them."""
+        return self._health.sent
+
+    @property
+    def failed(self) -> int:
+        """Of these: no answer, or one that made no sense."""
+        return self._health.failed
+
+    @property
+    def refused(self) -> int:
+        """Of these: answered, but not done."""
+        return self._health.refused
+
+    @property
+    def late(self) -> int:
+        """Callers that went on without an answer, or found no connection free."""
+        return self._health.late
+
+    @property
+    def turned_away(self) -> int:
+        """Callers, because Redis is off or takes no writes."""
+        return self._health.turned_away
 
     async def start(self) -> None:
         """Look whether Redis is there, for as long as a connection may take. Raises nothing."""
@@ -138,7 +160,9 @@ class Redis:
         waits = tuple(self._waits)
         for task in waits:
             self._cut(task)
-        if self._tasks:
+        if self._lines is not None:
+            await self._lines.close()
+        elif self._tasks:
             await asyncio.wait(self._tasks, timeout=self._operation_s)
         late = tuple(self._tasks)
         for task in late:
@@ -148,8 +172,27 @@ class Redis:
             async with asyncio.timeout(_CLOSE_S):
                 await self._commands.close()
 
+    async def ask(self, command: Command[_T], *, rests: bool = True) -> _T:
+        """What one command comes to; together with what others ask at the same time.
+
+        Args:
+            command: one that writes and is too slow may yet be done. If it is refused with
+                ``NoWrites``, writes rest.
+            rests: as in ``write``.
+        """
+        if self._lines is None:
+            if command.writes:
+                return await self.write(command.key, lambda it: it.do(command), rests=rests)
+            return await self.read(command.key, lambda it: it.do(command))
+        self._turn_away()
+        trial = rests and command.writes and self._is_trial()
+        found = await self._lines.ask(command)
+        if trial:
+            self._health.writes.recovered()
+        return found
+
     async def read(self, key: str, command: Callable[[Commands], Awaitable[_T]]) -> _T:
-        """What a command comes to that changes nothing.
+        """What comes of something that changes nothing, and is more than one command.
 
         ``key`` is what it is about: should it fail, probes ask for this key.
         """
@@ -158,7 +201,7 @@ class Redis:
     async def write(
         self, key: str, command: Callable[[Commands], Awaitable[_T]], *, rests: bool = True
     ) -> _T:
-        """What a command comes to that changes something. One that is too slow may yet be done.
+        """What comes of something that changes something. If it is too slow, it may yet be done.
 
         Args:
             key: as in ``read``.
@@ -167,13 +210,7 @@ class Redis:
                 Redis takes writes again. False for what frees memory, which Redis does when it
                 takes nothing else, and for what must be tried.
         """
-        trial = False
-        if rests:
-            self._turn_away()
-            trial = not self._writes.closed
-            if trial and not self._writes.probe_due():
-                self.turned_away += 1
-                raise TierError("Redis takes no writes at present")
+        trial = rests and self._is_trial()
         return await self._ask(partial(self._write, key, command, trial=trial))
 
     async def sweep(self, prefix: str) -> None:
@@ -211,7 +248,7 @@ class Redis:
             async with asyncio.timeout(limit_s):
                 task = await self._begin(work, self._free_waits, self._waits)
         except TimeoutError as error:
-            self.late += 1
+            self._health.late += 1
             raise TierError("too many wait for Redis") from error
         try:
             return await self._outcome(task)
@@ -221,26 +258,39 @@ class Redis:
     async def back(self) -> None:
         """Return once Redis may be asked, or raise TierError once this is closed."""
         while not self._closing:
-            if self._breaker.closed:
+            if self._health.breaker.closed:
                 return
             self._look_again()
             # How a probe went is news in any case; where none is under way, the next is for
             # somebody to send who has nothing else to ask.
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if self._probing else self._breaker.next_probe_s):
+                async with asyncio.timeout(
+                    None if self._probing else self._health.breaker.next_probe_s
+                ):
                     await self._news.wait()
         raise TierError("Redis is off")
 
     def _turn_away(self) -> None:
         """Raise TierError if Redis is not to be asked; send somebody to look when it is time."""
-        if self._breaker.closed and not self._closing:
+        if self._health.breaker.closed and not self._closing:
             return
-        self.turned_away += 1
+        self._health.turned_away += 1
         self._look_again()
         raise TierError("Redis is off")
 
+    def _is_trial(self) -> bool:
+        """Whether a write is the one to try if Redis takes any; TierError if they rest."""
+        writes = self._health.writes
+        if writes.closed:
+            return False
+        self._turn_away()
+        if not writes.probe_due():
+            self._health.turned_away += 1
+            raise TierError("Redis takes no writes at present")
+        return True
+
     def _look_again(self) -> None:
-        if not (self._closing or self._probing) and self._breaker.probe_due():
+        if not (self._closing or self._probing) and self._health.breaker.probe_due():
             _ = self._spawn(self._probe(), self._tasks)  # for nobody to wait for
 
     async def _ask(self, work: Callable[[], Coroutine[None, None, _T]]) -> _T:
@@ -251,9 +301,7 @@ class Redis:
                 task = await self._begin(work, self._free, self._tasks)
                 return await self._outcome(task)
         except TimeoutError as error:
-            self.late += 1
-            self._doubtful = True
-            raise TierError("Redis was too slow") from error
+            raise self._health.note_late() from error
 
     async def _begin(
         self,
@@ -263,7 +311,7 @@ class Redis:
     ) -> asyncio.Task[_T]:
         """A task that does ``work``, once there is room for it."""
         await free.acquire()
-        if self._closing or not self._breaker.closed:  # since this began to wait
+        if self._closing or not self._health.breaker.closed:  # since this began to wait
             free.release()
             self._turn_away()
         # No await in between: from here on, the task lets go of what was acquired.
@@ -282,10 +330,6 @@ class Redis:
             if caller is not None and caller.cancelling():
                 raise
             raise TierError("Redis is off") from error
-
-    def _answered(self) -> None:
-        self._doubtful = False
-        self._breaker.succeeded()
 
     def _cut(self, task: asyncio.Task[object]) -> None:
         """Cancel ``task`` until it ends: what waits in ``asyncio.wait_for`` may not heed it once.
@@ -317,21 +361,17 @@ class Redis:
         limit_s: float | None = None,
     ) -> _T:
         """The root of every task that talks to Redis: tells the breaker how it really went."""
-        self.sent += 1
+        self._health.sent += 1
         try:
             async with asyncio.timeout(limit_s or self._connect_s + self._operation_s):
                 found = await command(self._commands)
-        except Refusal:  # is an answer
-            self.refused += 1
-            self._answered()
+        except Refusal as refusal:  # is an answer
+            self._health.note_refusal(refusal)
             raise
         except Exception as error:  # a task's root, and the library raises all sorts
-            self.failed += 1
-            self._suspect = key
-            why = f"{type(error).__name__}: {error}"[:_MOST_WORDS]
-            self._breaker.failed(why)
-            raise TierError(why) from error
-        self._answered()
+            why = f"{type(error).__name__}: {error}"
+            raise self._health.note_failure(key, why) from error
+        self._health.note_answer()
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             # The library awaits with ``wait_for``, which before Python 3.12 forgets a cancellation
@@ -347,32 +387,33 @@ class Redis:
         *,
         trial: bool = False,
     ) -> _T:
-        """As ``_work``, and tells the writes' own breaker of what was answered."""
-        try:
-            done = await self._work(key, command, limit_s)
-        except NoWrites as error:
-            self._writes.trip(str(error)[:_MOST_WORDS])
-            raise
+        """As ``_work``; if it was done, a trial lets writes be made again."""
+        done = await self._work(key, command, limit_s)
         if trial:
-            self._writes.recovered()
+            self._health.writes.recovered()
         return done
 
     async def _sweep(self, prefix: str, under_way: Collection[asyncio.Task[object]]) -> None:
         if under_way:
             await asyncio.wait(under_way)  # each has a limit of its own
+        if self._lines is not None:
+            await self._lines.settle()
         async with self._sweeping:
             await self._write(prefix, lambda commands: commands.sweep(prefix), _CLEAR_S)
 
     async def _probe(self) -> None:
         """Ask for the key that failed last: in a cluster, only its server may be in trouble."""
         self._probing = True
-        suspect = self._suspect
+        look = words.get(self._health.suspect)
         try:
-            _ = await self._work(suspect, lambda commands: commands.get(suspect))
+            if self._lines is None:
+                _ = await self._work(look.key, lambda commands: commands.do(look))
+            else:
+                _ = await self._lines.ask(look, patient=True)
         except TierError as error:
-            self._breaker.trip(str(error))
+            self._health.breaker.trip(str(error))
         else:
-            self._breaker.recovered()
+            self._health.breaker.recovered()
         finally:
             self._probing = False
             self._tell()
@@ -382,11 +423,7 @@ class Redis:
         self._news.set()
         self._news.clear()
 
-    def _changed(self, _closed: bool, why: str) -> None:  # noqa: FBT001 - as a breaker reports
-        if not self._breaker.closed:
-            standing = Standing.OFF
-        else:
-            standing = Standing.ON if self._writes.closed else Standing.READS_ONLY
-        if standing is not self._standing:
-            self._standing = standing
-            self._report(standing, why)
+    def _changed(self, standing: Standing, why: str) -> None:
+        if standing is Standing.OFF and self._lines is not None:
+            self._health.turned_away += self._lines.turn_away()
+        self._report(standing, why)

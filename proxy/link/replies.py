@@ -40,7 +40,7 @@ def flag(reply: object) -> bool:
     match reply:
         case None | False | 0:
             return False
-        case True | 1:
+        case True | 1 | b"OK":
             return True
         case _:
             raise ValueError(f"neither yes nor no: {type(reply).__name__}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.link import command
 from proxy.link.replies import NotAllowed
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ async def put(commands: Commands, hashes: Sequence[Hash]) -> None:
 async def forget(commands: Commands, keys: Iterable[str]) -> None:
     """Forget hashes, if they are there."""
     for key in keys:  # each in a slot of its own
-        await commands.unlink(key)
+        await commands.do(command.unlink(key))
 
 
 async def find(

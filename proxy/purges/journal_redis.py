@@ -26,10 +26,12 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar
 
+from proxy.link import command
+from proxy.link.command import Command
 from proxy.link.persist import persist
 from proxy.link.redis import Redis
 from proxy.link.replies import Records, TooLow
@@ -37,8 +39,7 @@ from proxy.model.errors import TierError
 from proxy.model.purge import Kind, Purge
 from proxy.purges.base import LARGEST, Absent, Learn, Note, next_number
 
-if TYPE_CHECKING:
-    from proxy.link.commands import Commands  # which loads the library
+T = TypeVar("T")
 
 _MOST: Final = 10_000  # records kept; who has read none before that takes all older for purged
 _PAGE: Final = 500  # records read at once: well within what an operation may take
@@ -198,15 +199,12 @@ class RedisJournal:
         )
 
     async def _write(self, number: int, said: bytes) -> None:
-        await self._change(
-            lambda commands: commands.append(
-                self._stream, f"{number}-0", {b"purge": said}, most=self._most
-            )
-        )
+        record = {b"purge": said}
+        await self._change(command.append(self._stream, f"{number}-0", record, most=self._most))
 
-    async def _change(self, command: Callable[[Commands], Awaitable[object]]) -> None:
+    async def _change(self, change: Command[T]) -> None:
         # Tried even while writes rest: somebody waits to be told that a purge holds everywhere.
-        await self._redis.write(self._stream, command, rests=False)
+        await self._redis.ask(change, rests=False)
 
     # -- putting it right ---------------------------------------------------------------------
 
@@ -265,10 +263,8 @@ class RedisJournal:
         """Say up to where this replica has read; it is read on, whether it can be said or not."""
         replica, said = self._replica.encode(), b"%d" % self._read
         with suppress(TierError):
-            await self._change(
-                lambda commands: commands.set(self._key(replica), said, _REMEMBERED_MS)
-            )
-            await self._change(lambda commands: commands.add_member(self._replicas, replica))
+            await self._change(command.put(self._key(replica), said, _REMEMBERED_MS))
+            await self._change(command.add_member(self._replicas, replica))
 
     async def _look_around(self) -> None:
         """Remember which replicas there are, should Redis forget it."""
@@ -281,8 +277,8 @@ class RedisJournal:
             await self._vouch(self._key(name), name)
 
     async def _vouch(self, key: str, replica: bytes) -> None:
-        await self._change(lambda commands: commands.claim(key, b"0", _REMEMBERED_MS))
-        await self._change(lambda commands: commands.add_member(self._replicas, replica))
+        await self._change(command.claim(key, b"0", _REMEMBERED_MS))
+        await self._change(command.add_member(self._replicas, replica))
 
     async def _members(self) -> frozenset[bytes]:
         return await self._redis.read(
@@ -303,16 +299,16 @@ class RedisJournal:
     async def _heard(self, replica: bytes) -> tuple[int | None, float]:
         """Up to where a replica said it has read, and how many seconds ago."""
         key = self._key(replica)
-        said = await self._redis.read(self._stream, lambda commands: commands.get(key))
-        left_ms = await self._redis.read(self._stream, lambda commands: commands.left_ms(key))
+        said = await self._redis.ask(command.get(key))
+        left_ms = await self._redis.ask(command.left_ms(key))
         if said is None or left_ms is None or not said.isdigit():
             return None, _REMEMBERED_MS / 1000
         return int(said), max(0.0, (_REMEMBERED_MS - left_ms) / 1000)
 
     async def _forget(self, replica: str) -> None:
         name = replica.encode()
-        await self._change(lambda commands: commands.drop_member(self._replicas, name))
-        await self._change(lambda commands: commands.unlink(self._key(name)))
+        await self._change(command.drop_member(self._replicas, name))
+        await self._change(command.unlink(self._key(name)))
 
     @property
     def _own(self) -> bytes:

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
+from proxy.link import command
 from proxy.link.redis import Redis
 from proxy.model.entry import CacheKey, Entry
 from proxy.tiers.browsing import Fits, Page, Seen
@@ -64,8 +65,7 @@ class L2Redis:
         self.declined = 0  # too large, or dead on arrival
 
     async def get(self, key: CacheKey) -> Entry | None:
-        name = self._name(key)
-        blob = await self._redis.read(name, lambda commands: commands.get(name))
+        blob = await self._redis.ask(command.get(self._name(key)))
         if blob is None:
             self.misses += 1
             return None
@@ -78,8 +78,7 @@ class L2Redis:
         return entry
 
     async def peek(self, digest: bytes) -> Seen | None:
-        name = self._prefix + digest.hex()
-        blob = await self._redis.read(name, lambda commands: commands.get(name))
+        blob = await self._redis.ask(command.get(self._prefix + digest.hex()))
         if blob is None:
             return None
         entry = opened(self._codec, digest, blob, self._clock(), self._wall())
@@ -115,13 +114,11 @@ class L2Redis:
             self.declined += 1
             await self.delete(entry.key)
             return False
-        name, value = self._name(entry.key), blob
-        await self._redis.write(name, lambda commands: commands.set(name, value, keep_ms))
+        await self._redis.ask(command.put(self._name(entry.key), blob, keep_ms))
         return True
 
     async def delete(self, key: CacheKey) -> None:
-        name = self._name(key)
-        await self._redis.write(name, lambda commands: commands.unlink(name), rests=False)
+        await self._redis.ask(command.unlink(self._name(key)), rests=False)
 
     async def clear(self) -> None:
         """As every tier's. May take some seconds, and goes on if its caller is cancelled."""

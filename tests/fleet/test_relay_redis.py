@@ -12,6 +12,7 @@ from support.replicas import Replica, replica, until
 
 from proxy.fleet.base import lock_name
 from proxy.fleet.locks_redis import RedisLocks
+from proxy.link import command
 from proxy.link.place import read_place
 from proxy.model.errors import BrokenReply, TierError
 from proxy.model.message import Head, Headers
@@ -198,7 +199,7 @@ async def test_who_has_just_waited_for_redis_in_vain_does_not_wait_for_a_lock(
         redis.signal(signal.SIGSTOP)
         try:
             with pytest.raises(TierError):
-                await one.link.redis.read("sidecache:", lambda commands: commands.get("sidecache:"))
+                await one.link.redis.ask(command.get("sidecache:"))
             assert one.link.redis.doubtful
             late = one.link.redis.late
             one.listen()

@@ -14,6 +14,7 @@ from support.faulty_tcp import Faults, faulty_tcp
 from support.redis_links import Link, redis_link, refused
 from support.redis_servers import Server, free_port, needs_redis, server
 
+from proxy.link import command
 from proxy.link.commands import Commands
 from proxy.link.redis import Standing
 from proxy.link.replies import Records
@@ -40,7 +41,7 @@ async def redis() -> AsyncIterator[Server]:
 
 
 async def get(link: Link) -> bytes | None:
-    return await link.redis.read(KEY, lambda commands: commands.get(KEY))
+    return await link.redis.ask(command.get(KEY))
 
 
 async def off(link: Link) -> None:
@@ -83,7 +84,7 @@ async def test_who_is_cancelled_is_cancelled_though_the_library_forgets_it(redis
     async def forgets(commands: Commands) -> bytes | None:
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        return await commands.get(KEY)
+        return await commands.do(command.get(KEY))
 
     async with redis_link(redis.port) as link:
         doing = link.redis._spawn(link.redis._work(KEY, forgets), link.redis._waits)
@@ -156,7 +157,7 @@ async def test_a_cancellation_that_meets_an_entry_half_way_is_not_lost(redis: Se
         for turns in range(150):
             following = asyncio.ensure_future(follow(link))  # noqa: TID251 - awaited below
             await settle()
-            await link.redis.write(KEY, lambda commands: commands.append(KEY, "*", {b"a": b"b"}))
+            await link.redis.ask(command.append(KEY, "*", {b"a": b"b"}))
             for _ in range(turns % 15):
                 await asyncio.sleep(0)
             following.cancel()

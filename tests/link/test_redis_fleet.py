@@ -8,7 +8,7 @@ import pytest
 from support.redis_links import HERE, redis_link, refused
 from support.redis_servers import cluster, needs_redis, watched
 
-from proxy.link import commands
+from proxy.link import command, commands
 from proxy.link.place import read_place
 from proxy.link.redis import Standing
 from proxy.tiers import l2_redis
@@ -33,9 +33,7 @@ async def test_on_a_cluster_whoever_keeps_the_streams_is_asked_and_moves_are_fol
 
         async def write_all(number: int) -> None:
             for tag in TAGS:
-                await link.redis.write(
-                    tag, lambda commands, key=tag: commands.append(key, f"{number}-0", {b"a": b"b"})
-                )
+                await link.redis.ask(command.append(tag, f"{number}-0", {b"a": b"b"}))
 
         async def hear_all(after: int) -> None:
             for tag in TAGS:
@@ -74,11 +72,9 @@ async def test_who_waits_hears_of_what_the_new_master_is_told_after_a_failover()
             await waiting
 
             async def get() -> object:
-                return await link.redis.read(key, lambda commands: commands.get(key))
+                return await link.redis.ask(command.get(key))
 
             await link.until(Standing.OFF, get)
             await link.until(Standing.ON, get)
-            await link.redis.write(
-                key, lambda commands: commands.append(key, "1-0", {b"a": b"b"}), rests=False
-            )
+            await link.redis.ask(command.append(key, "1-0", {b"a": b"b"}), rests=False)
             assert await link.redis.wait([(key, "0")], 20.0, 1) == [(key, [(b"1-0", {b"a": b"b"})])]

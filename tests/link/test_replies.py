@@ -51,7 +51,7 @@ def test_a_reply_of_the_shape_that_was_asked_for_is_read(
 @pytest.mark.parametrize(
     ("read", "reply"),
     [
-        (replies.flag, b"OK"),
+        (replies.flag, b"QUEUED"),
         (replies.flag, 2),
         (replies.record_id, None),
         (replies.record_id, "1-0"),

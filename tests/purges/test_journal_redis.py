@@ -13,6 +13,7 @@ from support.journal_contract import LIMIT_S, Freeze, JournalContract, Make
 from support.redis_links import Link
 from support.redis_servers import cluster, needs_redis, server, watched
 
+from proxy.link import command
 from proxy.link.persist import Unforeseen
 from proxy.link.place import Place, read_place
 from proxy.link.replies import NotAllowed
@@ -359,12 +360,7 @@ async def test_an_acl_that_forbids_the_journal_is_told_and_nothing_else_suffers(
             await one.until(lambda: one.troubles != [])
             assert isinstance(one.troubles[0], NotAllowed)
             assert not one.journal.in_touch
-            assert (
-                await one.link.redis.read(
-                    "sidecache:x", lambda commands: commands.get("sidecache:x")
-                )
-                is None
-            )
+            assert await one.link.redis.ask(command.get("sidecache:x")) is None
 
 
 async def test_it_works_under_the_acl_that_the_documentation_prints() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -239,7 +240,7 @@ async def test_a_hanging_redis_costs_the_first_few_a_budget_and_nobody_else_anyt
         assert monotonic() - began < 5.0  # one budget, generously; the library's own is 60 s
         assert all(isinstance(error, TierError) for error in first)
         await scene.until(Standing.OFF, lambda: scene.tier.get(KEY))
-        assert scene.redis.sent - sent <= 32
+        assert scene.redis.sent - sent <= 200 + 32
         sent = scene.redis.sent
         began = monotonic()
         for _ in range(1000):
@@ -383,11 +384,13 @@ async def test_a_connection_that_breaks_fails_its_operation_only(redis: Server, 
     ):
         await scene.tier.put(entry())
         setattr(faults, fault, 1)
-        if fault != "half_close":
-            with pytest.raises(TierError):
+        if fault == "half_close":
+            await scene.tier.get(KEY)
+            with suppress(TierError):  # that the other side has ended may not be known yet
                 await scene.tier.get(KEY)
         else:
-            await scene.tier.get(KEY)
+            with pytest.raises(TierError):
+                await scene.tier.get(KEY)
         setattr(faults, fault, 0)
         assert same(await scene.tier.get(KEY), entry())
         assert scene.reports == []
@@ -438,13 +441,15 @@ async def test_who_finds_no_connection_free_gives_up_in_time_and_is_no_proof_of_
     async with redis_tier(redis.port, operation_s=0.2, connections=1) as scene:
         await scene.tier.get(KEY)
         redis.signal(signal.SIGSTOP)
+        sent = scene.redis.sent
         found = await asyncio.gather(
-            *(scene.tier.get(KEY) for _ in range(50)), return_exceptions=True
+            *(scene.tier.get(KEY) for _ in range(500)), return_exceptions=True
         )
         redis.signal(signal.SIGCONT)
         assert all(isinstance(error, TierError) for error in found)
-        assert scene.redis.late >= 49
-        assert scene.redis.failed <= 1
+        assert scene.redis.late == 500
+        assert scene.redis.failed == 64  # one batch
+        assert scene.redis.sent - sent < 500
         assert scene.reports == []
 
 
