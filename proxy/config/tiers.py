@@ -164,7 +164,8 @@ class L2Redis(Section):
         default=0.25, description="How long connecting may take; no request waits for it."
     )
     max_connections: SomeCount = Field(
-        default=16, description="Connections to each server, and so commands at once."
+        default=16,
+        description="Connections to each server; what is asked at the same time shares one.",
     )
     flights: bool = Field(
         default=True,

@@ -45,7 +45,7 @@ class RedisLocks:
             return False
         key, linger_ms = self.key(name), int(linger_s * 1000)
         if linger_ms:
-            await self._redis.ask(command.expire(key, linger_ms), rests=False)
+            await self._redis.ask(command.expire(key, linger_ms), rests=False, rides=True)
         else:
             await self._redis.ask(command.unlink(key), rests=False)
         return True

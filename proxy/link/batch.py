@@ -41,6 +41,12 @@ class Asked:
         self.due = due  # seconds on the loop's clock
         self.found = found
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be sent: who is cancelled leaves a write to be done, who is late not."""
+        found = self.found
+        return not found.done() or (self.command.writes and found.cancelled())
+
 
 class Batch:
     """Commands in the order in which they are sent.
@@ -69,21 +75,25 @@ class Batch:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody still waits for anything."""
-        return not all(asked.found.done() for asked in self.asked)
+        """Whether there is anything to send."""
+        return any(asked.wanted for asked in self.asked)
 
     def add(self, asked: Asked) -> None:
         """Take one more. It was not sent yet."""
         self.asked.append(asked)
         self._bytes += len(asked.packed)
 
-    def send(self, line: Line, now: float) -> None:
-        """Send what is still wanted, which is something, over a line that is free."""
-        self.asked = deque([asked for asked in self.asked if not asked.found.done()])
+    def send(self, line: Line, now: float) -> bool:
+        """Send what is still wanted over a line that is free; False if nothing is."""
+        wanted = [asked for asked in self.asked if asked.wanted]
+        if not wanted:
+            return False
+        self.asked = deque(wanted)
         self.line = line
         self.sent_at = now
-        self._health.sent += len(self.asked)
-        line.ask(b"".join([asked.packed for asked in self.asked]), len(self.asked), self)
+        self._health.sent += len(wanted)
+        line.ask(b"".join([asked.packed for asked in wanted]), len(wanted), self)
+        return True
 
     def let_go(self, now: float) -> float:
         """Let those go who have waited long enough; when the next will have."""

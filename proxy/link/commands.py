@@ -1,4 +1,4 @@
-"""The wire to Redis: the few commands that are sent, over whichever client the place needs.
+"""The library's wire to Redis: what is more than one command, and all that is asked of a cluster.
 
 The only module that imports redis, and imported only where a Redis URL is configured: the library
 costs megabytes. What it does by default is made safe here, for every kind of client alike:

@@ -6,6 +6,7 @@ write for each batch, and one timer for all.
 
 1. A batch is what was asked in one turn, up to a number and a size. It has a line to itself: what
    is slow to come keeps nobody waiting but those who asked in the same turn.
+   What nobody waits for is gathered over some turns, and goes with whatever is asked first.
 2. Where all lines are taken, batches wait, and fill up; where there may be more lines, one is made.
 3. Each caller waits for so long, then goes on without; the command goes on if it was sent. What was
    not sent by then is not sent at all.
@@ -31,6 +32,7 @@ from proxy.link.line import Address, Line
 T = TypeVar("T")
 
 _OFF: Final = "Redis is off"
+_RIDE_S: Final = 0.005  # as long as a proxy in use is seldom silent
 _CLOSE_S: Final = 1.0  # no server need agree to it, but over TLS it is asked
 
 
@@ -64,6 +66,8 @@ class Lines:
         self._limit_s = limit_s
         self._follows = follows
         self._batch: Batch | None = None  # gathers in this turn
+        self._going = False  # it is sent at the end of the turn
+        self._ride: asyncio.TimerHandle | None = None  # or a moment later
         self._waiting: deque[Batch] = deque()  # for lines
         self._under_way: dict[Batch, None] = {}  # all that have not ended, oldest first
         self._lines: set[Line] = set()
@@ -73,10 +77,11 @@ class Lines:
         self._peer: Address | None = None  # of the newest line
         self._closed = False
 
-    async def ask(self, command: Command[T], *, patient: bool = False) -> T:
+    async def ask(self, command: Command[T], *, rides: bool = False, patient: bool = False) -> T:
         """What a command comes to.
 
         Args:
+            rides: nobody is in a hurry for it: it goes with what is asked next, or in a moment.
             patient: wait for as long as it may take, and not only for ``answer_s``.
 
         Raises:
@@ -90,8 +95,15 @@ class Lines:
         if batch is None:
             batch = self._open_batch(loop)
         batch.add(asked)
-        if batch is self._batch and batch.full:
-            self._go()
+        if batch is self._batch:
+            if batch.full:
+                self._go()
+            elif rides:
+                if self._ride is None:
+                    self._ride = loop.call_later(_RIDE_S, self._depart)
+            elif not self._going:
+                self._going = True
+                loop.call_soon(self._go)
         return cast("T", await found)
 
     def turn_away(self) -> int:
@@ -119,8 +131,9 @@ class Lines:
         for batch in tuple(self._under_way):
             self._end(batch)
             batch.release(_OFF)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._ride):
+            if timer is not None:
+                timer.cancel()
         dials = tuple(self._dials)
         for dial in dials:
             dial.cancel()
@@ -139,12 +152,16 @@ class Lines:
             return self._waiting[-1]
         batch = self._batch = Batch(self, self._health, follows=self._follows)
         self._under_way[batch] = None
-        loop.call_soon(self._go)
         if self._timer is None:
             self._timer = loop.call_later(self._answer_s, self._on_time)
         return batch
 
+    def _depart(self) -> None:
+        self._ride = None
+        self._go()
+
     def _go(self) -> None:
+        self._going = False
         batch, self._batch = self._batch, None
         if batch is None or batch not in self._under_way:
             return
@@ -162,8 +179,7 @@ class Lines:
 
     def _send(self, batch: Batch, line: Line) -> bool:
         """Send it; False if nobody waits for it any more, and the line is free."""
-        if batch.wanted:
-            batch.send(line, asyncio.get_running_loop().time())
+        if batch.send(line, asyncio.get_running_loop().time()):
             return True
         self._end(batch)
         return False

@@ -6,9 +6,11 @@ failed, callers are turned away at once, and one probe a second, which nobody wa
 when Redis is back. If Redis answers but takes no writes (a replica, out of memory, a disk that is
 full, an ACL), writes rest for a while and reads go on.
 
-A command runs in a task of its own, which its caller's cancellation does not touch: a command that
-is cut short half-way costs its connection, and was once how answers got to the wrong callers. There
-are never more tasks than connections; who finds none free waits within the budget.
+A command goes with those that others ask in the same turn (``proxy.link.lines``), and a caller's
+leaving does not touch it: a command that is cut short half-way costs its connection, and was once
+how answers got to the wrong callers. What is more than one command, and all that is asked of a
+cluster, goes over the library, in a task of its own; there are never more tasks than connections.
+Who finds none free waits within the budget.
 
 Waiting for entries of streams is apart from all this: it takes long by its nature, so it has
 connections of its own, nothing else waits for it, and it is cut short when its caller leaves.
@@ -58,7 +60,7 @@ class Redis:
         report: told once of each change of ``standing``, and why it changed.
         operation_s: seconds a caller waits for one operation.
         connect_s: seconds a connection may take to be made; only ``start`` waits for it.
-        connections: the most commands at a time, to each server.
+        connections: the most to each server, of either kind.
         credentials: besides those of the place.
         probe_key: what a probe reads while no key has failed; it need not be there.
     """
@@ -172,13 +174,14 @@ class Redis:
             async with asyncio.timeout(_CLOSE_S):
                 await self._commands.close()
 
-    async def ask(self, command: Command[_T], *, rests: bool = True) -> _T:
+    async def ask(self, command: Command[_T], *, rests: bool = True, rides: bool = False) -> _T:
         """What one command comes to; together with what others ask at the same time.
 
         Args:
             command: one that writes and is too slow may yet be done. If it is refused with
                 ``NoWrites``, writes rest.
             rests: as in ``write``.
+            rides: nobody is in a hurry for it: it may go some milliseconds later, with others.
         """
         if self._lines is None:
             if command.writes:
@@ -186,7 +189,7 @@ class Redis:
             return await self.read(command.key, lambda it: it.do(command))
         self._turn_away()
         trial = rests and command.writes and self._is_trial()
-        found = await self._lines.ask(command)
+        found = await self._lines.ask(command, rides=rides)
         if trial:
             self._health.writes.recovered()
         return found

@@ -114,7 +114,8 @@ class L2Redis:
             self.declined += 1
             await self.delete(entry.key)
             return False
-        await self._redis.ask(command.put(self._name(entry.key), blob, keep_ms))
+        stored = command.put(self._name(entry.key), blob, keep_ms)
+        await self._redis.ask(stored, rides=True)  # puts are made behind: no client waits
         return True
 
     async def delete(self, key: CacheKey) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from proxy.model.entry import CacheKey, Entry
@@ -17,6 +18,7 @@ from proxy.model.errors import TierError
 from proxy.tiers.browsing import Fits, OpenTier, Page, Seen
 
 _MOST_BYTES: Final = 32 * 2**20
+_AT_ONCE: Final = 8  # entries: half of the connections to a cluster, where each takes one
 _MOST_LOST: Final = 65_536  # keys; some 10 MB, when a tier has taken nothing for long
 
 
@@ -141,16 +143,22 @@ class WriteBehind:
         while True:
             while self._waiting:
                 async with self._lock:
-                    if self._waiting:
-                        await self._write_oldest()
+                    await self._write_some()
             self._some.clear()
             self._none.set()
             await self._delete_lost()
             await self._some.wait()
 
-    async def _write_oldest(self) -> None:
+    async def _write_some(self) -> None:
+        """Write the oldest, as many as a tier can take at once."""
+        oldest = tuple(islice(self._waiting.items(), _AT_ONCE))
+        if len(oldest) == 1:  # mostly
+            await self._write_one(*oldest[0])
+        else:
+            await asyncio.gather(*(self._write_one(*each) for each in oldest))
+
+    async def _write_one(self, digest: bytes, entry: Entry) -> None:
         """Write one; it can be found here until it can be found there."""
-        digest, entry = next(iter(self._waiting.items()))
         written = True
         try:
             await self._tier.put(entry)

@@ -14,7 +14,7 @@ from time import monotonic
 
 import pytest
 from support import tls
-from support.cranked import Clock
+from support.cranked import Clock, settle
 from support.faulty_tcp import Faults, faulty_tcp
 from support.redis_servers import Server, free_port, needs_redis, server
 from support.redis_tiers import HERE, redis_tier
@@ -403,7 +403,7 @@ async def test_cancelling_a_caller_does_not_cut_its_command_short(redis: Server)
     async with redis_tier(redis.port) as scene:
         async with asyncio.TaskGroup() as group:
             putting = group.create_task(scene.tier.put(entry()))
-            await scene.sent(2)  # the first was the probe at the start
+            await settle()
             putting.cancel()
         assert putting.cancelled()
         await scene.redis.close()
@@ -416,7 +416,7 @@ async def test_a_clear_forgets_what_was_being_put_when_its_caller_gave_up(redis:
         for _ in range(20):
             async with asyncio.TaskGroup() as group:
                 putting = group.create_task(scene.tier.put(entry()))
-                await scene.sent(scene.redis.sent + 1)
+                await settle()
                 putting.cancel()
                 await scene.tier.clear()
             assert await redis.say("DBSIZE") == "0\n"

@@ -1,0 +1,73 @@
+"""How a line begins: who logs in, and what comes of it if that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from support.cranked_redis import HERE, CrankedRedis, cranked_redis
+
+from proxy.link.dial import Dial
+from proxy.link.line import Line
+from proxy.link.place import NONE, read_place
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[CrankedRedis]:
+    async with cranked_redis() as cranked:
+        yield cranked
+
+
+async def dial(redis: CrankedRedis, login: str) -> Line:
+    user, _, db = login.rpartition("/")
+
+    async def address() -> tuple[str, int]:
+        return HERE, redis.port
+
+    return await Dial(read_place(f"redis://{user}{HERE}/{db}"), NONE, address).line()
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        ("me:word@/0", [[b"AUTH", b"me", b"word"]]),
+        (":word@/0", [[b"AUTH", b"word"]]),
+        ("/3", [[b"SELECT", b"3"]]),
+        ("me:word@/3", [[b"AUTH", b"me", b"word"], [b"SELECT", b"3"]]),
+    ],
+)
+async def test_who_logs_in_says_so_in_one_piece_and_nothing_else(
+    redis: CrankedRedis, login: str, said: list[list[bytes]]
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        dialled = group.create_task(dial(redis, login))
+        peer, heard = await redis.heard()
+        assert heard == said
+        peer.say(b"+OK\r\n")
+        for _ in said[1:]:
+            assert not dialled.done()
+            peer.say(b"+OK\r\n")
+        line = await dialled
+        assert line.open
+        assert line.peer == (HERE, redis.port)
+        line.drop("")
+        await line.ended
+
+
+async def test_where_nobody_logs_in_nothing_is_said(redis: CrankedRedis) -> None:
+    line = await dial(redis, "/0")
+    assert redis.quiet
+    line.drop("")
+    await line.ended
+
+
+@pytest.mark.parametrize("reply", [b"-WRONGPASS no\r\n", b"what\r\n", b"+OK\r\n+OK\r\n"])
+async def test_who_is_not_let_in_leaves(redis: CrankedRedis, reply: bytes) -> None:
+    dialled = asyncio.gather(dial(redis, ":word@/0"), return_exceptions=True)
+    peer, _ = await redis.heard()
+    peer.say(reply)
+    (error,) = await dialled
+    assert isinstance(error, ConnectionError)
+    assert "word" not in str(error)
+    await peer.ended()
