@@ -6,12 +6,16 @@ RESP 2 needs no greeting, and a narrow ACL would not allow one.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from proxy.link.command import Word
 from proxy.link.line import Address, ErrorReply, Line, packed
 from proxy.link.place import Credentials, Place
+
+_PROBES: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # as the library's
 
 
 class Dial:
@@ -35,8 +39,10 @@ class Dial:
         address = await self._address()
         host, port = address
         tls = self._context() if self._place.tls else None
-        _, line = await asyncio.get_running_loop().create_connection(Line, host, port, ssl=tls)
+        loop = asyncio.get_running_loop()
+        transport, line = await loop.create_connection(Line, host, port, ssl=tls)
         line.peer = address
+        _keep_alive(transport.get_extra_info("socket"))
         try:
             await self._log_in(line)
         except BaseException:
@@ -68,6 +74,14 @@ class Dial:
         for reply in await login.told:
             if isinstance(reply, ErrorReply):
                 raise ConnectionError(str(reply))
+
+
+def _keep_alive(opened: socket.socket) -> None:
+    """Notice a server that is gone without a word, while nothing is asked, within 45 seconds."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, setting in _PROBES.items():
+        if hasattr(socket, option):  # not on every system
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), setting)
 
 
 class _Login:

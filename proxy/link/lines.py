@@ -264,7 +264,11 @@ class Lines:
     # -- too late -----------------------------------------------------------------------------
 
     def _on_time(self) -> None:
-        # If the loop was kept busy, what came meanwhile has its turn before anybody is late.
+        # If the loop was kept busy, what came meanwhile has its turn before anybody is late: with
+        # uvloop not before the turn after the next.
+        self._timer = asyncio.get_running_loop().call_soon(self._in_time)
+
+    def _in_time(self) -> None:
         self._timer = asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:

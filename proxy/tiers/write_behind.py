@@ -19,6 +19,7 @@ from proxy.tiers.browsing import Fits, OpenTier, Page, Seen
 
 _MOST_BYTES: Final = 32 * 2**20
 _AT_ONCE: Final = 8  # entries: half of the connections to a cluster, where each takes one
+_BYTES_AT_ONCE: Final = 256 * 1024  # to pack which takes a few milliseconds of the loop's time
 _MOST_LOST: Final = 65_536  # keys; some 10 MB, when a tier has taken nothing for long
 
 
@@ -150,15 +151,22 @@ class WriteBehind:
             await self._some.wait()
 
     async def _write_some(self) -> None:
-        """Write the oldest, as many as a tier can take at once."""
-        oldest = tuple(islice(self._waiting.items(), _AT_ONCE))
-        if len(oldest) == 1:  # mostly
-            await self._write_one(*oldest[0])
+        """Write the oldest, together where they are short."""
+        some: list[Entry] = []
+        left = _BYTES_AT_ONCE
+        for entry in islice(self._waiting.values(), _AT_ONCE):
+            left -= entry.size
+            if some and left < 0:
+                break
+            some.append(entry)
+        if len(some) == 1:  # mostly
+            await self._write_one(some[0])
         else:
-            await asyncio.gather(*(self._write_one(*each) for each in oldest))
+            await asyncio.gather(*map(self._write_one, some))
 
-    async def _write_one(self, digest: bytes, entry: Entry) -> None:
+    async def _write_one(self, entry: Entry) -> None:
         """Write one; it can be found here until it can be found there."""
+        digest = entry.key.digest
         written = True
         try:
             await self._tier.put(entry)

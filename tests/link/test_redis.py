@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from time import monotonic
+from socket import socketpair
+from time import monotonic, sleep
 
 import pytest
+import uvloop
 from support.cranked import Clock, settle
 from support.faulty_tcp import Faults, faulty_tcp
 from support.redis_links import Link, redis_link, refused
@@ -216,6 +218,39 @@ async def test_a_hanging_redis_is_waited_for_no_longer_than_was_said(redis: Serv
         assert monotonic() - began < 5.0
         assert link.redis.failed >= 1
         redis.signal(signal.SIGCONT)
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_answer_that_is_there_is_not_late_where_the_loop_was_kept_busy(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def ask() -> None:
+        loop = asyncio.get_running_loop()
+        here, there = socketpair()
+
+        def dawdle() -> None:  # as something else might that is told of its own connection
+            here.recv(1)
+            sleep(2 * BUDGET_S)
+
+        loop.add_reader(here, dawdle)
+        async with server() as redis, redis_link(redis.port, operation_s=BUDGET_S) as link:
+            await redis.say("SET", KEY, "here")
+            for _ in range(5):
+                async with asyncio.TaskGroup() as group:
+                    asking = group.create_task(get(link))
+                    await link.sent(link.redis.sent + 1)
+                    there.send(b"x")
+                assert asking.result() == b"here"
+            assert link.redis.late == 0
+        loop.remove_reader(here)
+        here.close()
+        there.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask())
 
 
 # -- waiting for Redis -------------------------------------------------------------------------

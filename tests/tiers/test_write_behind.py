@@ -56,6 +56,30 @@ async def test_what_waits_is_bounded_and_the_oldest_goes_unwritten() -> None:
         assert set(s.tier.kept) == {b"2" * 32, b"3" * 32}
 
 
+async def test_some_are_written_at_once_if_they_are_short() -> None:
+    keys = [CacheKey("anon", bytes([number]) * 32) for number in range(20)]
+    async with scene() as s:
+        for key in keys:
+            await s.behind.put(entry(key))
+        with s.tier.holding("put"):
+            await settle()
+            assert s.tier.calls == ["slow.put"] * 8
+        await s.behind.flush()
+        assert list(s.tier.kept) == [key.digest for key in keys]
+
+
+async def test_long_ones_are_written_one_by_one() -> None:
+    keys = [CacheKey("anon", bytes([number]) * 32) for number in range(3)]
+    async with scene() as s:
+        for key in keys:
+            await s.behind.put(entry(key, bytes(200_000)))
+        with s.tier.holding("put"):
+            await settle()
+            assert s.tier.calls == ["slow.put"]
+        await s.behind.flush()
+        assert list(s.tier.kept) == [key.digest for key in keys]
+
+
 async def test_who_waits_for_a_key_goes_on_once_it_is_written_in_its_newest_form() -> None:
     async with scene() as s:
         await s.behind.written(KEY)  # nothing waits
