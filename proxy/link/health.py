@@ -98,3 +98,45 @@ class Health:
         if standing is not self.standing:
             self.standing = standing
             self._report(standing, why)
+
+
+class Known:
+    """What whoever has a ``Health`` lets others read of it."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    @property
+    def standing(self) -> Standing:
+        """What Redis is good for now."""
+        return self._health.standing
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last that was heard of Redis is that it was too slow, or failed."""
+        return self._health.doubtful
+
+    @property
+    def sent(self) -> int:
+        """Operations that Redis was asked for, probes among them."""
+        return self._health.sent
+
+    @property
+    def failed(self) -> int:
+        """Of these: no answer, or one that made no sense."""
+        return self._health.failed
+
+    @property
+    def refused(self) -> int:
+        """Of these: answered, but not done."""
+        return self._health.refused
+
+    @property
+    def late(self) -> int:
+        """Callers that went on without an answer, or found no connection free."""
+        return self._health.late
+
+    @property
+    def turned_away(self) -> int:
+        """Callers, because Redis is off or takes no writes."""
+        return self._health.turned_away

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from proxy.link import command as words
 from proxy.link.command import Command
-from proxy.link.health import Health, Standing
+from proxy.link.health import Health, Known, Standing
 from proxy.link.place import NONE, Credentials, Kind, Place
 from proxy.link.replies import Records, Refusal
 from proxy.model.errors import TierError
@@ -47,7 +47,7 @@ _CUT_AGAIN_S = 0.01
 _LONGEST_WAIT_S = 30.0  # a peer that is gone without a word is noticed no sooner
 
 
-class Redis:
+class Redis(Known):
     """Redis, as far as it may be asked. Counters are plain integers that only grow.
 
     Making one connects to nothing; ``start`` does, and ``close`` must be awaited in the end. What
@@ -78,6 +78,7 @@ class Redis:
         credentials: Credentials = NONE,
         probe_key: str = "sidecache:",
     ) -> None:
+        super().__init__(Health(clock=clock, dice=dice, report=self._changed, suspect=probe_key))
         # Only who has a Redis pays.
         from proxy.link.commands import Commands  # noqa: PLC0415
         from proxy.link.dial import Dial  # noqa: PLC0415
@@ -102,7 +103,6 @@ class Redis:
         self._closing = False
         self._sweeping = asyncio.Lock()  # the pools have room for one at a time
         self._probing = False
-        self._health = Health(clock=clock, dice=dice, report=self._changed, suspect=probe_key)
         self._news = asyncio.Event()  # for back()
         # A cluster's client knows which server to ask, and follows what moves.
         self._lines: Lines | None = None
@@ -115,41 +115,6 @@ class Redis:
                 limit_s=connect_s + operation_s,
                 follows=place.kind is Kind.SENTINEL,
             )
-
-    @property
-    def standing(self) -> Standing:
-        """What Redis is good for now."""
-        return self._health.standing
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the last that was heard of Redis is that it was too slow, or failed."""
-        return self._health.doubtful
-
-    @property
-    def sent(self) -> int:
-        """Operations that Redis was asked for, probes among them."""
-        return self._health.sent
-
-    @property
-    def failed(self) -> int:
-        """Of these: no answer, or one that made no sense."""
-        return self._health.failed
-
-    @property
-    def refused(self) -> int:
-        """Of these: answered, but not done."""
-        return self._health.refused
-
-    @property
-    def late(self) -> int:
-        """Callers that went on without an answer, or found no connection free."""
-        return self._health.late
-
-    @property
-    def turned_away(self) -> int:
-        """Callers, because Redis is off or takes no writes."""
-        return self._health.turned_away
 
     async def start(self) -> None:
         """Look whether Redis is there, for as long as a connection may take. Raises nothing."""
