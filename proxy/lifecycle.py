@@ -13,15 +13,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from proxy.again import Again
-from proxy.coming import Sieved, paced
+from proxy.coming import paced
 from proxy.degrading import Degrading, Failure, Message, Retrieval, Stale, Standby
-from proxy.dialects.base import Dialect, Relay
+from proxy.dialects.base import Dialect
 from proxy.dividing import Dividing
-from proxy.flight import Boarded, Flights, Found, Handed, Landed, Released, Seat
+from proxy.flight import Boarded, Flights, Found, Handed, Released, Seat
+from proxy.hearing import Greeting, Hearing
 from proxy.model.decision import Hit, Miss, Why
 from proxy.model.errors import RelayBroken, UpstreamError
 from proxy.model.message import Arrival, Head, Request, Upstreams
 from proxy.model.outcome import Fwd, Laps, Outcome, Reply, Verdict
+from proxy.model.outlet import Outlet
 from proxy.model.pieces import Coming
 from proxy.passing import Passing
 from proxy.policy import judge
@@ -76,6 +78,9 @@ class Lifecycle:
         self._degrading = degrading
         self._others = others  # answers what is in no dialect
         self._bounds = bounds
+        self._hearing = Hearing(
+            replies, failing=degrading.failing, clock=rooms.clock, settle_s=bounds.settle
+        )
         self._dividing = dividing
 
     async def answer(self, request: Request) -> Reply:
@@ -274,19 +279,19 @@ class Lifecycle:
         if miss.why is Why.UNSEEN:
             self._rooms.unheard(question.request, question.query, question.key)
         try:
-            return await self._flown(question, miss)
+            return await self._flown(question, miss, question.request.outlet)
         except UpstreamError as error:
             return await self._despite(error, question, miss)
 
-    async def _flown(self, question: Question, miss: Miss) -> Reply:
-        """As ``_fly``. Raises UpstreamError."""
+    async def _flown(self, question: Question, miss: Miss, outlet: Outlet | None = None) -> Reply:
+        """As ``_fly``; at ``outlet`` the reply may be begun meanwhile. Raises UpstreamError."""
         fresh = question.query.controls.no_cache
         seat = self._flights.board(question, question.suits, fresh=fresh)
         if isinstance(seat, Released):
             return await self._ask_alone(question, miss, seat.why)
         reply: Reply | None = None
         try:
-            reply, why = await self._aboard(question, miss, seat)
+            reply, why = await self._aboard(question, miss, seat, outlet)
         except RelayBroken:  # nothing has been sent to this client yet
             why = Why.GIVE_UP
         finally:
@@ -294,10 +299,15 @@ class Lifecycle:
                 seat.leave()  # else whoever reads the body leaves at its end
         return reply or await self._ask_alone(question, miss, why)
 
-    async def _aboard(self, question: Question, miss: Miss, seat: Seat) -> tuple[Reply | None, Why]:
+    async def _aboard(
+        self, question: Question, miss: Miss, seat: Seat, outlet: Outlet | None
+    ) -> tuple[Reply | None, Why]:
         """What the flight brings, or None and why one has to ask for oneself."""
         asked = self._rooms.clock()
-        boarding = await seat.boarded()
+        greeting = None
+        if outlet is not None and not seat.first:
+            greeting = Greeting(self._hearing, question, miss, seat, outlet)
+        boarding = await seat.boarded(greeting)
         waited_s = self._rooms.clock() - asked
         match boarding:
             case Released(why):
@@ -314,53 +324,20 @@ class Lifecycle:
                 outcome = outcome._replace(stored=False, detail=why, upstream_s=waited_s)
                 body = Coming(arrival.chunks(), seat.leave)
                 return self._relay(question, arrival, body, outcome), why
-            case Boarded():
+            case Boarded(head):
+                begun = None if greeting is None else greeting.begun
+                if greeting is not None and begun is not None:
+                    waited_s = greeting.waited_s
                 outcome = question.missed(
                     miss.why, seat.why, joined=seat.joined, upstream_s=waited_s, leader=seat.leader
                 )
-                return await self._hear(question, miss, boarding, seat, outcome), Why.GIVE_UP
-
-    async def _hear(
-        self, question: Question, miss: Miss, boarded: Boarded, seat: Seat, outcome: Outcome
-    ) -> Reply | None:
-        """What is coming, in the form asked for; None if it will not take that form."""
-        head, form, wanted = boarded.head, boarded.form, question.query.form
-        if (reply := await self._instead_of(head, question, miss)) is not None:
-            seat.leave()  # what is heard now does not come by this flight
-            return reply
-        how = Relay.VERBATIM  # to the first, who asked in his own words, and of errors to all
-        if seat.why is Why.JOINED:
-            head = question.shareable(head)
-            if form is not None and head.status == HTTPStatus.OK:
-                how = question.relay(form, seat.asked)
-        if how is Relay.NEVER:
-            return None
-        if how is Relay.AT_END or form is None or not form.stream:
-            landed = await seat.landing(None if how is Relay.AT_END else self._bounds.settle)
-            if landed is not None:
-                return self._whole(question, head, landed, how, outcome)
-            if how is Relay.AT_END:
-                return None
-        pieces, length = seat.pieces(), boarded.length
-        if how is Relay.FILTERED:
-            pieces, length = Sieved(pieces, question.dialect.sieve(wanted)), None
-        body = Coming(pieces, seat.leave)
-        return self._replies.write(
-            head, body, outcome, question.began, length=length, final=seat.outcome
-        )
-
-    def _whole(
-        self, question: Question, head: Head, landed: Landed, how: Relay, outcome: Outcome
-    ) -> Reply | None:
-        """A reply that is here to its end, so that it can be told whether it was stored."""
-        body, entry = landed.body, landed.entry
-        if how is Relay.AT_END:
-            rendered = None if entry is None else question.render(entry)
-            if rendered is None:
-                return None
-            head, body = retyped(head, rendered.content_type), rendered.body
-        ttl = entry.lifetime.ttl if entry is not None and landed.stored else None
-        return self._replies.write(head, body, landed.told(outcome, ttl), question.began)
+                if begun is not None:
+                    return self._hearing.rest(begun, seat, outcome), Why.GIVE_UP
+                if (reply := await self._instead_of(head, question, miss)) is not None:
+                    seat.leave()  # what is heard now does not come by this flight
+                    return reply, Why.GIVE_UP
+                heard = await self._hearing.heard(question, boarding, seat, outcome)
+                return heard, Why.GIVE_UP
 
     # -- past the cache -----------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from proxy.downstream.outlet import Outlet
 from proxy.downstream.request import Origin, read_request, unread_request
-from proxy.downstream.respond import GONE_STATUS, Opening, Progress, close_body
+from proxy.downstream.respond import GONE_STATUS, Opening, Progress, Rest, close_body
 from proxy.downstream.service import LEAVING, Service
 from proxy.downstream.tunnel import RawLine, splice
 from proxy.model.decision import Why
@@ -56,8 +57,8 @@ class Exchange:
     """One request that the parser has found, and the reply to it."""
 
     __slots__ = (
-        "_attending", "_line", "_message", "_opening", "_outcome", "_progress", "_service",
-        "_stream", "given", "request",
+        "_attending", "_line", "_message", "_opening", "_outcome", "_outlet", "_progress",
+        "_service", "_stream", "given", "request",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +71,8 @@ class Exchange:
         self._stream = stream
         self._outcome = _UNDECIDED
         self._opening: Opening | None = None
-        self._progress = Progress()
+        self._progress = progress = Progress()
+        self._outlet = Outlet(line, service, progress) if _may_be_begun(message) else None
         self.request: Request | None = None  # what it is about
         self.given: Reply | None = None  # what was sent, if the same may be sent again just so
 
@@ -86,8 +88,9 @@ class Exchange:
         tunnel = persists = False
         try:
             request, tunnel = read_request(
-                self._message, self._stream, line.origin, attending.limits, self._invite
-            )
+                self._message, self._stream, line.origin, attending.limits, self._invite,
+                outlet=self._outlet,
+            )  # fmt: skip
             service.counts.requests += 1
         except RequestError as error:
             request = unread_request(self._message, line.origin)
@@ -125,17 +128,22 @@ class Exchange:
                 service.counts.hang_ups += 1
             if not (progress.complete or progress.told or progress.status == GONE_STATUS):
                 line.abort(progress.error)  # no part of a reply may pass for the whole
-            took_s = monotonic() - began
-            service.settle(
-                Record(
-                    request,
-                    self._outcome,
-                    Delivery(
-                        progress.status, progress.sent, progress.complete, took_s, progress.error
-                    ),
-                )
-            )
+            self._settle(request, began)
         return persists
+
+    def _settle(self, request: Request, began: float) -> None:
+        """Record it; from here on nothing can be sent."""
+        outlet, progress = self._outlet, self._progress
+        took_s = (progress.ended or monotonic()) - began
+        if outlet is not None:
+            if self._outcome is _UNDECIDED and (draft := outlet.begun) is not None:
+                # It was begun, but its task never came to that: what is known is what all share.
+                self._outcome = draft.reply.outcome._replace(laps=None, upstream_s=None)
+            outlet.close()
+        delivery = Delivery(
+            progress.status, progress.sent, progress.complete, took_s, progress.error
+        )
+        self._service.settle(Record(request, self._outcome, delivery))
 
     async def _reply(self, request: Request, *, tunnel: bool) -> Reply | Duplex:
         """What the proxy has to say, be it an error."""
@@ -157,7 +165,11 @@ class Exchange:
             return self._bug("answering", error)
 
     async def _send(self, reply: Reply, *, persist: bool) -> bool:
-        """Send ``reply``; whether another request may follow."""
+        """Send ``reply``, or what is left of it; whether another request may follow."""
+        if (rest := self._rest(reply)) is not None:
+            self._opening = rest
+            await rest.send(self._line, self._progress)
+            return True
         message, service = self._message, self._service
         head_only, modern = message.method == "HEAD", message.version is HttpVersion11
         persist = (
@@ -181,6 +193,15 @@ class Exchange:
             self.given = reply
         return opening.persists
 
+    def _rest(self, reply: Reply | None = None) -> Rest | None:
+        """What is left of ``reply``, or of whichever was begun; None: none was.
+
+        Raises:
+            ProtocolViolation: another one was.
+        """
+        draft = None if self._outlet is None else self._outlet.begun
+        return None if draft is None else Rest(reply or draft.reply, draft)
+
     async def _part(self) -> None:
         """Tell the client that time is up, where it can be told."""
         line, progress = self._line, self._progress
@@ -192,9 +213,11 @@ class Exchange:
                 await self._send(
                     reply._replace(head=reply.head._replace(headers=told)), persist=False
                 )
-            elif self._opening is not None and (event := self._opening.farewell(progress)):
-                line.write(event)
-                progress.told = True
+            else:
+                opening = self._opening or self._rest()
+                if opening is not None and (event := opening.farewell(progress)):
+                    line.write(event)
+                    progress.told = True
 
     async def _tunnel(self, duplex: Duplex) -> None:
         try:
@@ -234,6 +257,15 @@ class Exchange:
 def _ends_here(request: Request) -> bool:
     """Whether an OPTIONS request is for this proxy (RFC 9110, sections 7.6.2 and 9.3.7)."""
     return request.path == "*" or request.headers.get("max-forwards") == "0"
+
+
+def _may_be_begun(message: RawRequestMessage) -> bool:
+    """Whether its reply may be begun as all are that another request may follow."""
+    return (
+        message.version is HttpVersion11
+        and message.method != "HEAD"
+        and not (message.upgrade or message.should_close)
+    )
 
 
 def _is_plain(message: RawRequestMessage) -> bool:

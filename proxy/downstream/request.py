@@ -23,6 +23,7 @@ from proxy.downstream.limits import Limits
 from proxy.model.errors import RequestError
 from proxy.model.headers import Names, Received
 from proxy.model.message import Body, Headers, Request
+from proxy.model.outlet import Outlet
 from proxy.wire.headers import nominated, tunnelled
 from proxy.wire.target import authority_fault, read_target
 
@@ -51,6 +52,8 @@ def read_request(
     origin: Origin,
     limits: Limits,
     invite: Callable[[], None],
+    *,
+    outlet: Outlet | None = None,
 ) -> tuple[Request, bool]:
     """The request, and whether it asks for a tunnel that this proxy can give.
 
@@ -60,6 +63,7 @@ def read_request(
 
     Args:
         invite: sends 100 (Continue); called when the body is first waited for, if it was asked for.
+        outlet: of the request.
 
     Raises:
         RequestError: it must not be processed, and the connection not be used any further.
@@ -89,8 +93,9 @@ def read_request(
     if "upgrade" in headers and not tunnel:
         headers = headers.without(_IGNORED_UPGRADE)
     request = Request(
-        message.method, target.path, target.query_string, headers, body, origin.peer, origin.scheme
-    )
+        message.method, target.path, target.query_string, headers, body, origin.peer,
+        origin.scheme, outlet=outlet,
+    )  # fmt: skip
     return request, tunnel
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from proxy.model.errors import ProtocolViolation, RequestError, UpstreamError
 from proxy.model.message import Head
 from proxy.model.outcome import Reply
+from proxy.model.outlet import Draft
 from proxy.model.pieces import pour
 from proxy.wire.frames import MEDIA_TYPE, ended, frame
 from proxy.wire.head import write_head
@@ -24,6 +25,7 @@ _FAREWELL: Final = frame(
     ),
     b"error",
 )
+_TIMING: Final = b"\r\nServer-Timing: "
 _ONE_WRITE: Final = 65_536  # bytes of body; above, copying it next to the head costs more
 
 
@@ -61,6 +63,9 @@ class Progress:
     complete: bool = False
     told: bool = False  # the client was told that it is not complete, in the body itself
     error: str = ""
+    # In seconds of time.monotonic, where another than the request's task has sent something:
+    begun: float = 0.0  # when
+    ended: float = 0.0  # the same, if that was all there was to send
 
 
 class _Framing(Enum):
@@ -107,6 +112,25 @@ class Opening:
         self._last = b""  # the piece that was sent last, or a few bytes at its end
         self.head = write_head(reply.head, field, date)
 
+    def draft(self, body: bytes) -> Draft | None:
+        """The beginning of the reply, for all who are sent the same; None where that is too long.
+
+        Args:
+            body: what is there of it, if it is still coming.
+        """
+        reply, framing, head = self._reply, self._framing, self.head
+        if isinstance(reply.body, bytes):
+            body = reply.body
+        if framing is _NONE:
+            body = b""
+        at = head.rfind(_TIMING) + len(_TIMING)
+        fits = len(body) <= _ONE_WRITE and (reply.length is None or len(body) <= reply.length)
+        if at < len(_TIMING) or not fits:
+            return None
+        after = head[head.index(b"\r\n", at) :]
+        framed = b"%x\r\n%b\r\n" % (len(body), body) if body and framing is _CHUNKED else body
+        return Draft(reply, head[:at], after + framed, len(body), body)
+
     async def send(self, line: Line, progress: Progress) -> None:
         """Send it all; ``progress`` tells how far that came. The body is closed, whatever happens.
 
@@ -120,15 +144,7 @@ class Opening:
         if not isinstance(body, bytes):
             await self._stream(body, line, progress)
             return
-        if self._framing is _NONE:
-            line.write(self.head)
-        elif len(body) <= _ONE_WRITE:
-            line.write(self.head + body)
-            progress.sent = len(body)
-        else:
-            line.write(self.head)
-            line.write(body)
-            progress.sent = len(body)
+        self._write_whole(body, line, progress)
         if line.writing_paused:
             await line.drain()
         progress.complete = True
@@ -147,9 +163,23 @@ class Opening:
         fits = self._framing is _LENGTH and progress.sent + len(_FAREWELL) < declared
         return _FAREWELL if fits else b""
 
+    def _write_head(self, line: Line) -> None:
+        line.write(self.head)
+
+    def _write_whole(self, body: bytes, /, line: Line, progress: Progress) -> None:
+        if self._framing is _NONE:
+            line.write(self.head)
+        elif len(body) <= _ONE_WRITE:
+            line.write(self.head + body)
+            progress.sent = len(body)
+        else:
+            line.write(self.head)
+            line.write(body)
+            progress.sent = len(body)
+
     async def _stream(self, body: AsyncIterator[bytes], line: Line, progress: Progress) -> None:
         try:
-            line.write(self.head)
+            self._write_head(line)
             if self._framing is not _NONE:
                 await self._pieces(body, line, progress)
             progress.complete = True
@@ -182,6 +212,33 @@ class Opening:
             self._last = b"0"  # there can be no event behind it
             line.write(b"0\r\n\r\n")
             await line.drain()
+
+
+class Rest(Opening):
+    """What is left to send of a reply whose beginning was sent as a draft."""
+
+    __slots__ = ()
+
+    def __init__(self, reply: Reply, draft: Draft) -> None:
+        """As of an ``Opening``.
+
+        Raises:
+            ProtocolViolation: another reply has been begun, so this one cannot be sent.
+        """
+        if reply.head is not draft.reply.head:
+            raise ProtocolViolation("Another reply has been begun.")
+        self._reply = reply
+        self._framing, _ = _frame(reply, head_only=False, modern=True)
+        self._last = draft.last
+        self.head = b""
+        self.persists = True
+
+    def _write_head(self, line: Line) -> None:
+        pass
+
+    def _write_whole(self, _body: bytes, /, line: Line, progress: Progress) -> None:
+        if not line.writing_paused:
+            progress.ended = progress.begun  # and not when the request's own task gets to it
 
 
 def _holds_events(head: Head) -> bool:

@@ -46,7 +46,7 @@ class Flights:
         self.edition = 0  # of the settings; see ``Errand``
         self.counts = Counts()
         self._clock = clock
-        self._report = report
+        self.report = report
         self._fleet = fleet
         self._watch = watch
         self._board: dict[bytes, Flight] = {}
@@ -201,7 +201,7 @@ class Flights:
         except UpstreamError as error:
             self._break(flight, error)
         except Exception as bug:  # noqa: BLE001 - a task's root: everybody aboard must be told
-            self._report(bug)
+            self.report(bug)
             if not flight.over:
                 self._break(flight, UpstreamError("the answer could not be handled"))
 

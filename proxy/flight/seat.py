@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.flight.errand import Boarded, Boarding, Errand, Handed, Lagged, Landed, Released
+from proxy.flight.gate import Gate, Greeting
 from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, UpstreamError
 from proxy.model.outcome import Outcome
@@ -31,8 +32,8 @@ class Flight:
 
     __slots__ = (
         "asking", "background", "began", "boarding", "drained", "dropped", "errand", "error",
-        "fresh", "landed", "listening", "log", "progress", "pulse", "pump", "seats", "shared",
-        "size", "storable", "timer", "window",
+        "fresh", "gate", "landed", "listening", "log", "progress", "pulse", "pump", "seats",
+        "shared", "size", "storable", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Flight:
         self.seats: set[Seat] = set()
         self.pulse = asyncio.Event()  # something came
         self.listening: dict[Callable[[], None], None] = {}  # who hears of it without being woken
+        self.gate: Gate | None = None  # where followers wait for what comes to begin
         self.drained: asyncio.Event | None = None  # some seat read on, or left; a window has one
         self.progress = now
         self.began = now  # when the upstream was asked, here or by another replica
@@ -96,6 +98,18 @@ class Flight:
             number = min(number, max(seat.read for seat in self.seats) - self.dropped)
         return number
 
+    def gathered(self, start: int) -> tuple[bytes, int]:
+        """Some pieces from ``start`` in the log on, at least one, as one; and how many they are."""
+        log, end = self.log, start + 1
+        first = log[start]
+        if end == len(log):  # who keeps up: the very bytes, which are all readers'
+            return first, 1
+        size = len(first)
+        while end < len(log) and size + len(log[end]) <= _GATHERED:
+            size += len(log[end])
+            end += 1
+        return (first, 1) if end == start + 1 else (b"".join(log[start:end]), end - start)
+
     def forget(self, number: int) -> int:
         """Drop so many pieces from the log; the bytes that this frees."""
         freed = sum(map(len, self.log[:number]))
@@ -111,6 +125,8 @@ class Flight:
         if self.listening:
             for listener in tuple(self.listening):
                 listener()
+        if self.gate is not None:
+            self.gate.look()
 
 
 class Foretold(NamedTuple):
@@ -151,8 +167,12 @@ class Seat:
         """The form that was asked of the upstream."""
         return self._flight.errand.asked
 
-    async def boarded(self) -> Boarding:
+    async def boarded(self, greeting: Greeting | None = None) -> Boarding:
         """Wait until it is known what comes, a follower at most ``wait_timeout`` seconds.
+
+        Args:
+            greeting: what a follower who waits is told, as soon as that is here; a document may be
+                waited for with it. The seat goes on behind what was told.
 
         Raises:
             UpstreamError: the call failed before its head came.
@@ -161,17 +181,15 @@ class Seat:
         if self.first:
             while flight.boarding is None and flight.error is None:
                 await flight.pulse.wait()
-        else:
-            try:
-                async with asyncio.timeout(self._flights.limits.wait_timeout):
-                    while flight.boarding is None and flight.error is None:
-                        if not flight.shared:
-                            return Released(Why.GIVE_UP)
-                        await flight.pulse.wait()
-            except TimeoutError:
+        elif flight.boarding is None and flight.error is None and flight.shared:
+            if flight.gate is None:
+                flight.gate = Gate(flight, self._flights.report)
+            if not await flight.gate.wait(self, greeting, self._flights.limits.wait_timeout):
                 self._flights.counts.wait_timeouts += 1
                 return Released(Why.WAIT_TIMEOUT)
         boarding = flight.boarding
+        if boarding is None and flight.error is None:
+            return Released(Why.GIVE_UP)
         if boarding is None:
             raise _again(flight.error)
         if isinstance(boarding, Handed) and not self.first:
@@ -255,7 +273,7 @@ class Seat:
         if start < 0 or self._left:
             raise Lagged("too slow for a flight that others are on")
         if start < len(flight.log):
-            piece, number = _gathered(flight.log, start)
+            piece, number = flight.gathered(start)
             self._index += number
             if flight.drained is not None:
                 flight.drained.set()
@@ -263,6 +281,17 @@ class Seat:
         if flight.error is not None:
             raise _again(flight.error)
         return None
+
+    def has_read(self, pieces: int) -> None:
+        """So many pieces were told this passenger by another; it goes on behind them."""
+        self._index = pieces
+        if self._flight.drained is not None:
+            self._flight.drained.set()
+
+    @property
+    def landed(self) -> Landed | None:
+        """The whole body, once it is here."""
+        return self._flight.landed
 
     def outcome(self, told: Outcome) -> Outcome:
         """``told`` with what became of the answer: whether it was stored, and if not why."""
@@ -309,18 +338,6 @@ class _Pieces:
         if piece is None:
             raise StopAsyncIteration
         return piece
-
-
-def _gathered(log: list[bytes], start: int) -> tuple[bytes, int]:
-    """Some pieces from ``start`` on, at least one, as one; and how many they are."""
-    first, end = log[start], start + 1
-    if end == len(log):  # who keeps up: the very bytes, which are all readers'
-        return first, 1
-    size = len(first)
-    while end < len(log) and size + len(log[end]) <= _GATHERED:
-        size += len(log[end])
-        end += 1
-    return (first, 1) if end == start + 1 else (b"".join(log[start:end]), end - start)
 
 
 def _again(error: UpstreamError | None) -> UpstreamError:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from proxy.model.outlet import Outlet
 
 
 class Headers:
@@ -131,6 +134,9 @@ class Request(NamedTuple):
     scheme: str = "http"
     # What is told upstream in place of the trace context that came; (): that goes on as it is.
     trace: tuple[tuple[str, str], ...] = ()
+    # Where the reply to it may be begun ahead of its task; None: nowhere. Who asks something else
+    # on behalf of this request leaves it alone.
+    outlet: Outlet | None = None
 
     @property
     def target(self) -> str:

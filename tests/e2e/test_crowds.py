@@ -124,6 +124,7 @@ async def test_a_thousand_identical_requests_cost_one_call(
     assert len(backend.asked) == 1
     assert set(told) == {told[0]}
     assert told[0][0] == 200
+    await proxy.counted(lambda: len(proxy.verdicts) == 1000)  # who is told is woken afterwards
     assert Counter(proxy.verdicts) == {"COALESCED": 999, "MISS": 1}
 
 
