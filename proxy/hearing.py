@@ -96,6 +96,12 @@ class Hearing:
 
     # -- of those who are told before they are woken --------------------------------------------
 
+    def is_for_all(self, question: Question, seat: Seat, boarded: Boarded) -> bool:
+        """Whether nothing is to be waited for, or done, for each who has asked so by himself."""
+        if boarded.head.status in self._failing:
+            return False
+        return _manner(question, boarded, seat).how is Relay.VERBATIM
+
     def beginning(
         self,
         question: Question,
@@ -104,15 +110,8 @@ class Hearing:
         boarded: Boarded,
         landed: Landed | None,
     ) -> Reply | None:
-        """The reply to a follower, as far as it is the same for all who have asked alike.
-
-        None if there may be something to be waited for, or done, for each by himself.
-        """
-        if boarded.head.status in self._failing:
-            return None
+        """The reply to a follower, where it is for all who have asked alike."""
         manner = _manner(question, boarded, seat)
-        if manner.how is not Relay.VERBATIM:
-            return None
         outcome = question.missed(miss.why, seat.why, joined=False)
         if landed is not None:
             return self._whole(question, manner, landed, outcome)
@@ -169,6 +168,9 @@ class Greeting:
     @property
     def settle_s(self) -> float:
         return self._hearing.settle_s
+
+    def suits(self, boarded: Boarded) -> bool:
+        return self._hearing.is_for_all(self._question, self._seat, boarded)
 
     def draft(self, boarded: Boarded, landed: Landed | None, body: bytes) -> Draft | None:
         reply = self._hearing.beginning(self._question, self._miss, self._seat, boarded, landed)

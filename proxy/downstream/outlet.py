@@ -55,9 +55,11 @@ class Outlet:
         except ConnectionError:
             return False  # the task is about to be told
         self.begun = draft
-        progress.begun = monotonic()
         progress.status = draft.reply.head.status
         progress.sent = draft.sent
+        if isinstance(draft.reply.body, bytes) and not line.writing_paused:
+            progress.complete = True  # whether or not its task comes to say so
+            progress.ended = monotonic()
         return True
 
     def close(self) -> None:

@@ -63,9 +63,7 @@ class Progress:
     complete: bool = False
     told: bool = False  # the client was told that it is not complete, in the body itself
     error: str = ""
-    # In seconds of time.monotonic, where another than the request's task has sent something:
-    begun: float = 0.0  # when
-    ended: float = 0.0  # the same, if that was all there was to send
+    ended: float = 0.0  # when another than the task had sent it all; seconds of time.monotonic
 
 
 class _Framing(Enum):
@@ -237,8 +235,7 @@ class Rest(Opening):
         pass
 
     def _write_whole(self, _body: bytes, /, line: Line, progress: Progress) -> None:
-        if not line.writing_paused:
-            progress.ended = progress.begun  # and not when the request's own task gets to it
+        pass
 
 
 def _holds_events(head: Head) -> bool:

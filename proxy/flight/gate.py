@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.flight.seat import Flight, Seat
 
 # In one turn of the loop, some 4 ms each: what else goes on in this process goes on in between.
-_GREETED_AT_ONCE: Final = 256
+_TOLD_AT_ONCE: Final = 256
 _WOKEN_AT_ONCE: Final = 64
 _SLACK_S: Final = 0.01  # by which somebody's time may be up later than told, if many wait
 
@@ -42,6 +42,10 @@ class Greeting(Protocol):
     @property
     def settle_s(self) -> float:
         """For how many seconds a document is waited for, to be told whole."""
+        ...
+
+    def suits(self, boarded: Boarded) -> bool:
+        """Whether all of this kind can be told what comes; if not they are woken, no later."""
         ...
 
     def draft(self, boarded: Boarded, landed: Landed | None, body: bytes) -> Draft | None:
@@ -68,11 +72,12 @@ class _Stage(Enum):
 class _Cohort:
     """Those who are told the same."""
 
-    __slots__ = ("draft", "drafted")
+    __slots__ = ("draft", "suits", "turn")
 
     def __init__(self) -> None:
+        self.suits: bool | None = None  # whether they can be told at all; None: nobody has looked
         self.draft: Draft | None = None
-        self.drafted = False
+        self.turn = 0  # of the loop, in which that was made
 
 
 class _Waiting:
@@ -84,12 +89,12 @@ class _Waiting:
         self,
         seat: Seat,
         greeting: Greeting | None,
-        cohort: _Cohort | None,
+        cohort: _Cohort,
         until: float,
         woken: asyncio.Future[bool],
     ) -> None:
         self.seat = seat
-        self.greeting = greeting
+        self.greeting = greeting  # None: there is nothing to tell
         self.cohort = cohort
         self.until = until  # on the loop's clock
         self.woken = woken  # whether that is in time
@@ -103,8 +108,8 @@ class Gate:
     """
 
     __slots__ = (
-        "_cohorts", "_deadline", "_due", "_flight", "_loop", "_report", "_rest", "_stage",
-        "_waiting",
+        "_cohorts", "_deadline", "_due", "_flight", "_loop", "_report", "_stage", "_turn",
+        "_untold", "_waiting",
     )  # fmt: skip
 
     def __init__(self, flight: Flight, report: Callable[[BaseException], None]) -> None:
@@ -113,8 +118,9 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._stage = _Stage.CLOSED
         self._waiting: dict[Seat, _Waiting] = {}
+        self._untold: deque[_Waiting] = deque()  # of these, once the gate is open
         self._cohorts: dict[Hashable, _Cohort] = {}
-        self._rest: deque[_Waiting] = deque()  # who is still to be greeted, or woken
+        self._turn = 0  # counts those in which somebody was told
         self._deadline = Deadline(self._loop, self._too_late)
         self._due = inf  # when it is, on the loop's clock
 
@@ -122,13 +128,12 @@ class Gate:
         """Return when it is known what comes, or that nothing does; False: time is up.
 
         Args:
-            greeting: what is said to who waits before this returns.
-            within_s: for how long to wait for that at most.
+            greeting: tells who waits what comes, before this returns.
+            within_s: for how long to wait until something is known.
         """
         until = self._loop.time() + within_s
-        cohort = None
-        if greeting is not None:
-            cohort = self._cohorts.setdefault(greeting.kind, _Cohort())
+        kind = None if greeting is None else greeting.kind
+        cohort = self._cohorts.setdefault(kind, _Cohort())
         woken: asyncio.Future[bool] = self._loop.create_future()
         self._waiting[seat] = _Waiting(seat, greeting, cohort, until, woken)
         if until < self._due:
@@ -142,7 +147,7 @@ class Gate:
                 self._flight.gate = None  # they lead to each other
 
     def look(self) -> None:
-        """Something came, or nothing will: tell who is to be told."""
+        """Something came, or nothing will: see to it that all are told who are to be told."""
         flight, stage = self._flight, self._stage
         boarded = flight.boarding
         if stage is _Stage.SETTLING and (flight.over or flight.window):
@@ -161,58 +166,70 @@ class Gate:
             self._deadline.lift()
             self._wake([*self._waiting.values()])
 
-    # -- greeting ---------------------------------------------------------------------------------
+    # -- telling ----------------------------------------------------------------------------------
 
     def _begin(self, boarded: Boarded) -> None:
-        flight, form = self._flight, boarded.form
-        if flight.over or flight.window or (form is not None and form.stream):
+        """Tell what comes, or wait until it is whole."""
+        flight, form, waiting = self._flight, boarded.form, self._waiting.values()
+        try:
+            self._sort(boarded)
+        except Exception as bug:  # noqa: BLE001 - a call of the loop: all must be woken, whatever it is
+            self._report(bug)
+            self._wake([*waiting])
+            return
+        settling = [each.greeting.settle_s for each in waiting if each.greeting is not None]
+        if not settling or flight.over or flight.window or (form is not None and form.stream):
             self._open()
             return
         self._stage = _Stage.SETTLING
-        greetings = [each.greeting for each in self._waiting.values() if each.greeting is not None]
-        if len(greetings) < len(self._waiting):
-            self._wake([each for each in self._waiting.values() if each.greeting is None])
-        if greetings:
-            self._expect(self._loop.time() + max(each.settle_s for each in greetings))
+        self._expect(self._loop.time() + max(settling))
+        self._wake([each for each in waiting if each.greeting is None])
+
+    def _sort(self, boarded: Boarded) -> None:
+        """Leave a greeting to none but those who can be told by it."""
+        for each in self._waiting.values():
+            if each.greeting is not None:
+                if each.cohort.suits is None:
+                    each.cohort.suits = each.greeting.suits(boarded)
+                if not each.cohort.suits:
+                    each.greeting = None
 
     def _open(self) -> None:
         self._stage = _Stage.OPEN
-        self._rest = deque(self._waiting.values())
-        self._greet()
+        self._untold = deque(self._waiting.values())
+        self._tell()
 
-    def _greet(self) -> None:
-        """Greet some; then, in the loop's next turn, the others."""
+    def _tell(self) -> None:
+        """Tell some; then, in the loop's next turns, the others, and wake them."""
         try:
-            self._greet_some()
-        except Exception as bug:  # noqa: BLE001 - a call of the loop: all must be woken, whatever it is
+            self._tell_some()
+        except Exception as bug:  # noqa: BLE001 - as above
             self._report(bug)
-            self._rest.clear()
-        if self._rest:
-            self._loop.call_soon(self._greet)
+            self._untold.clear()
+        if self._untold:
+            self._loop.call_soon(self._tell)
         else:
             self._wake([*self._waiting.values()])
 
-    def _greet_some(self) -> None:
-        flight, rest = self._flight, self._rest
+    def _tell_some(self) -> None:
+        flight, untold = self._flight, self._untold
         boarded = flight.boarding
         if not isinstance(boarded, Boarded) or flight.error is not None or flight.dropped:
-            rest.clear()  # they hear of it when they are woken
+            untold.clear()  # they hear of it when they are woken
             return
         form = boarded.form
         landed = None if form is not None and form.stream else flight.landed
         body, read = flight.gathered(0) if flight.log else (b"", 0)
-        for each_kind in self._cohorts.values():
-            each_kind.drafted = False  # what was drafted a turn ago may be out of date
-        for _ in range(min(_GREETED_AT_ONCE, len(rest))):
-            each = rest.popleft()
+        self._turn = turn = self._turn + 1
+        for _ in range(min(_TOLD_AT_ONCE, len(untold))):
+            each = untold.popleft()
             greeting, cohort = each.greeting, each.cohort
-            if greeting is None or cohort is None or each.woken.done():
+            if greeting is None or each.woken.done():
                 continue
-            if not cohort.drafted:
-                cohort.drafted = True
+            if cohort.turn != turn:
+                cohort.turn = turn
                 cohort.draft = greeting.draft(boarded, landed, body)
-            draft = cohort.draft
-            if draft is not None and greeting.begin(draft):
+            if cohort.draft is not None and greeting.begin(cohort.draft):
                 each.seat.has_read(read)
 
     # -- waking -----------------------------------------------------------------------------------
