@@ -25,6 +25,7 @@ from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, Rel
 from proxy.model.meeting import Admit, Fleet, Leading, Meeting, Sought, Stored
 from proxy.model.message import Head, Headers, Request
 from proxy.model.outcome import Reply, Verdict
+from proxy.model.outlet import Draft
 from proxy.model.purge import Kind, Purge
 from proxy.passing import Passing
 from proxy.policy import Policy, Terms
@@ -144,10 +145,11 @@ class Proxy:
     ) -> Asked:
         """Send a chat request and let everything go as far as it can."""
         headers = [("Content-Type", "application/json"), *more.pop("headers", [])]
+        outlet = more.pop("outlet", None)
         body = more.pop("raw", None) or orjson.dumps(
             {"model": "m", "messages": [{"role": "user", "content": text}], **more}
         )
-        request = Request(method, path, "", Headers(headers), Given(body))
+        request = Request(method, path, "", Headers(headers), Given(body), outlet=outlet)
         task = asyncio.ensure_future(_deliver(self.lifecycle, request))  # noqa: TID251 - a test's
         self._tasks.add(task)
         await settle()
@@ -173,6 +175,23 @@ class Proxy:
     @property
     def calls(self) -> int:
         return len(self.crank.calls)
+
+
+class Told:
+    """An outlet; ``said`` is what was begun there, and with which times."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.said: list[tuple[Draft, str]] = []
+        self._gone = gone
+
+    def draft(self, reply: Reply, body: bytes) -> Draft:
+        told = reply.body if isinstance(reply.body, bytes) else body
+        return Draft(reply, b"", told, len(told), told)
+
+    def begin(self, draft: Draft, timing: str) -> bool:
+        if not self._gone:
+            self.said.append((draft, timing))
+        return not self._gone
 
 
 class Slow:
@@ -283,6 +302,69 @@ async def test_a_question_is_asked_once_and_answered_from_memory_ever_after():
         assert hit["Age"] == "10"
         assert hit.body == miss.body == ANSWER
         assert p.calls == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_waits_is_told_at_his_outlet_and_has_the_rest_for_his_reply(streamed):
+    async with proxy() as p:
+        leading = Told()
+        outlets = [Told() for _ in range(3)]
+        await p.ask(stream=streamed, outlet=leading)
+        asked = []
+        for outlet in outlets:
+            p.clock.turn(1.0)
+            asked.append(await p.ask(stream=streamed, outlet=outlet))
+        p.clock.turn(1.0)
+        call = p.call()
+        call.answer(SSE if streamed else JSON)
+        call.send(*(STREAM[:2] if streamed else [ANSWER]))
+        if streamed:
+            await settle()
+            call.send(*STREAM[2:])
+        call.end()
+        replies = [await each.reply() for each in asked]
+        said = [outlet.said[0] for outlet in outlets]
+        assert leading.said == []
+        assert {id(draft) for draft, _ in said} == {id(said[0][0])}
+        assert [timing for _, timing in said] == [
+            f"sidecache;dur=0.000, upstream;dur={waited}000.000" for waited in (3, 2, 1)
+        ]
+        whole = b"".join(STREAM) if streamed else ANSWER
+        for (draft, _), reply, waited in zip(said, replies, (3.0, 2.0, 1.0), strict=True):
+            assert reply.cache == ("COALESCED", "uri-miss")
+            assert draft.after + (reply.body if streamed else b"") == whole
+            assert reply.outcome.upstream_s == waited
+            assert reply.outcome.laps.looked == 1004.0 - waited
+            assert reply.final.stored
+            assert reply.final.usage is not None or streamed
+
+
+async def test_who_could_not_be_told_at_his_outlet_has_it_all_for_his_reply():
+    async with proxy() as p:
+        await p.ask(stream=True)
+        follower = await p.ask(stream=True, outlet=Told(gone=True))
+        call = p.call()
+        call.answer(SSE)
+        call.send(*STREAM)
+        call.end()
+        reply = await follower.reply()
+        assert reply.cache == ("COALESCED", "uri-miss")
+        assert reply.body == b"".join(STREAM)
+
+
+async def test_nobody_is_told_of_a_failure_in_place_of_which_there_may_be_something_else():
+    async with proxy(Terms(ttl=5.0, stale_if_error=100.0, jitter=0.0)) as p:
+        await p.stored()
+        p.clock.turn(10)
+        outlet = Told()
+        first = await p.ask()
+        follower = await p.ask(outlet=outlet)
+        p.call().answer(Head(503, "No", Headers()))
+        p.call().end()
+        for each in (first, follower):
+            reply = await each.reply()
+            assert (reply.status, reply.body) == (200, ANSWER)
+        assert outlet.said == []
 
 
 async def test_what_belongs_to_one_delivery_is_not_replayed():

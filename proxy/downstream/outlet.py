@@ -51,7 +51,7 @@ class Outlet:
         if line is None or not line.lasting:
             return False
         try:
-            line.write(b"%b%b%b" % (draft.before, timing.encode(), draft.after))
+            line.write(draft.before + timing.encode() + draft.after)
         except ConnectionError:
             return False  # the task is about to be told
         self.begun = draft

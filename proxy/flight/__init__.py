@@ -14,6 +14,8 @@ Rules
    who listen at once (``proxy.model.pieces``); who can take no more for now reads on from the log
    later. Nobody's slow reading slows another: past a bound the log becomes a window, and who falls
    behind it is dropped. Only when every seat is slow does the pump wait.
+   Nor does it slow anybody that others have to be woken: who waits is told how the answer begins,
+   one right after the other, and woken then (``proxy.flight.gate``).
 4. A body that breaks off is broken for every seat; a clean end is only ever a whole answer's end.
 5. A flight is off the board before its end is published, so nobody can join a finished one.
 6. Two clocks. A seat waits for the head at most ``wait_timeout``, then asks alone. A flight without
