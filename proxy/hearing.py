@@ -31,7 +31,7 @@ class Hearing:
 
     Args:
         failing: statuses in place of which something else may be said.
-        clock: seconds, monotonic; that of questions.
+        clock: seconds, monotonic; that of questions and of flights.
         settle_s: a JSON answer is awaited whole for so long, to tell whether it was stored.
     """
 
@@ -156,7 +156,7 @@ class Greeting:
         self._outlet = outlet
         self._since = hearing.clock()
         self.begun: Draft | None = None  # what was told
-        self.waited_s = 0.0  # until then
+        self.waited_s = 0.0  # for its head
 
     @property
     def kind(self) -> Hashable:
@@ -177,9 +177,8 @@ class Greeting:
         return None if reply is None else self._outlet.draft(reply, body)
 
     def begin(self, draft: Draft) -> bool:
-        now = self._hearing.clock()
-        waited_s = now - self._since
-        _, said = timing(waited_s, now - self._question.began)
+        waited_s = max(0.0, self._seat.head_at - self._since)
+        _, said = timing(waited_s, self._hearing.clock() - self._question.began)
         if not self._outlet.begin(draft, said):
             return False
         self.begun, self.waited_s = draft, waited_s

@@ -318,16 +318,17 @@ async def test_who_waits_is_told_at_his_outlet_and_has_the_rest_for_his_reply(st
         call = p.call()
         call.answer(SSE if streamed else JSON)
         call.send(*(STREAM[:2] if streamed else [ANSWER]))
-        if streamed:
-            await settle()
-            call.send(*STREAM[2:])
+        await settle()
+        p.clock.turn(0.5)
+        call.send(*(STREAM[2:] if streamed else []))
         call.end()
         replies = [await each.reply() for each in asked]
         said = [outlet.said[0] for outlet in outlets]
         assert leading.said == []
         assert {id(draft) for draft, _ in said} == {id(said[0][0])}
         assert [timing for _, timing in said] == [
-            f"sidecache;dur=0.000, upstream;dur={waited}000.000" for waited in (3, 2, 1)
+            f"sidecache;dur={0 if streamed else 500}.000, upstream;dur={waited}000.000"
+            for waited in (3, 2, 1)
         ]
         whole = b"".join(STREAM) if streamed else ANSWER
         for (draft, _), reply, waited in zip(said, replies, (3.0, 2.0, 1.0), strict=True):

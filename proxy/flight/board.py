@@ -265,7 +265,7 @@ class Flights:
     async def _hear(self, flight: Flight, arrival: Arrival) -> None:
         """Weigh what arrives, and let all who may hear it."""
         try:
-            flight.progress = self._clock()
+            flight.progress = flight.head_at = self._clock()
             verdict, form = flight.errand.weigh(arrival)
             if isinstance(verdict, GiveUp):
                 self._give_up(flight, Handed(arrival, verdict.why))

@@ -32,8 +32,8 @@ class Flight:
 
     __slots__ = (
         "asking", "background", "began", "boarding", "drained", "dropped", "errand", "error",
-        "fresh", "gate", "landed", "listening", "log", "progress", "pulse", "pump", "seats",
-        "shared", "size", "storable", "timer", "window",
+        "fresh", "gate", "head_at", "landed", "listening", "log", "progress", "pulse", "pump",
+        "seats", "shared", "size", "storable", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,7 @@ class Flight:
         self.gate: Gate | None = None  # where followers wait for what comes to begin
         self.drained: asyncio.Event | None = None  # some seat read on, or left; a window has one
         self.progress = now
+        self.head_at = now  # when the head came; of use once it has
         self.began = now  # when the upstream was asked, here or by another replica
         self.pump: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -313,6 +314,11 @@ class Seat:
     def asked_at(self) -> float:
         """When the upstream was asked, in seconds on the flights' clock."""
         return self._flight.began
+
+    @property
+    def head_at(self) -> float:
+        """When the head came that is here by now, in seconds on the flights' clock."""
+        return self._flight.head_at
 
     @property
     def given_up(self) -> Why:
