@@ -75,9 +75,9 @@ def spelled_plainly(raw: bytes) -> bytes | None:
         return None
     try:
         value: dict[str, object] = orjson.loads(raw)
-    except ValueError:
+        plain = _copied(orjson.dumps({name: value[name] for name in sorted(value)}))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # deeper can be read than written
         return None
-    plain = _copied(orjson.dumps({name: value[name] for name in sorted(value)}))
     return None if raw.count(b'"') != plain.count(b'"') or _hides(raw) else plain
 
 

@@ -546,7 +546,7 @@ async def test_a_document_is_known_in_another_spelling_once_it_was_heard_twice(l
     [
         b'{"a":1.0,"b":[2]}', b'{"a":1,"b":[2],"c":null}', b'{"a":1}', b'{"A":1,"b":[2]}',
         b'{"a":1,"b":[2],"a":1}', b'{"a":1,"b":[2,1]}', b'{"a":1,"b":[2]', b'[{"a":1,"b":[2]}]',
-        b'{"a":"1","b":[2]}', b"",
+        b'{"a":"1","b":[2]}', b"", b'{"a":1,"b":' + b"[" * 300 + b"]" * 300 + b"}",
     ],
 )  # fmt: skip
 async def test_another_document_is_not(lane: Lane, body: bytes) -> None:

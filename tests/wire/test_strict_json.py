@@ -524,6 +524,7 @@ def test_an_object_has_one_plain_spelling_however_it_is_written(
     [
         b"", b"[]", b"1", b"null", b"{", b" {}", b'{"a":1,"a":1}', rb'{"a":"\u0022"}',
         b'{"a":9007199254740993}', b'{"a":"\xff"}', b'{"a":1e400}',
+        *[b'{"a":' + b"[" * depth + b"]" * depth + b"}" for depth in (254, 300, 1000, 9000)],
     ],
 )  # fmt: skip
 def test_what_takes_a_longer_look_has_no_plain_spelling(raw: bytes) -> None:
