@@ -115,9 +115,7 @@ class Exchange:
             progress.error = line.cause or CLIENT_GONE
             raise
         except asyncio.CancelledError:
-            progress.error = line.cause or CLIENT_GONE
-            if line.cause == DRAINING:
-                await self._part()
+            await self._break_off()
             raise
         except Exception as error:
             progress.error = type(error).__name__
@@ -201,6 +199,15 @@ class Exchange:
         """
         draft = None if self._outlet is None else self._outlet.begun
         return None if draft is None else Rest(reply or draft.reply, draft)
+
+    async def _break_off(self) -> None:
+        """Note why, unless all has been sent; and where time is up tell the client, if possible."""
+        line, progress = self._line, self._progress
+        if progress.complete:  # by another than the task
+            return
+        progress.error = line.cause or CLIENT_GONE
+        if line.cause == DRAINING:
+            await self._part()
 
     async def _part(self) -> None:
         """Tell the client that time is up, where it can be told."""

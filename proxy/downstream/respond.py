@@ -111,7 +111,9 @@ class Opening:
         self.head = write_head(reply.head, field, date)
 
     def draft(self, body: bytes) -> Draft | None:
-        """The beginning of the reply, for all who are sent the same; None where that is too long.
+        """The beginning of the reply, for all who are sent the same.
+
+        None where that is too long, or where no other request may follow.
 
         Args:
             body: what is there of it, if it is still coming.
@@ -123,7 +125,7 @@ class Opening:
             body = b""
         at = head.rfind(_TIMING) + len(_TIMING)
         fits = len(body) <= _ONE_WRITE and (reply.length is None or len(body) <= reply.length)
-        if at < len(_TIMING) or not fits:
+        if at < len(_TIMING) or not fits or not self.persists:
             return None
         after = head[head.index(b"\r\n", at) :]
         framed = b"%x\r\n%b\r\n" % (len(body), body) if body and framing is _CHUNKED else body

@@ -143,9 +143,10 @@ async def test_what_is_to_be_answered_in_a_way_of_its_own_is_not_begun(request_:
         reply_with(b"untimed"),
         reply_with(b"x" * 65_537, headers=TIMED),
         reply_with(headers=[*TIMED, ("X-Bad", "a\r\nb")]),
+        reply_with(headers=TIMED, close=True),
     ],
 )
-async def test_what_is_long_or_cannot_be_written_is_left_to_the_task(reply: Reply) -> None:
+async def test_what_is_long_or_cannot_be_sent_so_is_left_to_the_task(reply: Reply) -> None:
     drafts: list[Draft | None] = []
 
     async def answer(request: Request) -> Reply:
@@ -254,6 +255,9 @@ async def test_who_hangs_up_before_the_task_goes_on_is_recorded_as_one_who_was_t
     assert record.outcome == OUTCOME
     assert (record.delivery.status, record.delivery.sent) == (200, 3)
     assert record.delivery.complete is whole
+    # Who has it all may go: nobody has hung up on a reply.
+    assert record.delivery.error == ("" if whole else "ClientGone")
+    assert stage.server.counts.hang_ups == (not whole)
 
 
 @pytest.mark.parametrize("whole", [False, True])
