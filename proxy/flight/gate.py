@@ -144,7 +144,10 @@ class Gate:
             del self._waiting[seat]
             if not self._waiting:
                 self._deadline.end()
-                self._flight.gate = None  # they lead to each other
+                flight = self._flight
+                flight.gate = None  # they lead to each other
+                if flight.drained is not None:
+                    flight.drained.set()  # nothing was dropped till now (``Flight.surplus``)
 
     def look(self) -> None:
         """Something came, or nothing will: see to it that all are told who are to be told."""
@@ -214,7 +217,7 @@ class Gate:
     def _tell_some(self) -> None:
         flight, untold = self._flight, self._untold
         boarded = flight.boarding
-        if not isinstance(boarded, Boarded) or flight.error is not None or flight.dropped:
+        if not isinstance(boarded, Boarded) or flight.error is not None:
             untold.clear()  # they hear of it when they are woken
             return
         form = boarded.form

@@ -90,13 +90,22 @@ class Flight:
         return suits(self.offered)
 
     def surplus(self, window_bytes: int) -> int:
-        """How many pieces have to go to fit the window, of those that some seat has read."""
-        surplus, number = self.size - window_bytes, 0
-        while surplus > 0:
-            surplus -= len(self.log[number])
-            number += 1
+        """How many pieces have to go to fit the window, of those that some seat has read.
+
+        But none while some have yet to be woken, nor of the half window behind the seat that is
+        furthest: who lags so little is not slow.
+        """
+        if self.gate is not None:
+            return 0
+        log, surplus, read = self.log, self.size - window_bytes, len(self.log)
         if self.seats:
-            number = min(number, max(seat.read for seat in self.seats) - self.dropped)
+            read = max(seat.read for seat in self.seats) - self.dropped
+            behind = self.size - sum(map(len, log[read:]))
+            surplus = min(surplus, behind - window_bytes // 2)
+        number = 0
+        while surplus > 0 and number < read:
+            surplus -= len(log[number])
+            number += 1
         return number
 
     def gathered(self, start: int) -> tuple[bytes, int]:

@@ -457,6 +457,26 @@ async def test_a_reader_far_behind_a_long_answer_is_dropped_and_the_others_hear_
         assert field.flights.counts.laggards == 1
 
 
+async def test_who_lags_by_less_than_half_a_window_stays_however_much_has_gathered():
+    async with airfield(flight_bytes=400_000, window_bytes=200_000) as field:
+        quick, other = field.board(), field.board()
+        await settle()
+        field.calls[0].answer()
+        field.calls[0].send(*[b"x" * 70_000] * 6)
+        await settle()
+        pieces = quick.pieces()
+        assert len(await anext(pieces)) == 70_000
+        await settle()
+        assert len(await anext(other.pieces())) == 70_000
+        for _ in range(3):
+            await anext(pieces)
+        await settle()
+        with pytest.raises(Lagged):
+            await anext(other.pieces())
+        quick.leave()
+        other.leave()
+
+
 async def test_the_upstream_waits_when_every_reader_is_slow():
     async with airfield(flight_bytes=10, window_bytes=5) as field:
         seat = field.board()
