@@ -160,8 +160,9 @@ class Line(ResponseHandler):
         self._deadline.lift()
 
     def rest(self) -> None:
-        """Make ready for the pool, after a response that was read to its end."""
+        """Make ready for the pool, after a response that has come to its end, taken or not."""
         self.untimed()
+        self.go_on()  # else the next response would never be read, with no clock running
         self.heard = self._asked = False
         self._message = self._body = None
 

@@ -193,6 +193,18 @@ async def test_a_slow_reader_stops_the_backend_and_no_clock_runs_meanwhile():
     assert isinstance(body.fault, Quiet)
 
 
+async def test_a_connection_whose_last_response_was_not_taken_is_read_again():
+    line = connected()
+    asked(line)
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000))
+    assert not line.transport.reading
+    line.rest()
+    assert line.fit
+    assert line.transport.reading
+    head, sent, content = HEADS["counted"]
+    assert (await read_on(line, head + sent, []))[1] == content
+
+
 async def test_a_reader_who_is_woken_loses_nothing_that_comes_before_he_is(start):
     line = connected()
     asked(line)
