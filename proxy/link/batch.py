@@ -141,11 +141,12 @@ class Batch:
             try:
                 value = command.read(reply)
             except ValueError as wrong:
-                sound = False
-                error = self._health.note_failure(command.key, f"ValueError: {wrong}")
-                if not found.done():
-                    found.set_exception(error)
-                continue
+                # It may be another's, and what follows too: nobody is told any of it.
+                self.asked.appendleft(asked)
+                self.fail(f"ValueError: {wrong}")
+                self.asked.clear()
+                answered, last, sound = False, True, False
+                break
             answered = True
             if not found.done():
                 found.set_result(value)

@@ -48,12 +48,12 @@ def get(key: str) -> Command[bytes | None]:
 
 def put(key: str, value: bytes, keep_ms: int) -> Command[None]:
     """Store for so many milliseconds."""
-    return Command(key, ("SET", key, value, "PX", keep_ms), _nothing, writes=True)
+    return Command(key, ("SET", key, value, "PX", keep_ms), _stored, writes=True)
 
 
 def unlink(key: str) -> Command[None]:
     """Forget ``key``."""
-    return Command(key, ("UNLINK", key), _nothing, writes=True)
+    return Command(key, ("UNLINK", key), _counted, writes=True)
 
 
 def claim(key: str, value: bytes, keep_ms: int) -> Command[bool]:
@@ -80,17 +80,17 @@ def left_ms(key: str) -> Command[int | None]:
 
 def trim(key: str, below_id: str) -> Command[None]:
     """Drop the entries of a stream whose ids are below ``below_id``."""
-    return Command(key, ("XTRIM", key, "MINID", below_id), _nothing, writes=True, extra=True)
+    return Command(key, ("XTRIM", key, "MINID", below_id), _counted, writes=True, extra=True)
 
 
 def add_member(key: str, member: bytes) -> Command[None]:
     """Put into a set, and make it if need be."""
-    return Command(key, ("SADD", key, member), _nothing, writes=True, extra=True)
+    return Command(key, ("SADD", key, member), _counted, writes=True, extra=True)
 
 
 def drop_member(key: str, member: bytes) -> Command[None]:
     """Take out of a set, if it is there."""
-    return Command(key, ("SREM", key, member), _nothing, writes=True, extra=True)
+    return Command(key, ("SREM", key, member), _counted, writes=True, extra=True)
 
 
 def append(
@@ -124,11 +124,24 @@ def append(
 
 
 def _value(reply: object) -> bytes | None:
-    return reply if isinstance(reply, bytes) else None
+    match reply:
+        case None | bytes():
+            return reply
+        case _:
+            raise ValueError(f"no string: {type(reply).__name__}")
 
 
-def _nothing(_reply: object) -> None:
-    return None
+def _stored(reply: object) -> None:
+    if reply not in (b"OK", True):  # the latter is how the library has it
+        raise ValueError(f"not stored: {type(reply).__name__}")
+
+
+def _counted(reply: object) -> None:
+    match reply:
+        case int():
+            return
+        case _:
+            raise ValueError(f"no count: {type(reply).__name__}")
 
 
 def _record_id_if_there(reply: object) -> bytes | None:

@@ -34,13 +34,32 @@ def test_a_command_says_what_is_sent(made: Command[object], words: tuple[object,
 def test_replies_are_read_as_what_was_asked_for() -> None:
     assert command.get("k").read(b"v") == b"v"
     assert command.get("k").read(None) is None
-    assert command.get("k").read(7) is None
+    assert command.put("k", b"", 1).read(b"OK") is None
+    assert command.put("k", b"", 1).read(True) is None
+    assert command.unlink("k").read(0) is None
     assert command.claim("k", b"", 1).read(b"OK") is True
     assert command.claim("k", b"", 1).read(None) is False
     assert APPEND.read(None) is None
     assert APPEND.read(b"1-0") == b"1-0"
     with pytest.raises(ValueError, match="no id"):
         command.append("k", "*", {b"a": b""}).read(None)
+
+
+@pytest.mark.parametrize(
+    ("made", "reply"),
+    [
+        (command.get("k"), 7),
+        (command.get("k"), [b"v"]),
+        (command.put("k", b"", 1), b"v"),
+        (command.put("k", b"", 1), None),
+        (command.unlink("k"), b"OK"),
+        (command.add_member("k", b"m"), None),
+        (command.trim("k", "1"), [1]),
+    ],
+)
+def test_a_reply_of_another_shape_is_none(made: Command[object], reply: object) -> None:
+    with pytest.raises(ValueError, match=type(reply).__name__):
+        made.read(reply)
 
 
 @pytest.mark.parametrize(

@@ -320,6 +320,29 @@ async def test_an_answer_of_another_shape_fails_what_else_was_asked_on_that_line
         assert here.health.failed == 2
 
 
+@pytest.mark.parametrize(
+    "before", [b">2\r\n$7\r\nmessage\r\n$1\r\nx\r\n", b"*1\r\n-ERR within\r\n", b":1\r\n"]
+)
+async def test_behind_an_answer_that_nobody_asked_for_no_answer_reaches_another(
+    before: bytes,
+) -> None:
+    """What a server pushes would move all answers by one: each would go to the next caller."""
+    async with scene() as here:
+        async with asyncio.TaskGroup() as group:
+            for key in "ab":
+                group.create_task(refused(here.lines.ask(command.get(key))))
+            peer, _ = await here.redis.heard()
+            peer.say(before, value(b"a's"), value(b"b's"))
+        await peer.ended()
+        async with asyncio.TaskGroup() as group:
+            for key in "ab":
+                group.create_task(refused(here.lines.ask(command.get(key))))
+            peer, _ = await here.redis.heard()
+            peer.say(before + value(b"a's"))
+        await peer.ended()
+        assert here.health.failed == 4
+
+
 async def test_a_refusal_is_one_caller_s_alone_and_the_line_goes_on() -> None:
     async with scene(most=1) as here, asyncio.TaskGroup() as group:
         asked = asyncio.gather(

@@ -366,13 +366,22 @@ async def test_garbage_is_a_failure_and_never_more(redis: Server, garbage: bytes
             assert same(await scene.tier.get(KEY), entry())
 
 
-@pytest.mark.parametrize("garbage", [b"+OK\r\n", b":1\r\n", b"*0\r\n", b"*1\r\n$1\r\nx\r\n"])
-async def test_an_answer_to_another_question_is_a_miss(redis: Server, garbage: bytes) -> None:
+async def test_what_is_no_entry_is_a_miss(redis: Server) -> None:
+    async with (
+        faulty_tcp(redis.port, Faults(garbage=b"+OK\r\n")) as port,
+        redis_tier(port, start=False) as scene,
+    ):
+        assert await scene.tier.get(KEY) is None
+
+
+@pytest.mark.parametrize("garbage", [b":1\r\n", b"*0\r\n", b"*1\r\n$1\r\nx\r\n"])
+async def test_an_answer_to_another_question_is_a_failure(redis: Server, garbage: bytes) -> None:
     async with (
         faulty_tcp(redis.port, Faults(garbage=garbage)) as port,
         redis_tier(port, start=False) as scene,
     ):
-        assert await scene.tier.get(KEY) is None
+        with pytest.raises(TierError, match="no string"):
+            await scene.tier.get(KEY)
 
 
 @pytest.mark.parametrize("fault", ["reset_share", "half_close", "silent"])
