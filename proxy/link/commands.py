@@ -238,7 +238,7 @@ async def _allowed(command: Awaitable[_T]) -> _T:
             raise NotAllowed(str(refusal)) from refusal.__cause__
         raise
     except ResponseError as error:
-        text = str(error)
+        text = replies.unquoting(str(error))
         if text.startswith(_TOO_LOW):
             raise TooLow(text) from error
         if text.startswith(_DENYING):

@@ -42,8 +42,8 @@ class Dial:
         loop = asyncio.get_running_loop()
         transport, line = await loop.create_connection(Line, host, port, ssl=tls)
         line.peer = address
-        _keep_alive(transport.get_extra_info("socket"))
         try:
+            _keep_alive(transport.get_extra_info("socket"))
             await self._log_in(line)
         except BaseException:
             line.drop("not logged in")

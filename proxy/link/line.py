@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeAlias, cast
 from hiredis import ProtocolError, Reader, pack_command
 
 from proxy.link.command import Word
+from proxy.link.replies import unquoting
 
 Address: TypeAlias = tuple[str, int]
 
@@ -20,7 +21,10 @@ _NOTHING: Final = object()  # is there to be read yet
 
 
 class ErrorReply(Exception):
-    """What Redis says in place of an answer, with its first word."""
+    """What Redis says in place of an answer, with its first word, without what it was told."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(unquoting(said))
 
 
 class Asking(Protocol):

@@ -29,7 +29,7 @@ from proxy.link import command as words
 from proxy.link.command import Command
 from proxy.link.health import Health, Known, Standing
 from proxy.link.place import NONE, Credentials, Kind, Place
-from proxy.link.replies import Records, Refusal
+from proxy.link.replies import Records, Refusal, unquoting
 from proxy.model.errors import TierError
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ class Redis(Known):
             self._health.note_refusal(refusal)
             raise
         except Exception as error:  # a task's root, and the library raises all sorts
-            why = f"{type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {unquoting(str(error))}"
             raise self._health.note_failure(key, why) from error
         self._health.note_answer()
         task = asyncio.current_task()

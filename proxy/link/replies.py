@@ -8,12 +8,15 @@ fails the command.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from proxy.model.errors import TierError
 
 Records: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]
 """Entries of a stream, oldest first: the id of each, and its fields."""
+
+
+_QUOTES: Final = ", with args beginning with"
 
 
 class Refusal(TierError):
@@ -33,6 +36,15 @@ class NotAllowed(Refusal):
 
 class TooLow(Refusal):
     """An entry's id is not above those that are, or were, in the stream."""
+
+
+def unquoting(said: str) -> str:
+    """An error as it may be logged.
+
+    Of a command that it does not know Redis repeats the arguments: a password, or what was to be
+    stored.
+    """
+    return said.partition(_QUOTES)[0]
 
 
 def flag(reply: object) -> bool:

@@ -62,7 +62,15 @@ async def test_where_nobody_logs_in_nothing_is_said(redis: CrankedRedis) -> None
     await line.ended
 
 
-@pytest.mark.parametrize("reply", [b"-WRONGPASS no\r\n", b"what\r\n", b"+OK\r\n+OK\r\n"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-WRONGPASS no\r\n",
+        b"-ERR unknown command 'AUTH', with args beginning with: 'word' \r\n",
+        b"what\r\n",
+        b"+OK\r\n+OK\r\n",
+    ],
+)
 async def test_who_is_not_let_in_leaves(redis: CrankedRedis, reply: bytes) -> None:
     dialled = asyncio.gather(dial(redis, ":word@/0"), return_exceptions=True)
     peer, _ = await redis.heard()

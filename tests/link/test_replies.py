@@ -78,3 +78,10 @@ def test_no_reply_is_worse_than_an_error(reply: Any) -> None:
             read(reply)
     with suppress(ValueError):
         replies.streams(reply, NAMES)
+
+
+def test_what_redis_repeats_of_a_command_is_not_told() -> None:
+    """It would stand in the log: a password, or an answer."""
+    said = "ERR unknown command 'AUTH', with args beginning with: 'me' 'secret' "
+    assert replies.unquoting(said) == "ERR unknown command 'AUTH'"
+    assert replies.unquoting("LOADING Redis is loading") == "LOADING Redis is loading"
