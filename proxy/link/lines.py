@@ -128,6 +128,7 @@ class Lines:
             async with asyncio.timeout(self._answer_s):
                 await self.settle()
         self._closed = True
+        self._waiting.clear()  # else one of the last answers would have a line made for them
         for batch in tuple(self._under_way):
             self._end(batch)
             batch.release(_OFF)

@@ -497,3 +497,36 @@ async def test_close_ends_lines_that_are_being_made() -> None:
         await begun.wait()
         await here.lines.close()
         await asked
+
+
+async def test_close_has_no_line_made_for_what_was_still_waiting() -> None:
+    begun, cut, let = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    dials = 0
+
+    async def dial() -> Line:
+        nonlocal dials
+        dials += 1
+        if dials == 1:
+            return await here.dial()
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+            await let.wait()  # it takes a moment to give up
+        raise AssertionError
+
+    async with scene(most=2, answer_s=BUDGET_S, dial=dial) as here:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refused(here.lines.ask(command.get("k"), patient=True)))
+            peer, _ = await here.redis.heard()
+            for _ in range(65):  # two batches
+                group.create_task(refused(here.lines.ask(command.get("k"), patient=True)))
+            await begun.wait()
+            peer.say(b"*1\r\n")  # which is odd: the line ends when it is there
+            group.create_task(drip(peer, cut))
+            closing = group.create_task(here.lines.close())
+            await peer.ended()
+            let.set()
+            await closing
+        assert dials == 2
