@@ -41,6 +41,7 @@ _OURS = frozenset(
     }
 )
 SWITCHING_PROTOCOLS = 101
+_FIRST_STATUS = 100  # RFC 9110, section 15
 _EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -91,6 +92,8 @@ def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
     Raises:
         ProtocolViolation: it cannot be passed on as it is.
     """
+    if message.code < _FIRST_STATUS:
+        raise ProtocolViolation("The backend sent a status that is none.")
     codings = [coding.lower() for coding in message.headers.getall(TRANSFER_ENCODING, ())]
     if codings and (codings != ["chunked"] or message.version < HttpVersion11):
         # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.

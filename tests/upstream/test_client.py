@@ -202,6 +202,8 @@ class TestResponses:
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nX-A: %b\r\n\r\n" % (b"a" * 40_000),
             b"HTTP/1.1 200 OK\r\n" + b"X-A: a\r\n" * 300 + b"\r\n",
+            b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
             b"SSH-2.0-secret\r\n\r\n",
             b"\x16\x03\x01secret",
         ],
