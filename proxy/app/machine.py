@@ -89,4 +89,5 @@ def pooled(settings: Settings) -> int:
     others = (*settings.degradation.standby, *settings.degradation.retrieval)
     pools = sum(each.max_connections for each in (*settings.upstreams, *others))
     redis = settings.l2_redis
-    return pools + (0 if redis.address is None else redis.max_connections)
+    # As many of the library's, for what is more than one command.
+    return pools + (0 if redis.address is None else 2 * redis.max_connections)

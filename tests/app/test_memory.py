@@ -15,8 +15,9 @@ from support.raw_chat import JSON, question
 from support.raw_client import RawClient
 from support.scripted import Call, ScriptedUpstream
 
-from proxy.app.machine import Machine
+from proxy.app.machine import Machine, pooled
 from proxy.app.memory import SPARE_BYTES, MemoryWatch
+from proxy.config.load import load
 from proxy.host.cgroup import MemoryLimit
 from proxy.host.heap import Heap, trimmer
 from proxy.host.pressure import Level
@@ -277,6 +278,13 @@ async def test_a_purge_of_everything_gives_memory_back(up: ScriptedUpstream) -> 
         await proxy.counted(lambda: not proxy.store.held)
         slices = 2 if trimmer() is not None else 0  # where the allocator can
         await proxy.counted(lambda: proxy.memory.state.trims >= slices)
+
+
+def test_connections_to_redis_are_of_two_kinds() -> None:
+    with_it = {
+        "SIDECACHE_L2_REDIS__URL": "redis://localhost", "SIDECACHE_L2_REDIS__MAX_CONNECTIONS": "70",
+    }  # fmt: skip
+    assert pooled(load(environ=with_it).settings) == pooled(load().settings) + 140
 
 
 async def test_what_the_machine_makes_of_the_settings_is_logged_and_told(
