@@ -15,6 +15,8 @@ from proxy.link.command import Word
 from proxy.link.line import Address, ErrorReply, Line, packed
 from proxy.link.place import Credentials, Place
 
+# To read the system's authorities stops the loop for 20 to 50 ms; many lines may be made at once.
+_TLS_KEPT_S: Final = 10.0
 _PROBES: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # as the library's
 
 
@@ -25,14 +27,23 @@ class Dial:
         place: where to, and as whom.
         credentials: besides those of the place.
         address: where the server is at present. May raise anything.
+        tls_kept_s: seconds until files of certificates are read anew.
     """
 
     def __init__(
-        self, place: Place, credentials: Credentials, address: Callable[[], Awaitable[Address]]
+        self,
+        place: Place,
+        credentials: Credentials,
+        address: Callable[[], Awaitable[Address]],
+        *,
+        tls_kept_s: float = _TLS_KEPT_S,
     ) -> None:
         self._place = place
         self._credentials = credentials
         self._address = address
+        self._tls_kept_s = tls_kept_s
+        self._tls: ssl.SSLContext | None = None
+        self._tls_read_at = 0.0  # on the loop's clock
 
     async def line(self) -> Line:
         """A line that is logged in. Raises all sorts; how long it takes is for others to bound."""
@@ -51,11 +62,15 @@ class Dial:
         return line
 
     def _context(self) -> ssl.SSLContext:
-        """One for each line: certificates are replaced while the proxy runs."""
+        """Read anew now and then: certificates are replaced while the proxy runs."""
+        now = asyncio.get_running_loop().time()
+        if self._tls is not None and now - self._tls_read_at < self._tls_kept_s:
+            return self._tls
         known = self._credentials
         tls = ssl.create_default_context(cafile=known.ca_file or None)
         if known.cert_file:
             tls.load_cert_chain(known.cert_file, known.key_file or None)
+        self._tls, self._tls_read_at = tls, now
         return tls
 
     async def _log_in(self, line: Line) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from support import tls
 from support.cranked_redis import HERE, CrankedRedis, cranked_redis
 
 from proxy.link.dial import Dial
 from proxy.link.line import Line
-from proxy.link.place import NONE, read_place
+from proxy.link.place import NONE, Credentials, read_place
 
 
 @pytest.fixture
@@ -79,3 +82,33 @@ async def test_who_is_not_let_in_leaves(redis: CrankedRedis, reply: bytes) -> No
     assert isinstance(error, ConnectionError)
     assert "word" not in str(error)
     await peer.ended()
+
+
+@pytest.mark.parametrize("kept_s", [60.0, 0.0])
+async def test_certificates_are_read_for_many_lines_at_once_and_anew_after_a_while(
+    tmp_path: Path, kept_s: float
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    authority = tmp_path / "authority.pem"
+    shutil.copy(tls.AUTHORITY, authority)
+    async with await asyncio.start_server(serve, HERE, 0, ssl=tls.server_context()) as server:
+        address = server.sockets[0].getsockname()
+
+        async def found() -> tuple[str, int]:
+            return address
+
+        place = read_place(f"rediss://{HERE}")
+        dial = Dial(place, Credentials(str(authority)), found, tls_kept_s=kept_s)
+        lines = [await dial.line()]
+        authority.unlink()
+        if kept_s:
+            lines.append(await dial.line())
+        else:
+            with pytest.raises(FileNotFoundError):
+                await dial.line()
+        for line in lines:
+            line.drop("")
+            await line.ended
