@@ -57,6 +57,9 @@ _LONGEST: Final = 65_536
 _HEAD: Final = 8192  # bytes of these, left to a reply's head
 _TIME: Final = 32  # and to the time it took
 _PLACES: Final = 4096  # requests heard once that are remembered, by a hash
+# A table for each way to know one: in one for all, two marks of one request might be at one place,
+# and push each other out for ever.
+_BY_BYTES, _BY_FIELDS, _BY_DOCUMENT = range(3)
 _TOLD_WITHIN_S: Final = 1.0
 _TOLD_AT_ONCE: Final = 1024  # requests
 _PAUSE_S: Final = 0.01
@@ -152,7 +155,7 @@ class Express:
         self._places: dict[Key, _Place] = {}
         self._reads = False  # bodies: some of these may be known by the documents that they are
         self._counting = Counting(self._ignores)
-        self._heard = array("q", bytes(8 * _PLACES))
+        self._heard = array("q", bytes(8 * _PLACES * 3))
         self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -209,7 +212,7 @@ class Express:
         if not self._answer(key, place, line, asked):
             return False
         data = sight.data
-        if self._was_heard(data):
+        if self._was_heard(data, _BY_BYTES):
             self._remember(data, data, asked(), place.again, place.sent)
         return True
 
@@ -265,11 +268,11 @@ class Express:
         again, length, data = reply.again, reply.length or 0, sight.data
         if again is None or length > _LONGEST - _HEAD:
             return
-        if self._was_heard(data):
+        if self._was_heard(data, _BY_BYTES):
             key: Key = data
-        elif self._was_heard(sight.alike):
+        elif self._was_heard(sight.alike, _BY_FIELDS):
             key = sight.alike
-        elif (respelled := sight.respelled) is not None and self._was_heard(respelled):
+        elif (respelled := sight.respelled) and self._was_heard(respelled, _BY_DOCUMENT):
             key, self._reads = respelled, True
         else:
             return
@@ -286,11 +289,12 @@ class Express:
     def _ignores(self, name: str) -> bool:
         return self._service.attending.ignores(name)
 
-    def _was_heard(self, key: Key) -> bool:
+    def _was_heard(self, key: Key, table: int) -> bool:
         """Whether this has been asked of ``key`` not long ago."""
         mark = hash(key)
-        known = self._heard[mark % _PLACES] == mark
-        self._heard[mark % _PLACES] = mark
+        place = mark % _PLACES + table * _PLACES
+        known = self._heard[place] == mark
+        self._heard[place] = mark
         return known
 
     def limit(self, max_bytes: int) -> None:
