@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,20 @@ _FOLDER: Final = "fleet"
 _BUSY_S: Final = 1.0  # a worker that says nothing for so long hangs: of a dead one it is known
 _LOCKS: Final = "locks-1"  # another number for another layout
 
+Waiting = Callable[[CacheKey], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Waits until an entry has been handed on to a tier, and then until that has written it."""
+
+    handed_on: Waiting
+    written: Waiting
+
+    async def __call__(self, key: CacheKey) -> None:
+        await self.handed_on(key)
+        await self.written(key)
+
 
 def relay(
     settings: Settings,
@@ -47,7 +62,7 @@ def relay(
             RedisLocks(redis, prefix),
             secret=secret,
             keys={key.id: key.key for key in settings.storage.encryption_keys},
-            stored=store.behind.written,
+            stored=Written(store.ladder.handed_on, store.behind.written),
             clock=seconds,
             bug=bug,
         )
@@ -58,18 +73,19 @@ def relay(
         SocketPost(folder, report=_report_local),
         FileLocks(folder / _LOCKS, clock=seconds),
         secret=secret,  # and no keys: nothing of a letter is ever written down
-        stored=_written(store),
+        stored=_written_here(store),
         clock=seconds,
         bug=bug,
         answer_s=_BUSY_S,
     )
 
 
-def _written(store: Store) -> Callable[[CacheKey], Awaitable[None]] | None:
+def _written_here(store: Store) -> Waiting | None:
     """What waits until an entry is where other workers find it; None: there is no such place."""
+    handed_on = store.ladder.handed_on
     if store.disk is not None:
-        return store.disk.settled
-    return None if store.behind is None else store.behind.written
+        return Written(handed_on, store.disk.settled)
+    return None if store.behind is None else Written(handed_on, store.behind.written)
 
 
 def _report(trouble: TierError | None) -> None:

@@ -197,7 +197,11 @@ class Flights:
 
     async def _pump(self, flight: Flight) -> None:
         try:
-            await self._fly(flight)
+            try:
+                await self._fly(flight)
+            finally:
+                if flight.kept:
+                    await hand_on(flight.errand)
         except UpstreamError as error:
             self._break(flight, error)
         except Exception as bug:  # noqa: BLE001 - a task's root: everybody aboard must be told
@@ -340,8 +344,8 @@ class Flights:
             elif flight.shared and self._board.get(flight.errand.key.digest) is not flight:
                 why = Why.SUPERSEDED
             else:
-                entry = sealed
-                stored = await flight.errand.keep(entry)
+                entry, flight.kept = sealed, True  # it may have been, should it fail then
+                stored = flight.kept = await flight.errand.keep(entry)
                 why = Why.FRESH if stored else Why.SUPERSEDED
         self._unboard(flight)
         if stored:
@@ -350,8 +354,6 @@ class Flights:
         self.counts.landed += 1
         flight.landed = Landed(body, entry, stored, why)
         flight.publish()
-        if stored:
-            await hand_on(flight.errand)
 
     def _give_up(self, flight: Flight, handed: Handed) -> None:
         self.counts.given_up += 1

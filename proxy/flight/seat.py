@@ -32,8 +32,8 @@ class Flight:
 
     __slots__ = (
         "asking", "background", "began", "boarding", "drained", "dropped", "errand", "error",
-        "fresh", "gate", "head_at", "landed", "listening", "log", "progress", "pulse", "pump",
-        "seats", "shared", "size", "storable", "timer", "window",
+        "fresh", "gate", "head_at", "kept", "landed", "listening", "log", "progress", "pulse",
+        "pump", "seats", "shared", "size", "storable", "timer", "window",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class Flight:
         self.asking = False  # the last look is over, the upstream is being asked
         self.boarding: Boarding | None = None
         self.storable = False
+        self.kept = False  # near; it is to be handed on
         self.landed: Landed | None = None
         self.error: UpstreamError | None = None
         self.log: list[bytes] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class Ladder:
         self._tiers = self._trusted = tuple(tiers)
         self._at_hand = next((tier for tier in self._tiers[:1] if isinstance(tier, AtHand)), None)
         self._owed: dict[bytes, Entry] = {}  # the further tiers: the newest for each digest
+        self._paid = asyncio.Event()  # something is owed no longer
         self._ledger = ledger
         self._report = report
 
@@ -150,7 +152,7 @@ class Ladder:
         """
         if self._ledger.covers(entry):
             return False
-        self._owed.pop(entry.key.digest, None)
+        self._strike(entry.key)
         return await self._put(entry, self._tiers)
 
     async def put_near(self, entry: Entry) -> bool:
@@ -162,7 +164,7 @@ class Ladder:
             return await self.put(entry)
         if self._ledger.covers(entry):
             return False
-        self._owed.pop(entry.key.digest, None)
+        self._strike(entry.key)
         further = self._tiers[1:]
         if not await self._put(entry, self._tiers[:1]):
             return await self._put(entry, further)
@@ -178,6 +180,18 @@ class Ladder:
         """
         if (entry := self._owed.pop(key.digest, None)) is not None:
             await self._put(entry, self._tiers[1:])
+            self._strike(key)
+
+    async def handed_on(self, key: CacheKey) -> None:
+        """Wait until nothing is owed under ``key``."""
+        while key.digest in self._owed:
+            await self._paid.wait()
+
+    def _strike(self, key: CacheKey) -> None:
+        """Owe nothing under ``key``."""
+        self._owed.pop(key.digest, None)
+        self._paid.set()
+        self._paid.clear()
 
     async def _put(self, entry: Entry, tiers: Sequence[Tier]) -> bool:
         taken = False
@@ -193,7 +207,7 @@ class Ladder:
 
         Other replicas may have a copy in memory: that is what purges are for.
         """
-        self._owed.pop(key.digest, None)
+        self._strike(key)
         for tier in self._tiers:
             try:
                 await tier.delete(key)
@@ -206,6 +220,8 @@ class Ladder:
         Returns the names of the tiers that could not promise it; what they hold dies in its time.
         """
         self._owed.clear()
+        self._paid.set()
+        self._paid.clear()
         failed = []
         for tier in self._tiers:
             try:

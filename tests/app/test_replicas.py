@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.app.replicas import relay
+from proxy.app.replicas import Written, relay
 from proxy.app.store import Store
 from proxy.config.settings import Settings
 from proxy.fleet.post_redis import RedisPost
@@ -42,7 +42,7 @@ def test_where_there_is_a_redis_they_meet_there_with_all_replicas(tmp_path: Path
         assert found is not None
         assert isinstance(found.post, RedisPost)
         assert store.behind is not None
-        assert found._leader._stored == store.behind.written
+        assert found._leader._stored == Written(store.ladder.handed_on, store.behind.written)
 
 
 def test_where_replicas_are_not_to_meet_workers_still_do(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_where_replicas_are_not_to_meet_workers_still_do(tmp_path: Path) -> None
     assert found is not None
     assert isinstance(found.post, SocketPost)
     assert store.behind is not None
-    assert found._leader._stored == store.behind.written
+    assert found._leader._stored == Written(store.ladder.handed_on, store.behind.written)
 
 
 def test_what_is_on_disk_can_be_found_by_all_workers(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_is_on_disk_can_be_found_by_all_workers(tmp_path: Path) -> None:
     found, store = made(tmp_path, l2_disk=disk)
     assert found is not None
     assert store.disk is not None
-    assert found._leader._stored == store.disk.settled
+    assert found._leader._stored == Written(store.ladder.handed_on, store.disk.settled)
 
 
 async def test_a_directory_that_cannot_be_used_is_told_once_and_costs_calls_only(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,28 @@ async def test_what_is_put_near_is_there_at_once_and_further_off_when_it_is_hand
     assert steps.far.calls == []
     await steps.ladder.hand_on(KEY)
     assert steps.far.kept == {KEY.digest: stored}
+
+
+@pytest.mark.parametrize("how", ["hand_on", "put", "delete", "clear"])
+async def test_who_waits_for_that_waits_until_nothing_is_owed(steps: Steps, how: str) -> None:
+    await steps.ladder.put_near(made())
+    await asyncio.wait_for(steps.ladder.handed_on(KEYS[1]), 1.0)
+    async with asyncio.timeout(1.0), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(steps.ladder.handed_on(KEY))
+        await steps.ladder.put_near(made(b"[]"))  # still owed
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        match how:
+            case "hand_on":
+                await steps.ladder.hand_on(KEY)
+                assert steps.far.kept[KEY.digest].body == b"[]"
+            case "put":
+                await steps.ladder.put(made(b"{ }"))
+            case "delete":
+                await steps.ladder.delete(KEY)
+            case _:
+                await steps.ladder.clear()
 
 
 async def test_it_is_handed_on_once(steps: Steps) -> None:
