@@ -30,6 +30,7 @@ from benchmarks.serving import cpu_seconds, family, pinned, starved_seconds
 Figures = dict[str, float]
 
 _SCRIPT: Final = Path(__file__).with_name("questions.lua")
+_SLOWEST_S: Final = 30  # that an answer may take
 _EVERY_S: Final = 0.02  # between two looks
 _FEW: Final = 50  # of which the share is not looked at before there are more
 _SLACK: Final = 0.03  # of an answer's length: a digit more in Age, say
@@ -232,6 +233,7 @@ def _paced(server: Server, load: Load, first: int) -> Figures:
 
 def _wrk(server: Server, load: Load, file: str, first: int) -> Sequence[str]:
     words = [tool(), "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "-s", str(_SCRIPT)]
+    words += ["--timeout", f"{_SLOWEST_S}s"]  # of its own accord it takes two seconds for a fault
     return [*words, server.url + PATH, "--", load.kind, file, str(first), str(KEYS)]
 
 
