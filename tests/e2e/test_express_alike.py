@@ -133,6 +133,9 @@ CUT = st.builds(
 # What follows a head that has begun is a part of it, though it reads like a request.
 BEGUN = b"POST /v1/chat/completions HTTP/1.1\r\nX-Quote: "
 QUOTED = Say(0, (PLAIN[0], BEGUN + PLAIN[0]), b"", (len(PLAIN[0]) + len(BEGUN),))
+# Cut behind its head, so that it is told to go on.
+EXPECTING = question("one", headers="Expect: 100-continue\r\n")
+INVITED = Say(0, (EXPECTING, PLAIN[0]), b"", (EXPECTING.index(b"\r\n\r\n") + 4,))
 OPERATE = st.sampled_from(["all", "tag", "other tag", "soft", "key", "reload", "swept"]).map(
     lambda how: [Operate(how)]
 )
@@ -301,6 +304,7 @@ async def both_hear(conversation: list[Step]) -> None:
 
 
 @given(conversation=CONVERSATIONS)
+@example(conversation=[INVITED])
 @example(conversation=[QUOTED, Operate("soft"), *AGAIN, Operate("tag"), Operate("reload")])
 @settings(max_examples=12)
 async def test_whoever_is_answered_by_the_lane_hears_what_he_would_without_it(

@@ -147,10 +147,10 @@ class RawClient:
         return RawResponse(int(status), reason, version, headers)
 
     async def response(self, *, head_only: bool = False) -> RawResponse:
-        """A whole final response, however its body is framed."""
+        """A whole response, an interim one too, however its body is framed."""
         head = await self.head()
         chunks: list[bytes] = []
-        if head_only or head.status in {204, 304}:
+        if head_only or head.status < 200 or head.status in {204, 304}:  # RFC 9110, section 6.4.1
             body = b""
         elif head.get("Transfer-Encoding") == "chunked":
             while size := int(await self.until(b"\r\n"), 16):
