@@ -59,7 +59,8 @@ _TIME: Final = 32  # and to the time it took
 _PLACES: Final = 4096  # requests heard once that are remembered, by a hash
 # A table for each way to know one: in one for all, two marks of one request might be at one place,
 # and push each other out for ever.
-_BY_BYTES, _BY_FIELDS, _BY_DOCUMENT = range(3)
+_TABLES: Final = 3
+_BY_BYTES, _BY_FIELDS, _BY_DOCUMENT = range(_TABLES)
 _TOLD_WITHIN_S: Final = 1.0
 _TOLD_AT_ONCE: Final = 1024  # requests
 _PAUSE_S: Final = 0.01
@@ -155,7 +156,7 @@ class Express:
         self._places: dict[Key, _Place] = {}
         self._reads = False  # bodies: some of these may be known by the documents that they are
         self._counting = Counting(self._ignores)
-        self._heard = array("q", bytes(8 * _PLACES * 3))
+        self._heard = array("q", bytes(8 * _PLACES * _TABLES))
         self._untold: deque[tuple[float, _Place]] = deque()  # each with when it is due
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
