@@ -180,14 +180,24 @@ async def test_what_should_not_stay_so_is_told(file: Path, tmp_path: Path) -> No
 
 
 async def test_a_disk_that_hangs_is_waited_for_only_so_long(file: Path) -> None:
-    async with watching(file, load_s=0.05) as world:
+    async with watching(file, load_s=0.2) as world:
         gate = threading.Event()
         Slow.gates.append(gate)
-        for words in ("could not be loaded within 0.05 s", "the disk does not answer"):
+        for words in ("could not be loaded within 0.2 s", "the disk does not answer"):
             with pytest.raises(ConfigError, match=words):
                 await world.reloading.reload()
         gate.set()
-        await _until(world.reloading._free.is_set)
+
+
+async def test_a_disk_that_has_hung_is_read_once_it_answers(file: Path) -> None:
+    async with watching(file) as world:
+        gate = threading.Event()
+        Slow.gates.append(gate)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await world.reloading.reload()
+        assert not world.reloading._free.is_set()
+        gate.set()
         assert (await world.reloading.reload()).changed == ()
 
 

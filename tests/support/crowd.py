@@ -64,11 +64,20 @@ class Crowd:
     Args:
         address: where to, each time it connects.
         size: callers.
+        asks: questions on one connection at most.
     """
 
-    def __init__(self, address: Callable[[], tuple[str, int]], size: int, *, seed: int = 1) -> None:
+    def __init__(
+        self,
+        address: Callable[[], tuple[str, int]],
+        size: int,
+        *,
+        asks: int = 10**9,
+        seed: int = 1,
+    ) -> None:
         self._address = address
         self._size = size
+        self._asks = asks
         self._dice = Random(seed)
         self._stopped = asyncio.Event()
         self.seen: Counter[str] = Counter()
@@ -133,7 +142,7 @@ class Crowd:
                 self.under_way.discard(port)
             self.longest_s = max(self.longest_s, monotonic() - began)
             self._check(text, response, port, streams=streams)
-            if response.get("Connection") == "close":
+            if response.get("Connection") == "close" or count % self._asks == self._asks - 1:
                 self._hang_up(number)
 
     def _check(self, text: str, response: RawResponse, port: int, *, streams: bool) -> None:

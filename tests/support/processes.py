@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _LIMIT_S = 30.0
+_LOCAL, _REMOTE = 1, 2  # columns of /proc/net/tcp
 
 
 def children(pid: int) -> list[int]:
@@ -19,6 +20,15 @@ def children(pid: int) -> list[int]:
 
 def peers(pid: int) -> set[int]:
     """The ports at the other ends of the IPv4 connections that a process has."""
+    return _ports(pid, _REMOTE)
+
+
+def ports(pid: int) -> set[int]:
+    """The ports at its own ends of the IPv4 connections that a process has."""
+    return _ports(pid, _LOCAL)
+
+
+def _ports(pid: int, column: int) -> set[int]:
     sockets = set()
     with suppress(OSError):  # the process is gone
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
@@ -29,7 +39,7 @@ def peers(pid: int) -> set[int]:
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[9] in sockets:
-            found.add(int(fields[2].partition(":")[2], 16))
+            found.add(int(fields[column].partition(":")[2], 16))
     return found
 
 
