@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -131,6 +132,12 @@ class Tree:
             start_new_session=True,
         )
 
+    def made_from(self) -> list[str]:
+        """The interpreters that environments were made from since the last time."""
+        lines = self.calls.read_text().splitlines()
+        self.calls.unlink()
+        return [line.split()[3] for line in lines if line.startswith("venv --quiet --python")]
+
     def asked(self) -> list[str]:
         """What uv was asked since the last time: "venv", or the locks that were to be installed."""
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -247,6 +254,23 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tree: Tree) -> None:
     tree.run("serve")
 
     assert tree.asked() == ["venv", *CORE]
+
+
+def test_the_environment_is_made_from_the_python_that_is_asked_for(tree: Tree) -> None:
+    tree.run("serve")
+    tree.asked()
+    for _ in range(2):
+        assert tree.run("serve", PYTHON=sys.executable).returncode == 0
+    assert tree.made_from() == [sys.executable]
+    assert tree.run("serve").returncode == 0
+    assert tree.asked()[0] == "venv"
+
+
+def test_what_is_asked_for_and_is_no_python_is_named(tree: Tree) -> None:
+    done = tree.run("serve", PYTHON="python2.0")
+    assert done.returncode == 1
+    assert "PYTHON=python2.0 is no Python 3.11 or newer" in done.stderr
+    assert tree.asked() == []
 
 
 def test_links_to_it_may_be_called_from_anywhere(tree: Tree) -> None:
