@@ -336,7 +336,9 @@ class Flights(Section):
     )
     lag_limit_bytes: Bytes = Field(
         default=8 * _MIB,
-        description="How far a slow reader may lag behind an answer too long to be kept whole.",
+        description="How far a slow reader may lag behind the fastest of an answer too long to be "
+        "kept whole. Half of it is his in any case; of the other half, what the fastest has yet to "
+        "read is taken off.",
     )
     orphan_grace_s: Seconds = Field(
         default=1.0,

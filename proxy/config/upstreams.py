@@ -109,7 +109,7 @@ class Upstream(Section):
     first_byte_timeout_s: SomeSeconds = Field(
         default=600.0,
         description="How long its answer may take to begin; a long answer that is not streamed "
-        "begins when it is done.",
+        "begins when it is done. Interim responses, such as 102 and 103, begin none.",
     )
     idle_timeout_s: SomeSeconds = Field(
         default=120.0, description="How long an answer may pause once it has begun."

@@ -18,7 +18,7 @@ from proxy.model.errors import (
 from proxy.model.message import Body, Head
 from proxy.upstream.head import SWITCHING_PROTOCOLS, read_head
 from proxy.upstream.incoming import Incoming
-from proxy.upstream.line import Line, Lost, Malformed, Quiet
+from proxy.upstream.line import Endless, Line, Lost, Malformed, Quiet
 from proxy.upstream.spec import UpstreamSpec
 
 _ONE_WRITE = 64 * 1024  # bytes; a body up to here goes out in one piece with its head
@@ -88,10 +88,12 @@ class Exchange:
         try:
             message, body = await line.response()
         except Quiet:
-            limit_s = self._spec.idle_timeout_s if line.heard else self._spec.first_byte_timeout_s
+            limit_s = self._spec.first_byte_timeout_s
             raise FirstByteTimeout(f"No response from the backend in {limit_s:g} s.") from None
         except Malformed:
             raise ProtocolViolation("The backend's response is not HTTP.") from None
+        except Endless:
+            raise BrokenReply("The backend put off its response without end.") from None
         except Lost as fault:
             if line.heard:
                 raise BrokenReply("The backend broke off within the response head.") from fault

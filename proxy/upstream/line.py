@@ -6,8 +6,10 @@ aiohttp makes it and reads the heads; bodies are read here. A proxy must know be
   request was sent, and the request be repeated (RFC 9112, section 9.3.1);
 - whether a byte has come since the last request was begun. Bytes that come unasked would be
   taken for the answer to the next request, which is another caller's;
-- which clock runs: none while the request is being sent, then the one for the first byte, then the
-  one for silence. (An interim response is a sign of life: after it, silence is measured.)
+- which clock runs: none while the request is being sent, then the one for the final response's
+  head, from there on the one for silence. Interim responses (RFC 9110, section 15.2) and empty
+  lines ahead of that head neither stop the first clock nor set it anew, and there is a bound on
+  them: a backend could send them without end.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ _HEAD_ENDS = re.compile(rb"\n\r?\n")
 _SEAM = 2  # bytes of it that may have come before the rest
 _SWITCHED = 101
 _INTERIM = frozenset(range(100, 200)) - {_SWITCHED}  # RFC 9110, section 15.2
+# Ahead of one final response. Go takes five; a backend that says every six seconds that it is still
+# at it (102) says so a hundred times in the ten minutes that it has by default.
+_MOST_INTERIM = 100
 _BODILESS = frozenset({204, 304})  # RFC 9112, section 6.3
 _NOT_READ = 1 << 16  # of bodies, which the parser asks about, and never sees
 
@@ -50,6 +55,10 @@ class Malformed(LineError):
 
 class Quiet(LineError):
     """Nothing came in time."""
+
+
+class Endless(LineError):
+    """More than there may be came ahead of the final response."""
 
 
 class Line(ResponseHandler):
@@ -82,6 +91,10 @@ class Line(ResponseHandler):
             max_field_size=spec.max_field_bytes,
             max_headers=spec.max_fields,
         )
+        # As much as one head may have is read ahead of a body, in all.
+        self._most = spec.max_line_bytes + spec.max_fields * spec.max_field_bytes
+        self._ahead = 0  # bytes of it that have come
+        self._interim = 0  # interim responses among them
         self._seam = b""  # how what came last of a head ends
         self._awaited: asyncio.Future[None] | None = None  # for who waits for a final head
         self._message: RawResponseMessage | None = None  # that head,
@@ -105,6 +118,7 @@ class Line(ResponseHandler):
         self._asked = True
         self._sent = False
         self._bodiless = bodiless
+        self._ahead = self._interim = 0
 
     def write(self, data: bytes) -> None:
         """Send bytes, or drop them if the connection has ended: ``response`` will tell."""
@@ -115,8 +129,10 @@ class Line(ResponseHandler):
         """Say that the request was sent to its end: the backend's time begins to run."""
         spec = self._spec
         self._sent = True
-        if self._body is None or not self._body.whole:
-            self._limit_s = spec.idle_timeout_s if self.heard else spec.first_byte_timeout_s
+        if self._body is None:
+            self._deadline.expect(spec.first_byte_timeout_s)
+        elif not self._body.whole:
+            self._limit_s = spec.idle_timeout_s
             if not self._held:
                 self._deadline.expect(self._limit_s)
 
@@ -191,10 +207,7 @@ class Line(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if self._fault is not None:
             return
-        if not self.heard:
-            self.heard = True
-            if self._sent:
-                self._limit_s = self._spec.idle_timeout_s
+        self.heard = True
         if self._limit_s is not None and not self._held:
             self._deadline.expect(self._limit_s)
         if self._body is not None:
@@ -222,11 +235,16 @@ class Line(ResponseHandler):
         try:
             while (end := _HEAD_ENDS.search(data, at)) is not None:
                 messages, _, _ = self._heads.feed_data(data[told : end.end()])
+                self._ahead += end.end() - told
                 told = at = end.end()
                 for message, _ in messages:  # one, or there were empty lines ahead of it
                     if message.code not in _INTERIM:
                         self._begin_body(message, data[at:])
                         return
+                    self._interim += 1
+                if self._interim > _MOST_INTERIM:
+                    self.fail(Endless())
+                    return
             messages, _, _ = self._heads.feed_data(data[told:])
         except HttpProcessingError:
             # Not "from": its text quotes the response.
@@ -235,12 +253,19 @@ class Line(ResponseHandler):
         if messages:
             self.fail(Malformed())  # the parser takes something else for the end of a head
             return
+        self._ahead += len(data) - told
+        if self._ahead > self._most:
+            self.fail(Endless())
+            return
         self._seam = data[max(at, len(data) - _SEAM) :]
 
     def _begin_body(self, message: RawResponseMessage, data: bytes) -> None:
         self._seam = b""
         if message.should_close:
             self._should_close = True
+        if self._sent:
+            self._limit_s = limit_s = self._spec.idle_timeout_s
+            self._deadline.expect(limit_s)
         self._framing = framing = self._framing_of(message)
         self._message = message
         self._body = body = Incoming(self)

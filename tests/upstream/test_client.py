@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 
 import pytest
@@ -166,12 +167,24 @@ class TestResponses:
     async def test_interim_responses_are_swallowed(self, up, reach, start):
         asking = start(reach(up.url).send(outbound()))
         call = await up.next_call()
-        for status in (100, 102, 103):
+        for status in (100, 102, 103, *[102] * 97):
             await call.head(status, [("Link", "</a>")])
         await call.reply(200, [("A", "b")], b"whole")
         arrival = await asking
         assert (arrival.head.status, arrival.head.headers.pairs) == (200, (("A", "b"),))
         assert await read(arrival) == b"whole"
+
+    async def test_an_interim_response_does_not_begin_the_answer(self, up, reach, start):
+        upstream = reach(up.url, idle_timeout_s=SOON_S)
+        asking = start(upstream.send(outbound()))
+        call = await up.next_call()
+        await call.head(103)
+        other = start(ask(upstream, outbound()))
+        await (await up.next_call()).head(200, length=1)
+        with pytest.raises(BrokenReply):  # more than that time has passed
+            await other
+        await call.reply(200, body=b"whole")
+        assert await read(await asking) == b"whole"
 
     async def test_redirects_and_cookies_are_the_clients_business(self, up, reach):
         fields = [("Location", f"{up.url}/elsewhere"), ("Set-Cookie", "a=1")]
@@ -230,10 +243,58 @@ class TestFailures:
         assert up.calls == 1
 
     async def test_a_head_that_stops_half_way_is_given_up(self, up, reach, start):
-        asking = start(reach(up.url, idle_timeout_s=SOON_S).send(outbound()))
+        asking = start(reach(up.url, first_byte_timeout_s=SOON_S).send(outbound()))
         await (await up.next_call()).raw(b"HTTP/1.1 200 OK\r\nX-A: ")
         with pytest.raises(FirstByteTimeout):
             await asking
+
+    @pytest.mark.parametrize("sign", [b"HTTP/1.1 102 At it\r\n\r\n", b"\r\n", b"\r"])
+    async def test_no_sign_of_life_puts_off_the_time_by_which_an_answer_must_have_begun(
+        self, up, reach, start, sign
+    ):
+        asking = start(reach(up.url, first_byte_timeout_s=4 * SOON_S).send(outbound()))
+        call = await up.next_call()
+        signs = 0
+        while call.connection.open and signs < 50:  # below what is too many of them
+            with contextlib.suppress(ConnectionError):
+                await call.raw(sign)
+            signs += 1
+            await asyncio.sleep(SOON_S)  # the pace of the backend; a slower one is as good
+        with pytest.raises(FirstByteTimeout, match=r"0\.2 s"):
+            await asking
+        assert signs < 50
+
+    async def test_interim_responses_without_end_are_given_up(self, up, reach, start):
+        upstream = reach(up.url)
+        asking = start(upstream.send(outbound()))
+        call = await up.next_call()
+        await call.raw(b"HTTP/1.1 102 Secret\r\n\r\n" * 101)
+        with pytest.raises(BrokenReply, match="without end") as caught:
+            await asking
+        assert "Secret" not in "".join(traceback.format_exception(caught.value))
+        await call.hung_up()
+        assert (upstream.in_use, up.calls) == (0, 1)
+
+    @pytest.mark.parametrize(
+        "said", [b"\r\n", b"\n", b"\r", b"HTTP/1.1 103 Hints\r\nLink: " + b"a" * 900 + b"\r\n\r\n"]
+    )
+    async def test_what_comes_ahead_of_an_answer_is_bounded_in_bytes(self, up, reach, start, said):
+        bounds = {"max_line_bytes": 1000, "max_field_bytes": 1000, "max_fields": 9}
+        upstream = reach(up.url, **bounds)
+        within = said * (9_000 // len(said))
+        asking = start(upstream.send(outbound()))
+        call = await up.next_call()
+        await call.raw(within)
+        await call.reply(200, body=b"whole")
+        assert await read(await asking) == b"whole"
+        asking = start(upstream.send(outbound()))  # on the same connection: it counts anew
+        call = await up.next_call()
+        assert call.nth == 2
+        await call.raw(within)
+        await call.raw(said * (2_000 // len(said)))
+        with pytest.raises(BrokenReply, match="without end"):
+            await asking
+        await call.hung_up()
 
     async def test_a_slow_upload_is_not_silence(self, up, reach, start):
         upstream = reach(up.url, first_byte_timeout_s=SOON_S)
