@@ -50,7 +50,7 @@ Telling = Callable[[Record, Sequence[float], float], None]
 """Told of a request that is over, of the seconds that each took that was equal to it and came after
 it, and of when the first was over, in seconds since the epoch."""
 
-_TIMING: Final = b"\r\nServer-Timing: sidecache;dur="
+_TIMING: Final = b"sidecache;dur="  # as of a reply for which no backend was asked
 # Bytes of a request, and of a reply with its head; more is slow for its size alone. What is written
 # at once on an idle connection must stay within what transports take without asking for a pause.
 _LONGEST: Final = 65_536
@@ -118,13 +118,11 @@ class _Place:
             opening = Opening(reply, date, head_only=False, modern=True, persist=True)
         except ProtocolViolation:
             return False
-        head = opening.head
-        at = head.rfind(_TIMING)
-        if at < 0 or not opening.persists or len(head) + len(reply.body) + _TIME > _LONGEST:
+        around, size = opening.around_timing(_TIMING), len(opening.head) + len(reply.body) + _TIME
+        if around is None or not opening.persists or size > _LONGEST:
             return False
-        at += len(_TIMING)
-        self.before = head[:at]
-        self.after = head[head.index(b"\r\n", at) :] + reply.body
+        self.before, after = around
+        self.after = after + reply.body
         self.status, self.sent = reply.head.status, len(reply.body)
         return True
 

@@ -110,6 +110,17 @@ class Opening:
         self._last = b""  # the piece that was sent last, or a few bytes at its end
         self.head = write_head(reply.head, field, date)
 
+    def around_timing(self, beginning: bytes = b"") -> tuple[bytes, bytes] | None:
+        """The head before and behind the value of our ``Server-Timing``, the last one in it.
+
+        None where it has none, or one that does not begin as told.
+
+        Args:
+            beginning: of the value; it stays with what comes before.
+        """
+        before, said, rest = self.head.rpartition(_TIMING + beginning)
+        return (before + said, rest[rest.index(b"\r\n") :]) if said else None
+
     def draft(self, body: bytes) -> Draft | None:
         """The beginning of the reply, for all who are sent the same.
 
@@ -118,18 +129,18 @@ class Opening:
         Args:
             body: what is there of it, if it is still coming.
         """
-        reply, framing, head = self._reply, self._framing, self.head
+        reply, framing = self._reply, self._framing
         if isinstance(reply.body, bytes):
             body = reply.body
         if framing is _NONE:
             body = b""
-        at = head.rfind(_TIMING) + len(_TIMING)
+        around = self.around_timing()
         fits = len(body) <= _ONE_WRITE and (reply.length is None or len(body) <= reply.length)
-        if at < len(_TIMING) or not fits or not self.persists:
+        if around is None or not fits or not self.persists:
             return None
-        after = head[head.index(b"\r\n", at) :]
+        before, after = around
         framed = b"%x\r\n%b\r\n" % (len(body), body) if body and framing is _CHUNKED else body
-        return Draft(reply, head[:at], after + framed, len(body), body)
+        return Draft(reply, before, after + framed, len(body), body)
 
     async def send(self, line: Line, progress: Progress) -> None:
         """Send it all; ``progress`` tells how far that came. The body is closed, whatever happens.
