@@ -179,10 +179,19 @@ class Greeting:
     def begin(self, draft: Draft) -> bool:
         waited_s = max(0.0, self._seat.head_at - self._since)
         _, said = timing(waited_s, self._hearing.clock() - self._question.began)
-        if not self._outlet.begin(draft, said):
+        if not self._outlet.begin(draft, said, self._outcome):
             return False
         self.begun, self.waited_s = draft, waited_s
         return True
+
+    def _outcome(self) -> Outcome:
+        seat, landed = self._seat, self._seat.landed
+        outcome = self._question.missed(
+            self._miss.why, seat.why, joined=seat.joined, upstream_s=self.waited_s,
+            leader=seat.leader,
+        )  # fmt: skip
+        whole = self.begun is not None and isinstance(self.begun.reply.body, bytes)
+        return _told(landed, outcome) if whole and landed is not None else outcome
 
 
 def _manner(question: Question, boarded: Boarded, seat: Seat) -> _Manner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from proxy.model.decision import Why
 from proxy.model.errors import BrokenReply, ConnectFailed, FirstByteTimeout, RelayBroken, TierError
 from proxy.model.meeting import Admit, Fleet, Leading, Meeting, Sought, Stored
 from proxy.model.message import Head, Headers, Request
-from proxy.model.outcome import Reply, Verdict
+from proxy.model.outcome import Outcome, Reply, Verdict
 from proxy.model.outlet import Draft
 from proxy.model.purge import Kind, Purge
 from proxy.passing import Passing
@@ -182,15 +182,17 @@ class Told:
 
     def __init__(self, *, gone: bool = False) -> None:
         self.said: list[tuple[Draft, str]] = []
+        self.own: Callable[[], Outcome] | None = None
         self._gone = gone
 
     def draft(self, reply: Reply, body: bytes) -> Draft:
         told = reply.body if isinstance(reply.body, bytes) else body
         return Draft(reply, b"", told, len(told), told)
 
-    def begin(self, draft: Draft, timing: str) -> bool:
+    def begin(self, draft: Draft, timing: str, own: Callable[[], Outcome]) -> bool:
         if not self._gone:
             self.said.append((draft, timing))
+            self.own = own
         return not self._gone
 
 
@@ -311,18 +313,20 @@ async def test_who_waits_is_told_at_his_outlet_and_has_the_rest_for_his_reply(st
         outlets = [Told() for _ in range(3)]
         await p.ask(stream=streamed, outlet=leading)
         asked = []
-        for outlet in outlets:
+        for ttl, outlet in enumerate(outlets, 1):
             p.clock.turn(1.0)
-            asked.append(await p.ask(stream=streamed, outlet=outlet))
+            asked.append(await p.ask(stream=streamed, outlet=outlet, cache={"ttl": ttl}))
         p.clock.turn(1.0)
         call = p.call()
         call.answer(SSE if streamed else JSON)
         call.send(*(STREAM[:2] if streamed else [ANSWER]))
         await settle()
         p.clock.turn(0.5)
+        own = [outlet.own() for outlet in outlets if outlet.own]  # before their tasks are woken
         call.send(*(STREAM[2:] if streamed else []))
         call.end()
         replies = [await each.reply() for each in asked]
+        assert own == ([reply.outcome for reply in replies] if streamed else [])
         said = [outlet.said[0] for outlet in outlets]
         assert leading.said == []
         assert {id(draft) for draft, _ in said} == {id(said[0][0])}
@@ -338,6 +342,9 @@ async def test_who_waits_is_told_at_his_outlet_and_has_the_rest_for_his_reply(st
             assert reply.outcome.laps.looked == 1004.0 - waited
             assert reply.final.stored
             assert reply.final.usage is not None or streamed
+        for ttl, (outlet, reply) in enumerate(zip(outlets, replies, strict=True), 1):
+            assert reply.outcome.controls.ttl == ttl
+            assert outlet.own() == reply.outcome
 
 
 async def test_who_could_not_be_told_at_his_outlet_has_it_all_for_his_reply():

@@ -134,9 +134,8 @@ class Exchange:
         outlet, progress = self._outlet, self._progress
         took_s = (progress.ended or monotonic()) - began
         if outlet is not None:
-            if self._outcome is _UNDECIDED and (draft := outlet.begun) is not None:
-                # It was begun, but its task never came to that: what is known is what all share.
-                self._outcome = draft.reply.outcome._replace(laps=None, upstream_s=None)
+            if self._outcome is _UNDECIDED:  # the reply may have been begun all the same
+                self._outcome = outlet.outcome or _UNDECIDED
             outlet.close()
         delivery = Delivery(
             progress.status, progress.sent, progress.complete, took_s, progress.error

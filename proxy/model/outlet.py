@@ -7,9 +7,10 @@ replies itself, one right after the other, and each task goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from proxy.model.outcome import Reply
+from proxy.model.outcome import Outcome, Reply
 
 
 class Draft(NamedTuple):
@@ -35,12 +36,13 @@ class Outlet(Protocol):
         """
         ...
 
-    def begin(self, draft: Draft, timing: str) -> bool:
+    def begin(self, draft: Draft, timing: str, own: Callable[[], Outcome]) -> bool:
         """Send the beginning of the reply; False if nothing was sent.
 
         From then on ``draft.reply.head`` is the head of the reply, and no other can be sent.
 
         Args:
             timing: the value of ``Server-Timing``.
+            own: what is known about this request by then, in case it ends before its task goes on.
         """
         ...
