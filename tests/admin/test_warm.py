@@ -97,7 +97,7 @@ async def test_what_takes_too_long_is_given_up_and_its_body_let_go() -> None:
             await asyncio.Event().wait()
         return reply_with(Coming(never(), lambda: closed.append(request.path)))
 
-    async with scene(answer, each_s=0.05) as s:
+    async with scene(answer, each_s=0.5) as s:
         body, silent = await s.post("/slow", "/silent", concurrency=2)
 
     assert (body["status"], body["error"]) == (200, "timeout")

@@ -231,7 +231,7 @@ async def test_a_client_that_never_takes_its_leave_is_left_after_a_while() -> No
 async def test_a_first_head_that_does_not_come_in_time_ends_the_connection(
     beginning: bytes,
 ) -> None:
-    async with talking(limits=Limits(header_deadline_s=0.05)) as client:
+    async with talking(limits=Limits(header_deadline_s=0.25)) as client:
         if beginning:
             await client.send(beginning)
         if beginning.startswith(b"GET"):

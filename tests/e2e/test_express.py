@@ -255,12 +255,12 @@ async def test_who_does_not_read_is_cut_off(share: float) -> None:
 async def test_a_client_may_be_idle_for_so_long_after_its_last_answer(share: float) -> None:
     limits = {"limits": {"idle_keepalive_s": 0.4}}
     async with ride(learned=False, downstream=limits, **without_lane(share)) as r:
-        began = monotonic()
-        while monotonic() - began < 0.8:
+        began = asked = monotonic()
+        while asked - began < 0.8:
+            asked = monotonic()
             await r.ask()
-        asked = monotonic()
         assert await r.client.rest() == b""
-        assert 0.3 < monotonic() - asked < 5
+        assert 0.39 < monotonic() - asked < 8  # clocks of loops are rounded
         assert (r.hits > 0) is bool(share)
 
 

@@ -130,7 +130,7 @@ async def test_a_client_that_runs_out_of_patience_asks_again_without_costing_a_s
     backend.hold()
     async with (
         proxied(backend.url, flights={"orphan_grace_s": 60}) as proxy,
-        Caller(proxy, timeout=0.2) as hasty,
+        Caller(proxy, timeout=0.6) as hasty,
         Caller(proxy) as patient,
     ):
         with pytest.raises(openai.APITimeoutError):
@@ -151,7 +151,7 @@ async def test_the_answer_to_a_question_that_all_have_left_is_not_waited_for_lon
     backend.hold()
     async with (
         proxied(backend.url, flights={"orphan_grace_s": 0.01}, downstream=SHORT_GRACE) as proxy,
-        Caller(proxy, timeout=0.1) as hasty,
+        Caller(proxy, timeout=0.6) as hasty,
     ):
         with pytest.raises(openai.APITimeoutError):
             await hasty.ask(chat())

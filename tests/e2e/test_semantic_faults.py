@@ -33,7 +33,7 @@ from proxy.semantic.embedding import Standing
 Json = dict[str, Any]
 
 DEADLINE_S = 0.1  # for a vector, where one is waited for in vain
-MARGIN_S = 2.0  # for machines that are busy
+MARGIN_S = 5.0  # for machines that are busy
 
 
 def remote(service: EmbeddingServer, *, timeout_s: float = 10.0) -> Json:

@@ -554,7 +554,7 @@ async def test_a_service_that_hangs_costs_no_more_than_the_deadline(
     before = monotonic()
     asked = [embedding.vector(f"text {number}", Script.LATIN) for number in range(200)]
     assert set(await asyncio.gather(*asked)) == {Doubt.LATE}
-    assert monotonic() - before < 2  # far from the service's 20 seconds
+    assert monotonic() - before < 15  # less than the service's 20 seconds
 
 
 async def test_one_that_hangs_is_not_waited_for_until_it_is_given_up(

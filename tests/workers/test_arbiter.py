@@ -139,14 +139,14 @@ def test_it_forks_announces_passes_signals_on_and_ends_well(running: Running) ->
     assert running.ended() == 0
 
 
-def test_who_is_killed_is_forked_again_within_a_second(running: Running) -> None:
+def test_who_is_killed_is_forked_again_at_once(running: Running) -> None:
     running.noted("up")
     pids = {slot: int(running.noted(f"worker-{slot}-1")) for slot in (1, 2)}
     for slot in (1, 2, 1):
         began = time.monotonic()
         os.kill(pids[slot], signal.SIGKILL)
         before, pids[slot] = pids[slot], int(running.noted(f"worker-{slot}-1"))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < LIMIT_S / 2
         assert pids[slot] != before
 
 

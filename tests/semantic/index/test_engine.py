@@ -162,7 +162,7 @@ async def test_no_caller_waits_for_longer_than_an_operation_may_take(heeds: bool
     began = monotonic()
     with pytest.raises(TierError, match="TimeoutError"):
         await scene.engine.ask(work)
-    assert monotonic() - began < 1.0
+    assert monotonic() - began < 5.0
     done.set()
     await scene.engine.close()
 

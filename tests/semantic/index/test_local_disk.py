@@ -443,9 +443,10 @@ async def test_long_vectors_survive_a_restart_too(place: Path, wall: Clock) -> N
 
 
 async def test_a_disk_that_hangs_holds_up_nobody_but_a_clearing(place: Path, wall: Clock) -> None:
-    index = LocalIndex(place, max_rows=100, wall=wall, dtype="f32", boot=BOOT, patience_s=0.05)
+    index = LocalIndex(place, max_rows=100, wall=wall, dtype="f32", boot=BOOT)
     await index.open(FINGERPRINT, DIMENSIONS)
     await index.settled()
+    index._patience_s = 0.05  # from here on it hangs
     going = threading.Event()
     hanging = index._writes.submit(going.wait)
     await index.add([row(1, VECTORS[1])])

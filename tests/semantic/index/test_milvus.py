@@ -178,7 +178,7 @@ async def test_a_milvus_that_hangs_costs_no_more_than_an_operation_may(
                 began = monotonic()
                 with pytest.raises(TierError):
                     await asking
-                assert monotonic() - began < 1.0
+                assert monotonic() - began < 5.0
         finally:
             server.signal(signal.SIGCONT)
     finally:

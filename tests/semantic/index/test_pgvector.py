@@ -218,7 +218,7 @@ async def test_a_postgres_that_hangs_costs_no_more_than_an_operation_may(
             began = monotonic()
             with pytest.raises(TierError):
                 await asking
-            assert monotonic() - began < 1.0
+            assert monotonic() - began < 5.0
         assert [closed for closed, _ in watch.reports] == [False]
     finally:
         server.signal(signal.SIGCONT)

@@ -200,7 +200,7 @@ async def test_an_engine_that_hangs_or_breaks_off_costs_no_more_than_an_operatio
                 began = monotonic()
                 with pytest.raises(TierError):
                     await asking
-                assert monotonic() - began < 1.0
+                assert monotonic() - began < 5.0
         await index.close()
 
 

@@ -207,7 +207,7 @@ async def test_an_engine_that_hangs_costs_no_more_than_an_operation_may(stub: Se
             began = monotonic()
             with pytest.raises(TierError):
                 await asking
-            assert monotonic() - began < 1.0
+            assert monotonic() - began < 5.0
 
 
 async def test_an_engine_that_dies_is_asked_no_more(stub: SearchStub) -> None:

@@ -272,7 +272,7 @@ async def test_a_redis_that_hangs_costs_no_more_than_an_operation_may(redis: Ser
                 began = monotonic()
                 with pytest.raises(TierError):
                     await asking
-                assert monotonic() - began < 1.0
+                assert monotonic() - began < 5.0
         finally:
             redis.signal(signal.SIGCONT)
 
