@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -77,8 +77,8 @@ async def server(
     *options: str, port: int | None = None, program: str = "redis-server"
 ) -> AsyncIterator[Server]:
     """One server with these options, for as long as the block lasts."""
-    with TemporaryDirectory(prefix="redis-") as folder:
-        alone = Server(port or free_port(), Path(folder), options, program)
+    with TemporaryDirectory(prefix="redis-") as folder, kept_port(port or 0) as kept:
+        alone = Server(kept, Path(folder), options, program)
         try:
             await alone.start()
             yield alone
@@ -93,7 +93,8 @@ async def cluster(program: str = "redis-server") -> AsyncIterator[list[Server]]:
         nodes = []
         for _ in range(3):
             # The bus has a port of its own: by default 10,000 up, which may be no port at all.
-            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+            bus = str(stack.enter_context(kept_port()))
+            options = ("--cluster-enabled", "yes", "--cluster-port", bus,
                        "--cluster-node-timeout", "1000")  # fmt: skip
             nodes.append(await stack.enter_async_context(server(*options, program=program)))
         made = await _run(
@@ -154,6 +155,20 @@ async def watched() -> AsyncIterator[Watched]:
         scene = Watched(master, replica, sentinels)
         await scene.know_both()
         yield scene
+
+
+@contextmanager
+def kept_port(port: int = 0) -> Iterator[int]:
+    """A free port, or this one, that the system gives to nobody else until the block ends.
+
+    A server that reuses addresses can listen there. While one starts, or starts anew, another that
+    is given any free port might be given this, and be taken for it.
+    """
+    with socket.socket() as keeping:
+        keeping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeping.bind((HERE, port))
+        kept: int = keeping.getsockname()[1]
+        yield kept
 
 
 def free_port() -> int:
