@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
-
 import pytest
 from support.proxied import proxied
 from support.raw_client import RawClient
 from support.scripted import ScriptedUpstream
 
 from proxy.app import Sidecache
-from proxy.app.serving import _keep_survivors
 from proxy.config.settings import Settings
 from proxy.model.errors import ConfigError
 
@@ -115,25 +111,3 @@ async def test_a_port_that_is_taken_is_told_and_leaves_nothing_behind():
         with pytest.raises(ConfigError, match=r"listen: .*in use"):
             await second.start()
         await second.close(0)
-
-
-class _Request:
-    """One that refers to itself, as those do that ended by an exception."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
-def test_what_was_under_way_during_a_full_garbage_collection_is_collected_in_the_end():
-    gc.callbacks.append(_keep_survivors)
-    try:
-        under_way = _Request()
-        left = weakref.ref(under_way)
-        gc.collect()
-        del under_way
-        for _ in range(8):
-            gc.collect()
-        assert left() is None
-    finally:
-        gc.callbacks.remove(_keep_survivors)
-        gc.unfreeze()

@@ -1,10 +1,9 @@
-"""Serving until told to stop: the loop, the signals, the log and the garbage collector."""
+"""Serving until told to stop: the loop, the signals and the log."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from proxy.app.clock import seconds
 from proxy.app.parts import known_secrets
@@ -26,16 +24,17 @@ from proxy.config.load import Loaded, Source
 from proxy.config.settings import Settings
 from proxy.config.share import share
 from proxy.downstream.leaving import interrupted
+from proxy.host.garbage import Garbage
+from proxy.host.pressure import Level
 from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
+from proxy.observe.process import resident_bytes
 from proxy.observe.sink import Sink, Stream
 from proxy.workers.crew import CRASHED
 from proxy.workers.lifeline import Lifeline
 
 log = logging.getLogger("sidecache")
-
-_THOROUGH: Final = 8  # of so many full garbage collections one looks at everything
 
 
 def serve(
@@ -180,8 +179,8 @@ async def _until_stopped(
         loop.add_signal_handler(signal.SIGHUP, lambda: _on_hangup(stopping, ask, attached=attached))
     announce()
     proxy.machine.tell(proxy.settings)
-    gc.callbacks.append(_keep_survivors)
-    gc.collect()
+    garbage = _garbage(proxy)
+    garbage.start()
     how = interrupted(proxy.settings.downstream.drain_s)
     try:
         how = await stopping.asked()
@@ -189,27 +188,26 @@ async def _until_stopped(
         log.info("draining", extra={"delay_s": how.delay_s, "deadline_s": how.limit_s})
     finally:
         await proxy.leave(how)
+        garbage.close()
     log.info("stopped")
+
+
+def _garbage(proxy: Sidecache) -> Garbage:
+    def beside_answers() -> int | None:
+        taken = resident_bytes()
+        return None if taken is None else taken - proxy.store.memory.bytes
+
+    return Garbage(
+        beside_answers,
+        lambda: proxy.memory.level > Level.EASE,
+        clock=time.perf_counter,
+        used=time.process_time,
+    )
 
 
 def names(settings: Settings) -> list[str]:
     """The names of the backends that are served."""
     return [each.name for each in settings.upstreams]
-
-
-def _keep_survivors(phase: str, info: dict[str, int]) -> None:
-    """After a full garbage collection: what survived it is not looked at by the next few.
-
-    Entries live long and are in no garbage; looking at 100,000 of them takes 70 ms in which nothing
-    is answered. But what was under way survives too, and whoever hangs up leaves cycles behind (an
-    exception and the frames it went through), so now and then everything is looked at.
-    """
-    if info["generation"] != 2:  # noqa: PLR2004 - the oldest there is
-        return
-    if phase == "stop":
-        gc.freeze()
-    elif gc.get_stats()[2]["collections"] % _THOROUGH == 0:
-        gc.unfreeze()
 
 
 def _on_hangup(stopping: Stopping, reload: Callable[[], None], *, attached: bool) -> None:

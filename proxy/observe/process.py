@@ -37,6 +37,11 @@ def figures() -> Figures:
     return Figures(time.process_time(), resident, virtual, _open_files(), _most_files())
 
 
+def resident_bytes() -> int | None:
+    """What this process takes of memory, now; None: the system does not say."""
+    return _memory()[1]
+
+
 def together(each: list[Figures]) -> Figures:
     """The sums."""
     return Figures(
