@@ -30,7 +30,10 @@ COLUMNS: Final = (
 CONNECTIONS: Final = 16  # with more, a saturated tier's reads take longer than they may
 TIERS: Final = {MEMORY: "l1_memory", DISK: "l2_disk", REDIS: "l2_redis"}
 OF_A_PARSED_HIT: Final = 0.6
-_SMALL: Final = {"SIDECACHE_L1_MEMORY__MAX_BYTES": "16384"}  # holds a handful of KEYS answers
+_SMALL: Final = {
+    **peers.NO_LANE,
+    "SIDECACHE_L1_MEMORY__MAX_BYTES": "16384",  # holds a handful of KEYS answers
+}
 
 
 def measure(given: Options) -> Iterator[Table]:
@@ -88,7 +91,7 @@ def measure(given: Options) -> Iterator[Table]:
         ],
         [
             *missing,
-            "parsed: without the express lane, which would know many of these again",
+            "parsed: without the express lane, all of them; it would know many in memory again",
             "below memory, which holds a handful of them, each hit takes another's place there",
             "what is not from there is from memory, or a miss: the read took longer than it may",
             *company(worst(runs, "starved")),

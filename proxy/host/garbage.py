@@ -24,7 +24,7 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-_TAKES_S: Final = (0.000_1, 0.000_3)  # what a look at the new should take, at least and at most
+_TAKES_S: Final = (0.000_3, 0.000_7)  # what a look at the new should take, at least and at most
 _EVERY_S: Final = (0.01, 0.25)  # and how far apart two may be
 _WEIGHED_S: Final = 1.0  # between two looks at how large the process is
 _CALM: Final = 0.05  # of a core, used in that time: nothing else is to be done

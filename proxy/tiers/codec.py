@@ -190,7 +190,8 @@ class Codec:
         if not self._ciphers:
             if flags & _ENCRYPTED:
                 return Odd.LOCKED
-            if _checksum(blob[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
+            checksum = blake2b(blob[:-_CHECK_BYTES], digest_size=_CHECK_BYTES).digest()
+            if checksum != blob[-_CHECK_BYTES:]:
                 return Odd.CORRUPT
             return blob[end:-_CHECK_BYTES], flags
         cipher = self._ciphers.get(key_id)

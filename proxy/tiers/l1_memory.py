@@ -124,10 +124,10 @@ class L1Memory:
 
     def get_now(self, key: CacheKey) -> Entry | None:
         """As ``get``, at once. Of what is asked for again soon, the same object."""
-        entry = self.at_hand(key)
+        slot = self._order.find(key.digest)
+        entry = None if slot is None else self.at_hand(key)
         if entry is None:
             self.misses += 1
-            slot = self._order.find(key.digest)
             if slot is not None and slot.dead_at <= self._clock():
                 self._drop(slot)
                 self.expired += 1

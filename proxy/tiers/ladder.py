@@ -130,7 +130,9 @@ class Ladder:
             if fits is not None and not fits(entry):
                 continue
             if number and not entry.negative:
-                newer = (await self.glance(key)).entry  # what has landed while this was on its way
+                # What has landed while this was on its way.
+                near = await self.glance(key) if self._at_hand is None else self.at_hand(key)
+                newer = None if near is None else near.entry
                 if newer is None or newer.negative or newer.stored_at <= entry.stored_at:
                     await self._put(entry, tiers[:number])
                 entry = self._ledger.admit(entry)  # as a purge meanwhile left it

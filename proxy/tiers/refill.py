@@ -45,9 +45,11 @@ class Refill:
 
     def rules_out(self, digest: bytes) -> bool:
         """Whether ``digest`` is surely not in the file. Waits for nothing, raises nothing."""
+        passed = self._guard.passed
         if self._guard.rules_out(digest):
             return True
-        self.look()
+        if self._guard.passed == passed:  # it was silent; if it is full, the next write sees that
+            self.look()
         return False
 
     def look(self) -> None:

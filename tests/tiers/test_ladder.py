@@ -12,6 +12,7 @@ from proxy.ledger import SHARED, Ledger
 from proxy.model.entry import CacheKey
 from proxy.model.errors import TierError
 from proxy.model.purge import Kind, Purge
+from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import NOTHING, UNSURE, Found, Ladder
 
 KEY = CacheKey("anon", b"k" * 32)
@@ -66,6 +67,34 @@ async def test_the_nearest_tier_that_has_it_answers_and_the_rest_are_not_asked(
     assert found.entry is far
     assert found.tier == "far"
     assert steps.calls == ["near.get", "near.get", "far.get", "near.get", "near.put"]
+
+
+async def test_what_is_found_further_off_was_missed_in_memory_once(steps: Steps) -> None:
+    memory = L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=lambda: 1000.0)
+    ladder = Ladder([memory, steps.far], steps.ledger, steps._report)
+    steps.far.kept[KEY.digest] = far = entry()
+    assert ladder.at_hand(KEY) is None
+    assert await ladder.get(KEY) == Found(far, "far")
+    assert (memory.hits, memory.misses) == (0, 1)
+    assert (await ladder.get(KEY)).tier == memory.name
+    assert (memory.hits, memory.misses) == (1, 1)
+
+
+async def test_what_landed_in_memory_meanwhile_is_not_replaced_by_what_is_older(
+    steps: Steps,
+) -> None:
+    memory = L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=lambda: 1000.0)
+    ladder = Ladder([memory, steps.far], steps.ledger, steps._report)
+    steps.far.kept[KEY.digest] = entry(body=b"old", stored_at=900.0)
+    async with asyncio.TaskGroup() as group:
+        with steps.far.holding("get"):
+            looking = group.create_task(ladder.get(KEY))
+            await settle()
+            assert memory.put_now(entry(body=b"new", stored_at=950.0))
+    assert looking.result().tier == "far"
+    found = await ladder.get(KEY)
+    assert found.entry is not None
+    assert found.entry.body == b"new"
 
 
 async def test_what_is_found_further_off_is_near_from_then_on_with_the_life_it_has_left(
