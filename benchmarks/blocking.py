@@ -28,7 +28,9 @@ LOADS: Final = {
     "hits in memory, parsed": Load(Kind.REORDERED, 4, 2),
     "misses": Load(Kind.UNIQUE, 4, 2, peers.MISS),
 }
+ALONE: Final = "the same work again and again"
 AT_MOST_S: Final = 0.001
+_WORK: Final = 5000  # numbers that are added up: a tenth of a millisecond, about
 _WITHIN_S: Final = 10.0
 _ENV: Final = {
     **peers.NO_LANE,
@@ -46,17 +48,8 @@ class Watched:
     def turn(self, load: Load) -> Figures:
         """What came of one turn, and how long the steps took, in milliseconds."""
         self._told()
-        figures = turn(self.server, load)
-        told = self._told()
-        cpu, clock = sorted(told["cpu"]), sorted(told["clock"])
-        late = len(cpu) * 999 // 1000
-        return figures | {
-            "steps": len(cpu),
-            "late_ms": cpu[late] * 1e3,
-            "longest_ms": cpu[-1] * 1e3,
-            "beyond": sum(used > AT_MOST_S for used in cpu) / len(cpu) * 1e4,
-            "by_clock_ms": clock[late] * 1e3,
-        }
+        came = turn(self.server, load)
+        return came | figures(**self._told())
 
     def _told(self) -> dict[str, list[float]]:
         self._file.unlink(missing_ok=True)
@@ -66,6 +59,32 @@ class Watched:
             time.sleep(0.01)
         told: dict[str, list[float]] = json.loads(self._file.read_text())
         return told
+
+
+def figures(cpu: list[float], clock: list[float]) -> Figures:
+    """What came of steps that took so many seconds each."""
+    cpu, clock = sorted(cpu), sorted(clock)
+    late = len(cpu) * 999 // 1000
+    return {
+        "steps": len(cpu),
+        "late_ms": cpu[late] * 1e3,
+        "longest_ms": cpu[-1] * 1e3,
+        "beyond": sum(used > AT_MOST_S for used in cpu) / len(cpu) * 1e4,
+        "by_clock_ms": clock[late] * 1e3,
+    }
+
+
+def alone(seconds: float) -> Figures:
+    """The same of work that is the same each time: what the machine adds to any step."""
+    cpu, clock = list[float](), list[float]()
+    began = time.perf_counter()
+    until = began + seconds
+    while began < until:
+        began, used = time.perf_counter(), time.thread_time()
+        sum(range(_WORK))
+        cpu.append(time.thread_time() - used)
+        clock.append(time.perf_counter() - began)
+    return figures(cpu, clock)
 
 
 @contextmanager
@@ -88,11 +107,14 @@ def measure(given: Options) -> Iterator[Table]:
         for _ in range(2):  # to have them, and to have them where they belong
             ask_all(watched.server, LOADS[DISK])
         runs = contest(
-            {name: partial(watched.turn, load) for name, load in LOADS.items()},
+            {
+                **{name: partial(watched.turn, load) for name, load in LOADS.items()},
+                ALONE: partial(alone, LOADS[DISK].seconds),
+            },
             given.rounds,
         )
     longest = middle(runs, DISK, "longest_ms")
-    figures = ("steps", "late_ms", "longest_ms", "beyond", "by_clock_ms")
+    columns = ("steps", "late_ms", "longest_ms", "beyond", "by_clock_ms")
     yield Table(
         "blocking",
         "steps of the event loop (4 connections)",
@@ -100,11 +122,12 @@ def measure(given: Options) -> Iterator[Table]:
             "steps", "p99.9, CPU ms", "longest, CPU ms", f"of 10,000 above {AT_MOST_S * 1e3:g} ms",
             "p99.9 by the clock, ms",
         ),
-        [(name, [middle(runs, name, figure) for figure in figures]) for name in runs],
+        [(name, [middle(runs, name, figure) for figure in columns]) for name in runs],
         [Claim(f"{DISK}, the longest", longest, AT_MOST_S * 1e3, unit="ms")],
         [
             "on asyncio's own loop, which can be timed; the express lane is off",
             "garbage collections are part of the steps in which they come",
+            f"{ALONE}: a tenth of a millisecond by itself; beyond that it is the machine's",
             *company(worst(runs, "starved")),
         ],
     )  # fmt: skip
