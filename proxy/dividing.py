@@ -94,7 +94,7 @@ class Dividing:
         dialect = self._divisible.get(question.query.dialect)
         if dialect is None:
             return ()
-        asked = Asked(question.query, question.terms, question.key)
+        asked = Asked(question.query, question.standing, question.key)
         return self._reader.parts(question.request, asked, dialect, question.upstream.id)
 
     def shuns(self, whole: Question) -> bool:
@@ -110,7 +110,7 @@ class Dividing:
         """
         whole = whole._replace(variant=0)  # of a part one answer is kept: it has but one
         asked = {
-            part.key.digest: whole._replace(query=part.query, terms=part.terms, key=part.key)
+            part.key.digest: whole._replace(query=part.query, standing=part.standing, key=part.key)
             for part in parts
         }
         order = [part.key.digest for part in parts]

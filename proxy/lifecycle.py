@@ -7,6 +7,7 @@ upstreams are waited for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -108,7 +109,7 @@ class Lifecycle:
         asked = asked.drawn(self._rooms.dice)
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(
-            self._rooms, request, upstream, dialect, asked.query, asked.terms, asked.key,
+            self._rooms, request, upstream, dialect, asked.query, asked.standing, asked.key,
             generation, began, variant=asked.variant, laps=laps,
         )  # fmt: skip
         laps.read = self._rooms.clock()
@@ -276,8 +277,6 @@ class Lifecycle:
             outcome = question.failed(Why.ONLY_IF_CACHED)
             return self._replies.absent(outcome, question.began)
         question.sighted(stored=miss.why is not Why.UNSEEN)
-        if miss.why is Why.UNSEEN:
-            self._rooms.unheard(question.request, question.query, question.key)
         try:
             return await self._flown(question, miss, question.request.outlet)
         except UpstreamError as error:
@@ -288,6 +287,7 @@ class Lifecycle:
         fresh = question.query.controls.no_cache
         seat = self._flights.board(question, question.suits, fresh=fresh)
         if isinstance(seat, Released):
+            self._meanwhile(question, miss)
             return await self._ask_alone(question, miss, seat.why)
         reply: Reply | None = None
         try:
@@ -299,6 +299,12 @@ class Lifecycle:
                 seat.leave()  # else whoever reads the body leaves at its end
         return reply or await self._ask_alone(question, miss, why)
 
+    def _meanwhile(self, question: Question, miss: Miss) -> None:
+        """What can be done while the backend is asked, so that nobody waits for it."""
+        if miss.why is Why.UNSEEN and not question.standby:
+            self._rooms.unheard(question.request, question.query, question.key)
+        question.standing.settle()
+
     async def _aboard(
         self, question: Question, miss: Miss, seat: Seat, outlet: Outlet | None
     ) -> tuple[Reply | None, Why]:
@@ -307,6 +313,9 @@ class Lifecycle:
         greeting = None
         if outlet is not None and not seat.first:
             greeting = Greeting(self._hearing, question, miss, seat, outlet)
+        if seat.first:
+            await asyncio.sleep(0)  # the flight's turn: from here on the backend is being asked
+        self._meanwhile(question, miss)
         boarding = await seat.boarded(greeting)
         waited_s = self._rooms.clock() - asked
         match boarding:

@@ -267,14 +267,55 @@ def hasten(terms: Terms) -> Terms | Bypass:
         case AboutNow.BYPASS:
             return Bypass(Why.TIME_SENSITIVE)
         case AboutNow.SHORTEN:
-            factor = terms.time_sensitive_factor
-            return replace(
-                terms,
-                ttl=terms.ttl * factor,
-                stale_while_revalidate=terms.stale_while_revalidate * factor,
-                stale_if_error=terms.stale_if_error * factor,
-                about_now=True,
-            )
+            return _shortened(terms)
+
+
+def _shortened(terms: Terms) -> Terms:
+    factor = terms.time_sensitive_factor
+    return replace(
+        terms,
+        ttl=terms.ttl * factor,
+        stale_while_revalidate=terms.stale_while_revalidate * factor,
+        stale_if_error=terms.stale_if_error * factor,
+        about_now=True,
+    )
+
+
+class Standing:
+    """The terms that a question is under; worked out when they are first looked at.
+
+    To tell whether a long question is about now takes long. Where that only shortens the life of
+    an answer, there is time for it while the backend is asked.
+
+    Args:
+        terms: of any question to that model at that path.
+        about_now: whether it is about now; asked at most once. None: that makes no difference.
+    """
+
+    __slots__ = ("_about_now", "_terms")
+
+    def __init__(self, terms: Terms, about_now: Callable[[], bool] | None = None) -> None:
+        self._terms = terms
+        self._about_now = about_now
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for it."""
+        self.settle()
+        return self._terms
+
+    def settle(self) -> None:
+        """Work them out, if that has yet to be done."""
+        if (about_now := self._about_now) is not None:
+            self._about_now = None
+            if about_now():
+                self._terms = _shortened(self._terms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Standing) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return hash(self.terms)
 
 
 def judge(

@@ -20,6 +20,7 @@ from proxy.model.outcome import FWD_OF, Fwd, Laps, Outcome, Verdict
 from proxy.model.query import Form, Query, Refusal, Sealed
 from proxy.policy import (
     Policy,
+    Standing,
     Terms,
     impersonal,
     initial_age,
@@ -80,7 +81,7 @@ class Question(NamedTuple):
     upstream: Upstream
     dialect: Dialect
     query: Query
-    terms: Terms
+    standing: Standing
     key: CacheKey
     generation: int
     began: float  # seconds on the proxy's clock
@@ -94,6 +95,11 @@ class Question(NamedTuple):
     company: Company | None = None  # the request that this is only a part of
     laps: Laps | None = None
     caller: str = ""  # who asks, where ``request`` does not tell
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for it."""
+        return self.standing.terms
 
     @property
     def asked(self) -> Form:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from proxy.dialects.base import LOOKED_AT, Dialect, Divisible
 from proxy.key import KeyRules
-from proxy.model.decision import Bypass, Why
+from proxy.model.decision import Why
 from proxy.model.entry import CacheKey
 from proxy.model.message import Request
 from proxy.model.query import Controls, Query, Refusal
-from proxy.policy import AboutNow, Policy, Terms, answers_wanted, hasten, refuse
+from proxy.policy import AboutNow, Policy, Standing, Terms, answers_wanted, refuse
 from proxy.wire import json_members
 from proxy.wire.cache_control import UNASKED, merge
 from proxy.wire.picking import Picking, size_of
@@ -34,10 +35,15 @@ class Asked(NamedTuple):
     """A question that may be answered from the cache."""
 
     query: Query
-    terms: Terms
+    standing: Standing
     key: CacheKey
     variants: tuple[CacheKey, ...] = ()  # the keys of several answers, where chance draws one
     variant: int = 0  # which was drawn, counted from 1
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for it."""
+        return self.standing.terms
 
     def drawn(self, dice: Callable[[], float]) -> Asked:
         """The question with the key of the answer that chance draws."""
@@ -105,7 +111,7 @@ class Reader:
         """What ``request`` asks, one question for each input; none if it has but one."""
         key_of = self._keys.key_of
         return tuple(
-            Asked(query, asked.terms, key_of(request, query, upstream))
+            Asked(query, asked.standing, key_of(request, query, upstream))
             for query in dialect.parts(asked.query)
         )
 
@@ -131,18 +137,18 @@ class Reader:
         terms = self._terms_of(request.path, query.model, query.dialect)
         if (bypass := refuse(query, terms)) is not None:
             return Passed(bypass.why, query.forward)
-        if terms.time_sensitive is not AboutNow.IGNORE and self._is_about_now(query.question):
-            hastened = hasten(terms)
-            if isinstance(hastened, Bypass):
-                return Passed(hastened.why, query.forward)
-            terms = hastened
+        about_now = None
+        if terms.time_sensitive is AboutNow.SHORTEN:
+            about_now = partial(self._is_about_now, query.question)
+        elif terms.time_sensitive is AboutNow.BYPASS and self._is_about_now(query.question):
+            return Passed(Why.TIME_SENSITIVE, query.forward)
         key, wanted = self._keys.key_of(request, query, upstream), answers_wanted(query, terms)
         if wanted <= 1:
-            return Asked(query, terms, key)
+            return Asked(query, Standing(terms, about_now), key)
         # An answer to the question in other words would be the same one each time.
-        terms = replace(terms, by_meaning=False)
+        standing = Standing(replace(terms, by_meaning=False), about_now)
         return Asked(
-            query, terms, key, tuple(self._keys.another_of(key, at) for at in range(wanted))
+            query, standing, key, tuple(self._keys.another_of(key, at) for at in range(wanted))
         )
 
     def counts(self, name: str) -> bool:

@@ -69,6 +69,8 @@ class Begun(Generic[T]):
             return self._value  # type: ignore[return-value] # it is over, and has not failed
         rest = self._coroutine.__await__()
         awaited = self._awaited
+        if awaited is None and not self._cancelled:
+            return (yield from rest)  # it only let others go first, and they have
         while True:
             try:
                 cancelled, self._cancelled = self._cancelled, False

@@ -337,7 +337,7 @@ class Explaining:
                 odd = odd or judged.entry.head.status != HTTPStatus.OK
                 known[key] = Part(key, verdict, judged.why, judged.tier)
                 continue
-            part = whole._replace(query=each.query, terms=each.terms, key=key, variant=0)
+            part = whole._replace(query=each.query, standing=each.standing, key=key, variant=0)
             seat = self._parts.flights.foretell(part, part.suits, fresh=controls.no_cache)
             odd = odd or seat.why is Why.CROWDED
             joined = seat.why is Why.JOINED
