@@ -45,7 +45,7 @@ from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 from proxy.wire.steering import Family, Steering
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _deciding(settings: Settings) -> frozenset[str]:
 
 def outbound_fields(settings: Settings, *, identity: bool) -> Callable[[Request], Headers]:
     """The headers to send upstream; ``identity``: asking for bodies without content coding."""
-    downstream, name = settings.downstream, settings.pseudonym
+    downstream = settings.downstream
     trusted = [ipaddress.ip_network(network) for network in downstream.trusted_proxies]
 
     @lru_cache(maxsize=4096)
@@ -221,18 +221,16 @@ def outbound_fields(settings: Settings, *, identity: bool) -> Callable[[Request]
             return False
         return any(address in network for network in trusted)
 
-    steered = steering(settings).names
+    outbound = OutboundFields(
+        pseudonym=settings.pseudonym,
+        forwarded=downstream.forwarded,
+        accept_identity=identity,
+        drop=steering(settings).names,
+    )
     named = any(upstream.preserve_host for upstream in settings.upstreams)
 
     def headers(request: Request) -> Headers:
-        sent = outbound(
-            request,
-            pseudonym=name,
-            trusted_peer=bool(trusted) and trusts(request.peer),
-            forwarded=downstream.forwarded,
-            accept_identity=identity,
-            drop=steered,
-        )
+        sent = outbound(request, trusted_peer=bool(trusted) and trusts(request.peer))
         # Only an upstream with `preserve_host` looks at it; the others write their own.
         return sent.plus(("Host", request.headers.get("host"))) if named else sent
 

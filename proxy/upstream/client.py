@@ -13,7 +13,7 @@ from proxy.model.errors import ConnectFailed, NoReply, UpstreamError
 from proxy.model.message import Arrival, Body, Duplex, Outbound
 from proxy.upstream.arrival import HttpArrival
 from proxy.upstream.exchange import Exchange, Response, StaleConnection
-from proxy.upstream.head import SWITCHING_PROTOCOLS, RequestHead
+from proxy.upstream.head import SWITCHING_PROTOCOLS, RequestHead, ResponseHead
 from proxy.upstream.line import Line
 from proxy.upstream.mount import Mount
 from proxy.upstream.pool import Pool
@@ -48,6 +48,7 @@ class HttpUpstream:
         self._tls = spec.tls_context()
         self._resolver = resolver
         self._request_head = RequestHead(spec)
+        self._response_head = ResponseHead()
         self._kept: Pool | None = None
         self._single: Pool | None = None  # for tunnels, which never give a connection back
         self._exchanges: set[Exchange] = set()
@@ -160,7 +161,8 @@ class HttpUpstream:
         return Pool(self._spec, self._tls, self._resolver(), keep=keep and not self._retired)
 
     def _begin(self, connection: Connection, line: Line) -> Exchange:
-        exchange = Exchange(connection, line, self._spec, self._exchanges.discard)
+        over = self._exchanges.discard
+        exchange = Exchange(connection, line, self._spec, self._response_head, over)
         self._exchanges.add(exchange)
         return exchange
 

@@ -16,7 +16,7 @@ from proxy.model.errors import (
     RequestError,
 )
 from proxy.model.message import Body, Head
-from proxy.upstream.head import SWITCHING_PROTOCOLS, read_head
+from proxy.upstream.head import SWITCHING_PROTOCOLS, ResponseHead
 from proxy.upstream.incoming import Incoming
 from proxy.upstream.line import Endless, Line, Lost, Malformed, Quiet
 from proxy.upstream.spec import UpstreamSpec
@@ -50,11 +50,13 @@ class Exchange:
         connection: Connection,
         line: Line,
         spec: UpstreamSpec,
+        heads: ResponseHead,
         over: Callable[[Exchange], None],
     ) -> None:
         self.line = line
         self._connection: Connection | None = connection
         self._spec = spec
+        self._heads = heads
         self._over = over
         self._upload: asyncio.Task[None] | None = None
 
@@ -99,7 +101,7 @@ class Exchange:
                 raise BrokenReply("The backend broke off within the response head.") from fault
             kind = NoReply if line.requests == 1 else StaleConnection
             raise kind("The backend ended the connection before it answered.") from fault
-        head, length = read_head(message)
+        head, length = self._heads.read(message)
         if head.status == SWITCHING_PROTOCOLS and not _offered(head, offered):
             raise ProtocolViolation("The backend switched to a protocol it was not offered.")
         return Response(head, length, body, length is not None or message.chunked)

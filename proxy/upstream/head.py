@@ -7,15 +7,14 @@ drops those that are not UTF-8, its header dictionaries respell names.
 from __future__ import annotations
 
 import re
-from itertools import chain
 
 from aiohttp.hdrs import CONTENT_LENGTH, TRANSFER_ENCODING
 from aiohttp.http import HttpVersion11, RawResponseMessage
 
 from proxy.model.errors import ProtocolViolation, RequestError
-from proxy.model.message import Head, Headers, Outbound
+from proxy.model.message import Head, Outbound
 from proxy.upstream.spec import UpstreamSpec
-from proxy.wire import headers
+from proxy.wire.crossing import InboundFields
 
 # RFC 9112, sections 3 and 5. No control characters, so no line that was not meant to be one.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -86,25 +85,32 @@ class RequestHead:
         return head
 
 
-def read_head(message: RawResponseMessage) -> tuple[Head, int | None]:
-    """What a response says, and its Content-Length. A 101 keeps its hop-by-hop fields.
+class ResponseHead:
+    """Reads the heads of responses from one backend."""
 
-    Raises:
-        ProtocolViolation: it cannot be passed on as it is.
-    """
-    if message.code < _FIRST_STATUS:
-        raise ProtocolViolation("The backend sent a status that is none.")
-    codings = [coding.lower() for coding in message.headers.getall(TRANSFER_ENCODING, ())]
-    if codings and (codings != ["chunked"] or message.version < HttpVersion11):
-        # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.
-        raise ProtocolViolation("The backend used a transfer coding other than chunked.")
-    text = b"\n".join(chain.from_iterable(message.raw_headers)).decode("utf-8", "surrogateescape")
-    parts = text.split("\n") if message.raw_headers else []
-    if len(parts) != 2 * len(message.raw_headers) or _CONTROL.search(text + message.reason):
-        raise ProtocolViolation("The backend sent control characters in its response head.")
-    pairs = zip(parts[::2], parts[1::2], strict=True)
-    switched = message.code == SWITCHING_PROTOCOLS
-    fields = Headers(pairs) if switched else headers.inbound(pairs)
-    length = message.headers.get(CONTENT_LENGTH)
-    head = Head(message.code, message.reason, fields)
-    return head, None if length is None else int(length)
+    def __init__(self) -> None:
+        self._fields = InboundFields()
+
+    def read(self, message: RawResponseMessage) -> tuple[Head, int | None]:
+        """What a response says, and its Content-Length. A 101 keeps its hop-by-hop fields.
+
+        Raises:
+            ProtocolViolation: it cannot be passed on as it is.
+        """
+        if message.code < _FIRST_STATUS:
+            raise ProtocolViolation("The backend sent a status that is none.")
+        if TRANSFER_ENCODING in message.headers:
+            codings = [coding.lower() for coding in message.headers.getall(TRANSFER_ENCODING)]
+            if codings != ["chunked"] or message.version < HttpVersion11:
+                # RFC 9112, sections 6.1 and 6.3: what is inside, and where it ends, is in doubt.
+                raise ProtocolViolation("The backend used a transfer coding other than chunked.")
+        came = message.raw_headers
+        text = b"\n".join([value for _, value in came]).decode("utf-8", "surrogateescape")
+        values = text.split("\n") if came else []
+        if len(values) != len(came) or _CONTROL.search(text + message.reason):
+            raise ProtocolViolation("The backend sent control characters in its response head.")
+        names = tuple([name for name, _ in came])
+        going_on = self._fields.all if message.code == SWITCHING_PROTOCOLS else self._fields
+        fields = going_on(names, values)
+        length = message.headers.get(CONTENT_LENGTH)
+        return Head(message.code, message.reason, fields), None if length is None else int(length)
