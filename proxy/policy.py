@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from math import log
 from typing import Final
 
@@ -301,7 +302,8 @@ class Standing:
     @property
     def terms(self) -> Terms:
         """What holds for it."""
-        self.settle()
+        if self._about_now is not None:
+            self.settle()
         return self._terms
 
     def settle(self) -> None:
@@ -457,10 +459,16 @@ def initial_age(headers: Headers) -> float:
 
 def impersonal(headers: Headers) -> Headers:
     """``headers`` less what belongs to one delivery or account: cookies, ids, limits, timings."""
-    return Headers(
-        (name, value)
-        for name, value in headers.pairs
-        if (lower := name.lower()) not in _PERSONAL
-        and not lower.startswith(_PERSONAL_PREFIXES)
-        and not lower.endswith(_PERSONAL_SUFFIXES)
+    pairs = headers.pairs
+    kept = [field for field in pairs if not _is_personal(field[0])]
+    return headers if len(kept) == len(pairs) else Headers(kept)
+
+
+@lru_cache(maxsize=1024)  # backends repeat themselves; bounded, because names come from outside
+def _is_personal(name: str) -> bool:
+    lower = name.lower()
+    return (
+        lower in _PERSONAL
+        or lower.startswith(_PERSONAL_PREFIXES)
+        or lower.endswith(_PERSONAL_SUFFIXES)
     )

@@ -343,12 +343,14 @@ class Question(NamedTuple):
         verdict = self.rooms.policy.weigh(arrival.head, arrival.length, form, self.terms)
         if self.standby and isinstance(verdict, Share):
             verdict = Share(storable=False, why=Why.STANDBY)
-        if verdict == Share(storable=True) and is_framed(self.dialect, form):
-            verdict = Share(arrival.delimited, Why.FRESH if arrival.delimited else Why.INCOMPLETE)
+        storable = isinstance(verdict, Share) and verdict.storable
+        if storable and is_framed(self.dialect, form) and not arrival.delimited:
+            verdict = Share(storable=False, why=Why.INCOMPLETE)
         return verdict, form
 
     def seal(self, head: Head, body: bytes, form: Form, upstream_s: float) -> Entry | Refusal:
-        if len(body) > self.terms.max_entry:
+        terms, controls = self.terms, self.query.controls
+        if len(body) > terms.max_entry:
             return Refusal(Why.TOO_LARGE)
         if not self._admitted():
             return Refusal(Why.FIRST_SIGHTING)
@@ -359,18 +361,18 @@ class Question(NamedTuple):
             return Refusal(Why.INCOMPLETE, "not the results that were asked for")
         if not is_current(self.dialect, self.query):
             return Refusal(Why.SUPERSEDED)  # it may be built on what is new, or on what was
-        if sealed.negative and not self.terms.negative_ttl:
+        if sealed.negative and not terms.negative_ttl:
             return Refusal(Why.EMPTY)  # an error would have been refused by its head
         tags = self._tags(head, sealed)
         if tags is None:
             return Refusal(Why.TAGS)
         dice = self.rooms.dice()
         if sealed.negative:
-            life = negative_lifetime(head, self.query.controls, self.terms, dice)
+            life = negative_lifetime(head, controls, terms, dice)
         else:
-            life = lifetime(head, self.query.controls, self.terms, dice, sealed.confidence)
+            life = lifetime(head, controls, terms, dice, sealed.confidence)
         age = initial_age(head.headers)
-        if obeys(self.terms, head.headers):
+        if obeys(terms, head.headers):
             # To HTTP an answer is as old as the asking (RFC 9111, section 4.2.3). A time of our own
             # begins when it is whole, or answers that take longer than that would never be kept.
             age += upstream_s

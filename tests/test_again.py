@@ -39,7 +39,7 @@ from proxy.semantic.meaning import Meaning
 from proxy.semantic.words.text import Text
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 
 TTL_S = 64.0
 TOOK_S = 4.0  # the backend, for each answer
@@ -146,7 +146,7 @@ class World:
 
 
 def _outbound(request: Request) -> Headers:
-    return outbound(request, pseudonym="sidecache").plus(("X-Peer", request.peer))
+    return OutboundFields(pseudonym="sidecache")(request).plus(("X-Peer", request.peer))
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from support.proxied import Proxied, proxied
 from support.raw_client import RawClient
 
 from proxy.key import CREDENTIALS, KeyRules
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 from proxy.wire.inert import INERT, INERT_PREFIXES
 from proxy.wire.steering import Family, Steering
 
@@ -271,7 +271,7 @@ def test_the_table_has_every_header_that_is_left_out_of_the_key_and_many_that_ar
 
 def test_what_frames_a_message_is_written_anew_for_the_backend() -> None:
     for name in FRAMING:
-        sent = outbound(posted(BODY, (name, "a")), pseudonym="p")
+        sent = OutboundFields(pseudonym="p")(posted(BODY, (name, "a")))
         assert name not in sent
         assert KeyRules(b"sixteen bytes or").is_inert(name)
 

@@ -35,7 +35,7 @@ from proxy.reply import Replies
 from proxy.tiers.admission import Admission
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 
 PATH = "/v1/chat/completions"
 JSON = Head(200, "OK", Headers([("Content-Type", "application/json"), ("X-Request-Id", "r1")]))
@@ -115,15 +115,13 @@ class Proxy:
         rooms = Rooms(
             policy,
             self.ladder,
-            lambda r: outbound(r, pseudonym="sidecache", accept_identity=True),
+            OutboundFields(pseudonym="sidecache", accept_identity=True),
             self.clock,
             lambda: self.dice,
             Admission(3600.0, self.clock) if twice else None,
         )
         replies = Replies("sidecache", self.clock)
-        passing = Passing(
-            self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
-        )
+        passing = Passing(self.crank, replies, OutboundFields(pseudonym="sidecache"), self.clock)
         self.lifecycle = Lifecycle(
             upstreams=self.crank,
             dialects=[

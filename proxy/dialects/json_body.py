@@ -69,9 +69,10 @@ def form_of(head: Head, streams: Collection[str] = ()) -> Form | None:
     """The form of a body by its head: JSON, or a stream of one of these media types; else None."""
     if not is_plain(head):
         return None
-    if head.media_type in streams:
+    media_type = head.media_type
+    if media_type in streams:
         return Form(stream=True)
-    return Form() if is_json(head.media_type) else None
+    return Form() if is_json(media_type) else None
 
 
 def number(value: object) -> float | None:

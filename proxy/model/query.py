@@ -92,16 +92,14 @@ class Refusal:
     forward: bytes | None = None  # the body to send upstream, if not the one that came
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Token counts as the backend reported them."""
 
     prompt_tokens: int
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """A complete, storable answer."""
 
     form: Form  # what the body is; ``usage`` tells whether its token counts are in it

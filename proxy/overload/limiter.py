@@ -154,18 +154,24 @@ class Limiter:
             Overloaded: there is none, nor will there be one in time; nothing was sent.
             ShareExceeded: it is this caller who asks too much.
         """
-        caller = self._callers.get(name)
-        if caller is None:
-            caller = self._callers[name] = _Caller(name)
+        if (place := self.at_once(name)) is not None:
+            return place
+        caller = self._caller(name)
+        if not waits:
+            raise self._turned_away(caller, Shed.BACKGROUND)
+        self._make_room(caller)
+        return await self._wait(caller)
+
+    def at_once(self, name: str) -> Place | None:
+        """As ``enter``, where a place is free; None: one has to wait for it."""
+        caller = self._caller(name)
         if not self._may_call():
             raise self._turned_away(caller, Shed.MEMORY)
         # Whoever waits could not be let in: not for want of places, then, if one is free.
         if self.under_way < self.limit and not caller.row and caller.calls < self._most(self.limit):
             return self._let_in(caller)
-        if not waits:
-            raise self._turned_away(caller, Shed.BACKGROUND)
-        self._make_room(caller)
-        return await self._wait(caller)
+        self._forget(caller)
+        return None
 
     def answered(self, backend: str, since: float) -> None:
         """The head of a response is here, of a call that was let in at ``since``."""
@@ -219,6 +225,12 @@ class Limiter:
             if caller.row:
                 rows[caller.name] = caller
             turn.set_result(self._let_in(caller))
+
+    def _caller(self, name: str) -> _Caller:
+        caller = self._callers.get(name)
+        if caller is None:
+            caller = self._callers[name] = _Caller(name)
+        return caller
 
     def _forget(self, caller: _Caller) -> None:
         """Forget ``caller`` if he asks nothing any more."""

@@ -12,7 +12,7 @@ from aiohttp.connector import Connection
 from proxy.model.errors import ConnectFailed, NoReply, UpstreamError
 from proxy.model.message import Arrival, Body, Duplex, Outbound
 from proxy.upstream.arrival import HttpArrival
-from proxy.upstream.exchange import Exchange, Response, StaleConnection
+from proxy.upstream.exchange import Exchange, StaleConnection
 from proxy.upstream.head import SWITCHING_PROTOCOLS, RequestHead, ResponseHead
 from proxy.upstream.line import Line
 from proxy.upstream.mount import Mount
@@ -139,7 +139,12 @@ class HttpUpstream:
         if self._single is None:
             self._single = self._pool(keep=False)
         exchange = self._begin(*await self._single.take())
-        response = await self._ask(exchange, head, body, offered=offered)
+        try:
+            exchange.ask(head, body, bodiless=False)
+            response = await exchange.response(offered)
+        except BaseException:
+            exchange.abort(NoReply("The request was given up."))
+            raise
         if response.head.status == SWITCHING_PROTOCOLS:
             return HttpDuplex(exchange, response)
         return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
@@ -151,8 +156,12 @@ class HttpUpstream:
             pool = self._kept = self._pool(keep=True)
         kept = None if unused else pool.at_hand()
         exchange = self._begin(*(kept or await pool.take(unused=unused)))
-        bodiless = outbound.method == "HEAD"
-        response = await self._ask(exchange, head, body, bodiless=bodiless)
+        try:
+            exchange.ask(head, body, bodiless=outbound.method == "HEAD")
+            response = await exchange.response()
+        except BaseException:
+            exchange.abort(NoReply("The request was given up."))
+            raise
         return HttpArrival(exchange, response, self._spec.idle_timeout_s, self.traffic)
 
     def _pool(self, *, keep: bool) -> Pool:
@@ -165,22 +174,6 @@ class HttpUpstream:
         exchange = Exchange(connection, line, self._spec, self._response_head, over)
         self._exchanges.add(exchange)
         return exchange
-
-    async def _ask(
-        self,
-        exchange: Exchange,
-        head: bytes,
-        body: bytes | Body,
-        *,
-        bodiless: bool = False,
-        offered: str = "",
-    ) -> Response:
-        try:
-            exchange.ask(head, body, bodiless=bodiless)
-            return await exchange.response(offered)
-        except BaseException:
-            exchange.abort(NoReply("The request was given up."))
-            raise
 
     def _head(self, outbound: Outbound, body: bytes | Body, upgrade: str = "") -> bytes:
         length = len(body) if isinstance(body, bytes) else body.length

@@ -31,7 +31,8 @@ class LimitedUpstream:
     async def send(self, outbound: Outbound) -> Arrival:
         if self._is_left_alone:
             return await self.inner.send(outbound)
-        place = await self._limiter.enter(outbound.caller, waits=outbound.awaited)
+        limiter, caller = self._limiter, outbound.caller
+        place = limiter.at_once(caller) or await limiter.enter(caller, waits=outbound.awaited)
         try:
             arrival = await self.inner.send(outbound)
         except BaseException:

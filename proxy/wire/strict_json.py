@@ -132,7 +132,10 @@ def _walk(value: object) -> None:
         below: list[object] = []
         for node in level:
             if isinstance(node, dict):
-                if len(node) > 1:
+                # Go and ASP.NET take names without regard to case: the last one wins, and which is
+                # last is lost by sorting.
+                names = "".join(node)
+                if not (names.islower() and names.isascii()):
                     _compare(node)
                 members: Iterable[object] = node.values()
             elif isinstance(node, list):
@@ -150,13 +153,9 @@ def _walk(value: object) -> None:
 
 def _compare(names: Iterable[str]) -> None:
     """Raise NotStrict if two of the names that an object has differ only in case."""
-    # Go and ASP.NET take names without regard to case: the last one wins, and which is last is lost
-    # by sorting.
-    joined = "".join(names)
-    if not (joined.islower() and joined.isascii()):
-        folded = [name.casefold() for name in names]
-        if len(set(folded)) < len(folded):
-            raise NotStrict("the names of two members differ only in case")
+    folded = [name.casefold() for name in names]
+    if len(set(folded)) < len(folded):
+        raise NotStrict("the names of two members differ only in case")
 
 
 def _examine(raw: bytes) -> None:

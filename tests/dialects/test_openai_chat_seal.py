@@ -360,5 +360,5 @@ def test_events_that_are_alike_count_as_if_each_had_been_heard(
         for pointer in (None, Pointer("/confidence"), Pointer("/choices/0/delta/content")):
             told, heard = (seal(each, STREAM, keep, pointer) for each in (body, ALL_OF_IT + body))
             if isinstance(heard, Sealed):
-                heard = replace(heard, body=heard.body.removeprefix(ALL_OF_IT))
+                heard = heard._replace(body=heard.body.removeprefix(ALL_OF_IT))
             assert told == heard

@@ -30,7 +30,7 @@ from proxy.reply import Replies
 from proxy.tiers.admission import Admission
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 from support.cranked import Call, Clock, Crank, Given, settle
 
 JSON = Head(200, "OK", Headers([("Content-Type", "application/json"), ("X-Request-Id", "r1")]))
@@ -73,16 +73,14 @@ class Proxy:
         rooms = Rooms(
             policy,
             ladder,
-            lambda r: outbound(r, pseudonym="sidecache", accept_identity=True),
+            OutboundFields(pseudonym="sidecache", accept_identity=True),
             self.clock,
             lambda: 0.0,
             Admission(3600.0, self.clock) if twice else None,
             batcher=self.batcher,
         )
         replies = Replies("sidecache", self.clock)
-        passing = Passing(
-            self.crank, replies, lambda r: outbound(r, pseudonym="sidecache"), self.clock
-        )
+        passing = Passing(self.crank, replies, OutboundFields(pseudonym="sidecache"), self.clock)
         reader = Reader(keys, policy)
         wishes = Wishes(negative=Negative(frozenset({"model_not_found"})))
         dialects = [openai_embeddings(wishes)]

@@ -23,7 +23,7 @@ from proxy.resources.shelf import Shelf
 from proxy.tiers.base import Tier
 from proxy.tiers.l1_memory import L1Memory
 from proxy.tiers.ladder import Ladder
-from proxy.wire.headers import outbound
+from proxy.wire.crossing import OutboundFields
 from support.cranked import Clock, CrankedTier, Given, settle
 
 EPOCH = 1_800_000_000.0  # of the wall clock when the other one is at 0
@@ -157,7 +157,7 @@ class World:
             rooms=Rooms(
                 self.shelf,
                 chosen,
-                lambda request: outbound(request, pseudonym="sidecache"),
+                OutboundFields(pseudonym="sidecache"),
                 self.clock,
                 lambda: EPOCH + self.clock.now,
                 lambda wall: formatdate(wall, usegmt=True),
@@ -170,7 +170,7 @@ class World:
             passing=Passing(
                 self.origin,
                 replies,
-                lambda request: outbound(request, pseudonym="sidecache"),
+                OutboundFields(pseudonym="sidecache"),
                 self.clock,
             ),
             told_hosts=told_hosts,

@@ -56,14 +56,15 @@ def seal(body: bytes, form: Form, keep: Keep, pointer: Pointer | None = None) ->
     refusal = refusal or answer.refuse(keep)
     if refusal:
         return refusal
-    if answer.silent and not keep.empty:
+    silent = answer.silent
+    if silent and not keep.empty:
         return Refusal(Why.EMPTY)
     return Sealed(
         Form(form.stream, usage=answer.counted or not form.stream),
         body,
         answer.usage(),
         confidence=answer.confidence(),
-        negative=answer.silent,
+        negative=silent,
     )
 
 
@@ -160,9 +161,11 @@ class _Answer:
 
     def refuse(self, keep: Keep) -> Refusal | None:
         """Why the answer is not to be kept, now that all of it has been heard."""
-        if not self._choices or self._choices.keys() != set(range(len(self._choices))):
+        choices = self._choices
+        # As many as there are different indexes, so the greatest tells whether one is left out.
+        if not choices or min(choices) != 0 or max(choices) != len(choices) - 1:
             return Refusal(Why.INCOMPLETE, "a choice is missing")
-        for choice in self._choices.values():
+        for choice in choices.values():
             if choice.finish == "error":
                 return Refusal(Why.ERROR_IN_BODY)
             if choice.finish in _CUT:
