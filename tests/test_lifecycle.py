@@ -102,6 +102,7 @@ class Proxy:
         self.dice = 0.0
         self.bugs: list[BaseException] = []
         self.trouble: list[str] = []
+        self.noted: list[tuple[str, int]] = []  # what was done, and after how many calls
         self.memory = L1Memory(max_bytes=2**20, max_entry_bytes=2**16, clock=self.clock)
         self.ledger = Ledger()
         self.ladder = Ladder(
@@ -119,6 +120,7 @@ class Proxy:
             self.clock,
             lambda: self.dice,
             Admission(3600.0, self.clock) if twice else None,
+            unheard=lambda *_: self.noted.append(("unheard", self.calls)),
         )
         replies = Replies("sidecache", self.clock)
         passing = Passing(self.crank, replies, OutboundFields(pseudonym="sidecache"), self.clock)
@@ -127,7 +129,7 @@ class Proxy:
             dialects=[
                 OpenAIChat(Wishes(negative=Negative(frozenset({"model_not_found"}), empty=True)))
             ],
-            reader=Reader(keys, policy),
+            reader=Reader(keys, policy, self._is_about_now),
             flights=self.flights,
             rooms=rooms,
             replies=replies,
@@ -173,6 +175,10 @@ class Proxy:
     @property
     def calls(self) -> int:
         return len(self.crank.calls)
+
+    def _is_about_now(self, question: str) -> bool:
+        self.noted.append(("judged", self.calls))
+        return "now" in question
 
 
 class Told:
@@ -286,6 +292,27 @@ async def proxy(
     await settle()
     assert len(built.flights) == 0
     assert built.bugs == []
+
+
+async def test_what_is_asked_is_looked_into_once_the_backend_has_been_asked() -> None:
+    async with proxy(Terms(ttl=100.0, jitter=0.0)) as p:
+        first = await p.ask("What time is it now?")
+        assert p.noted == [("unheard", 1), ("judged", 1)]
+        follower = await p.ask("What time is it now?")
+        assert p.noted[2:] == [("unheard", 1)]
+        await p.answer_json()
+        for each in (first, follower):
+            outcome = (await each.reply()).outcome
+            assert (outcome.about_now, outcome.terms_ttl_s) == (True, 50.0)
+        assert len(p.noted) == 3
+
+
+async def test_who_has_to_ask_for_himself_is_heard_of_too() -> None:
+    async with proxy(limits=FlightLimits(flights=0)) as p:
+        asked = await p.ask()
+        await p.answer_json()
+        assert (await asked.reply())["X-Cache"] == "MISS"
+        assert [what for what, _ in p.noted] == ["unheard", "judged"]
 
 
 async def test_a_question_is_asked_once_and_answered_from_memory_ever_after():

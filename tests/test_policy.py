@@ -22,6 +22,7 @@ from proxy.policy import (
     AboutNow,
     Policy,
     Rule,
+    Standing,
     Terms,
     hasten,
     impersonal,
@@ -400,6 +401,23 @@ def test_a_question_about_now_can_be_left_alone_or_passed_on() -> None:
     ignoring = replace(SURE, time_sensitive=AboutNow.IGNORE)
     assert hasten(ignoring) is ignoring
     assert hasten(replace(SURE, time_sensitive=AboutNow.BYPASS)) == Bypass(Why.TIME_SENSITIVE)
+
+
+def test_whether_a_question_is_about_now_is_found_out_once_its_terms_are_looked_at() -> None:
+    asked: list[str] = []
+
+    def about_now() -> bool:
+        asked.append("now?")
+        return True
+
+    standing, same = Standing(SURE, about_now), Standing(SURE, about_now)
+    assert asked == []
+    assert standing.terms == hasten(SURE)
+    assert standing.terms is standing.terms
+    assert asked == ["now?"]
+    assert standing == same != Standing(SURE)
+    assert hash(standing) == hash(same)
+    assert Standing(SURE, lambda: False).terms is Standing(SURE).terms is SURE
 
 
 # -- renews: what is fetched anew while it is served -------------------------------------------

@@ -107,6 +107,25 @@ async def test_what_it_waited_for_may_have_come_before_it_is_gone_on_with() -> N
     assert stage.heard == "early"
 
 
+async def test_what_only_let_others_go_first_goes_on_in_the_turn_its_task_is_woken_in() -> None:
+    order: list[str] = []
+
+    async def answer() -> str:
+        asyncio.get_running_loop().call_soon(order.append, "others")
+        await asyncio.sleep(0)
+        order.append("answer")
+        asyncio.get_running_loop().call_soon(order.append, "later")
+        await asyncio.sleep(0)
+        return "done"
+
+    stage = Stage()
+    await stage.begin(answer())
+    stage.woken.set_result(None)
+    await stage.task
+    assert stage.heard == "done"
+    assert order == ["others", "answer", "later"]
+
+
 async def test_it_takes_the_task_that_will_go_on_for_the_current_one() -> None:
     seen: list[object] = []
 

@@ -93,6 +93,18 @@ async def test_as_many_are_let_in_as_may_be_and_the_next_when_one_has_left() -> 
     assert (scene.limiter.under_way, scene.limiter.queued) == (0, 0)
 
 
+async def test_a_free_place_is_had_at_once_and_for_any_other_one_has_to_wait() -> None:
+    scene = Scene(calls=1)
+    place = scene.limiter.at_once("a")
+    assert place is not None
+    assert scene.limiter.at_once("b") is None
+    waiting = await scene.ask("b")
+    place.leave()
+    await settle()
+    waiting.result().leave()
+    assert (scene.limiter.under_way, scene.limiter.queued) == (0, 0)
+
+
 async def test_who_has_waited_as_long_as_he_may_is_turned_away() -> None:
     scene = Scene(calls=1, queue_s=2.0)
     await scene.enter("a")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.model.errors import ProtocolViolation
 from proxy.model.headers import Names, Received
 from proxy.model.message import Headers, Request
+from proxy.wire.by_names import ByNames
 from proxy.wire.crossing import Forwarding, InboundFields, OutboundFields
 from proxy.wire.headers import HOP_BY_HOP
 
@@ -121,6 +122,7 @@ def test_identity_can_be_asked_for_in_place_of_what_the_client_accepts() -> None
     assert sent(field) == [field]
     assert sent(field, accept_identity=True) == [("Accept-Encoding", "identity")]
     assert sent(accept_identity=True) == [("Accept-Encoding", "identity")]
+    assert sent(("accept_encoding", "gzip"), accept_identity=True) == sent(accept_identity=True)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,24 @@ def test_a_trace_of_the_proxys_own_takes_the_place_of_the_one_that_came() -> Non
     }  # fmt: skip
     ours = came._replace(trace=(("traceparent", "ours"),))
     assert ONWARD(ours).index() == {"x-a": "1", "traceparent": "ours", "via": "1.1 me"}
+
+
+def test_names_are_remembered_within_bounds() -> None:
+    made: list[tuple[str, ...]] = []
+
+    def spell(names: tuple[str, ...]) -> int:
+        made.append(names)
+        return len(names)
+
+    known = ByNames(spell)
+    assert [known(("a", "b")), known(("a", "b")), known(())] == [2, 2, 0]
+    assert made == [("a", "b"), ()]
+    for names in (("a",) * 65, ("x" * 1025,)):
+        assert known(names) == len(names)
+    assert len(known) == 2
+    for number in range(300):
+        known((str(number),))
+    assert len(known) <= 256
 
 
 def test_no_field_of_a_response_has_a_name_with_control_characters() -> None:
