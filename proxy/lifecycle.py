@@ -110,7 +110,7 @@ class Lifecycle:
         generation = self._rooms.ladder.generation  # before the look: a purge from here on counts
         question = Question(
             self._rooms, request, upstream, dialect, asked.query, asked.standing, asked.key,
-            generation, began, variant=asked.variant, laps=laps,
+            generation, began, variant=asked.variant, laps=laps, landed=self._rooms.ladder.landed,
         )  # fmt: skip
         laps.read = self._rooms.clock()
         if self._dividing is not None and (parts := self._dividing.parts(question)):

@@ -95,6 +95,7 @@ class Question(NamedTuple):
     company: Company | None = None  # the request that this is only a part of
     laps: Laps | None = None
     caller: str = ""  # who asks, where ``request`` does not tell
+    landed: int = -1  # what had landed when it was looked for; see ``Ladder``
 
     @property
     def terms(self) -> Terms:
@@ -311,9 +312,10 @@ class Question(NamedTuple):
     # -- the errand ---------------------------------------------------------------------------
 
     async def look(self) -> Entry | None:
-        if self.standby:
+        ladder = self.rooms.ladder
+        if self.standby or self.landed == ladder.landed:
             return None
-        entry = (await self.rooms.ladder.glance(self.key)).entry  # what has landed since is there
+        entry = (await ladder.glance(self.key)).entry  # what has landed since is there
         return entry if entry is not None and self._fits(entry) else None
 
     async def search(self) -> Entry | None:

@@ -307,6 +307,14 @@ async def test_what_is_asked_is_looked_into_once_the_backend_has_been_asked() ->
         assert len(p.noted) == 3
 
 
+async def test_memory_is_asked_once_where_nothing_has_landed_since() -> None:
+    async with proxy() as p:
+        await p.stored()
+        assert p.memory.misses == 1
+        await p.stored(text="3+3?")
+        assert p.memory.misses == 2
+
+
 async def test_who_has_to_ask_for_himself_is_heard_of_too() -> None:
     async with proxy(limits=FlightLimits(flights=0)) as p:
         asked = await p.ask()

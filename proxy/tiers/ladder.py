@@ -44,6 +44,8 @@ class Ladder:
         self, tiers: Sequence[Tier], ledger: Ledger, report: Callable[[str, TierError], None]
     ) -> None:
         self._tiers = self._trusted = tuple(tiers)
+        self.landed = 0
+        """Counted up by whatever is put into the nearest tier, once it is there."""
         self._at_hand = next((tier for tier in self._tiers[:1] if isinstance(tier, AtHand)), None)
         self._owed: dict[bytes, Entry] = {}  # the further tiers: the newest for each digest
         self._paid = asyncio.Event()  # something is owed no longer
@@ -196,12 +198,14 @@ class Ladder:
         self._paid.clear()
 
     async def _put(self, entry: Entry, tiers: Sequence[Tier]) -> bool:
-        taken = False
+        taken, nearest = False, self._tiers[:1]
         for tier in tiers:
             try:
                 taken |= await tier.put(entry)
             except TierError as error:
                 self._report(tier.name, error)
+            finally:
+                self.landed += tier in nearest
         return taken
 
     async def delete(self, key: CacheKey) -> None:
