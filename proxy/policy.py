@@ -290,7 +290,8 @@ class Standing:
 
     Args:
         terms: of any question to that model at that path.
-        about_now: whether it is about now; asked at most once. None: that makes no difference.
+        about_now: whether it is about now; asked until it has answered. None: that makes no
+            difference.
     """
 
     __slots__ = ("_about_now", "_terms")
@@ -309,9 +310,9 @@ class Standing:
     def settle(self) -> None:
         """Work them out, if that has yet to be done."""
         if (about_now := self._about_now) is not None:
-            self._about_now = None
             if about_now():
                 self._terms = _shortened(self._terms)
+            self._about_now = None  # not before: where that failed nobody knows
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Standing) and self.terms == other.terms

@@ -420,6 +420,19 @@ def test_whether_a_question_is_about_now_is_found_out_once_its_terms_are_looked_
     assert Standing(SURE, lambda: False).terms is Standing(SURE).terms is SURE
 
 
+def test_where_nobody_can_tell_whether_a_question_is_about_now_it_is_asked_again() -> None:
+    answers: list[bool] = []
+
+    def about_now() -> bool:
+        return answers.pop()
+
+    standing = Standing(SURE, about_now)
+    with pytest.raises(IndexError):
+        standing.settle()
+    answers.append(True)
+    assert standing.terms == hasten(SURE)
+
+
 # -- renews: what is fetched anew while it is served -------------------------------------------
 
 SLOW = 10.0  # seconds the backend took
