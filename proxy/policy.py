@@ -465,11 +465,19 @@ def impersonal(headers: Headers) -> Headers:
     return headers if len(kept) == len(pairs) else Headers(kept)
 
 
-@lru_cache(maxsize=1024)  # backends repeat themselves; bounded, because names come from outside
 def _is_personal(name: str) -> bool:
+    return _is_known_personal(name) if len(name) <= _LONGEST_KNOWN else _tells_of_one(name)
+
+
+def _tells_of_one(name: str) -> bool:
     lower = name.lower()
     return (
         lower in _PERSONAL
         or lower.startswith(_PERSONAL_PREFIXES)
         or lower.endswith(_PERSONAL_SUFFIXES)
     )
+
+
+# Backends repeat themselves. Names come from outside: their number and length are a bound in bytes.
+_LONGEST_KNOWN: Final = 64
+_is_known_personal: Final = lru_cache(maxsize=1024)(_tells_of_one)

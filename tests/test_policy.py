@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.held import holding_less_than
 from support.properties import unhurried
 
 from proxy.model.decision import Bypass, GiveUp, HeadVerdict, Hit, Miss, Share, Why
@@ -958,6 +959,15 @@ COMMON = [
 @pytest.mark.parametrize("name", PERSONAL)
 def test_what_belongs_to_one_delivery_or_account_reaches_nobody_else(name: str) -> None:
     assert not impersonal(Headers([(name, "1"), (name.upper(), "2"), (name.lower(), "3")]))
+
+
+def test_names_that_backends_make_up_are_told_apart_and_not_remembered_without_bound() -> None:
+    with holding_less_than(2**20):
+        for number in range(200):
+            long = f"x-ratelimit-{number:030000}"
+            headers = Headers([(long, "1"), (f"x-{long}", "2")])
+            assert impersonal(headers).values == ["2"]
+        del headers, long
 
 
 def test_what_belongs_to_the_answer_stays_as_it_was() -> None:
