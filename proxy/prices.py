@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from proxy.model.query import Usage
 
 _MILLION: Final = 1e6
+_LONGEST_KNOWN: Final = 256  # characters of a model's name
 
 
 class Price(NamedTuple):
@@ -30,7 +31,7 @@ class Prices:
     def __init__(self, prices: Sequence[Price] = (), currency: str = "USD") -> None:
         self._prices = tuple(prices)
         self.currency = currency
-        self.of = lru_cache(maxsize=1024)(self._of)  # names come from clients
+        self._known_of = lru_cache(maxsize=1024)(self._of)
 
     @property
     def known(self) -> bool:
@@ -39,7 +40,8 @@ class Prices:
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """What an answer costs; None if there is no price for the model."""
-        price = self.of(model)
+        # Names come from clients, and what is remembered of them has a bound in bytes.
+        price = self._known_of(model) if len(model) <= _LONGEST_KNOWN else self._of(model)
         if price is None:
             return None
         spent = price.input * usage.prompt_tokens + price.output * usage.completion_tokens

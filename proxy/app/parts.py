@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.app.clock import seconds
 from proxy.batching import Batcher
@@ -50,6 +50,8 @@ from proxy.wire.steering import Family, Steering
 
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # loaded with what it needs, or not at all
+
+_LONGEST_KNOWN: Final = 256  # characters of a model's name
 
 
 def key_rules(settings: Settings, secret: bytes) -> KeyRules:
@@ -173,12 +175,17 @@ def admission(chosen: AdmissionSettings) -> Admission | None:
 def batch_limits(batching: Batching) -> BatchLimits:
     """How many inputs go together."""
 
-    @lru_cache(maxsize=1024)  # names come from clients
-    def most(model: str) -> int:
+    def find(model: str) -> int:
         for limit in batching.models:
             if fnmatchcase(model, limit.model):
                 return limit.max_inputs
         return batching.max_inputs
+
+    known = lru_cache(maxsize=1024)(find)
+
+    def most(model: str) -> int:
+        # Names come from clients, and what is remembered of them has a bound in bytes.
+        return known(model) if len(model) <= _LONGEST_KNOWN else find(model)
 
     return BatchLimits(
         wait_s=batching.wait_s,

@@ -117,8 +117,11 @@ def _words(line: Line) -> tuple[str, ...]:
     """The texts of a line, in the order of ``_WORDS``."""
     _, method, path, peer, outcome, delivery, _ = line
     scope = outcome.key.scope if outcome.key is not None else ""
+    # Cut already here: what is made of them is remembered by them, and a model's name may be as
+    # long as a request.
+    method, model = method[:_LONGEST], outcome.model[:_LONGEST]
     return (
-        method, path, outcome.verdict, outcome.why, outcome.detail, outcome.dialect, outcome.model,
+        method, path, outcome.verdict, outcome.why, outcome.detail, outcome.dialect, model,
         outcome.tier, scope, peer, delivery.error, outcome.doubt or "",
     )  # fmt: skip
 

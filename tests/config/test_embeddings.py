@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
+from support.held import holding_less_than
 
 from proxy.app.parts import batch_limits
 from proxy.config.embeddings import Batching
@@ -19,6 +20,12 @@ def test_the_first_pattern_that_matches_a_model_says_how_many_go_together() -> N
     limits = batch_limits(Batching.model_validate({"models": models, "wait_s": "2ms"}))
     assert [limits.most(model) for model in ("nomic-1", "Nomic-1")] == [8, 16]
     assert limits.wait_s == 0.002
+
+
+def test_names_of_models_are_not_remembered_without_bound() -> None:
+    limits = batch_limits(Batching())
+    with holding_less_than(2**20):
+        assert {limits.most(f"{number:0100000}") for number in range(100)} == {64}
 
 
 def test_nobody_is_made_to_wait_for_longer_than_a_second() -> None:

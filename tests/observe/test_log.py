@@ -7,6 +7,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.held import holding_less_than
 from support.records import CANARY, NOON, Bell, record
 
 from proxy.model.decision import Why
@@ -50,6 +51,16 @@ def test_a_request_is_one_line_of_json() -> None:
         "complete": True,
         "peer": "127.0.0.1",
     }
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_clients_choose_is_not_remembered_without_bound(style: str) -> None:
+    with holding_less_than(2**20):
+        for number in range(50):
+            chosen = f"/{style}{number:0100000}"
+            (line,) = lines_of(record(chosen, chosen), style=style)
+            assert len(line) < 1000
+        del chosen
 
 
 def test_a_request_that_went_to_the_backend_says_what_became_of_it() -> None:
