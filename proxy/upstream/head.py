@@ -52,7 +52,7 @@ class RequestHead:
         self._host = host or ""
         self._preserve_host = spec.preserve_host
         self._set = [f"{name}: {value}" for name, value in spec.set_headers]
-        self._dropped = _OURS | {name.lower() for name, _ in spec.set_headers}
+        self._dropped = _OURS | {_as_cgi(name) for name, _ in spec.set_headers}
 
     def write(
         self, outbound: Outbound, target: str, length: int | None, upgrade: str = ""
@@ -66,7 +66,7 @@ class RequestHead:
         host = (self._preserve_host and fields.get("host")) or self._host
         lines = [f"{outbound.method} {target} HTTP/1.1", f"Host: {host}"]
         dropped = self._dropped
-        lines += [f"{name}: {value}" for name, value in fields if name.lower() not in dropped]
+        lines += [f"{name}: {value}" for name, value in fields if _as_cgi(name) not in dropped]
         lines += self._set
         if upgrade:
             lines += ["Connection: Upgrade", f"Upgrade: {upgrade}"]
@@ -83,6 +83,11 @@ class RequestHead:
         if head.count(b"\r\n") != len(lines) or not _REQUEST_HEAD.fullmatch(head):
             raise RequestError(400, "The request has a malformed target or header field.")
         return head
+
+
+def _as_cgi(name: str) -> str:
+    """``name`` as CGI, and so WSGI, reads it: no way around a field that is set here."""
+    return name.lower().replace("_", "-")
 
 
 class ResponseHead:

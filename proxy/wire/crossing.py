@@ -155,12 +155,12 @@ def _find_inbound(names: tuple[bytes, ...]) -> _Inbound:
 
 
 def _kept(names: tuple[str, ...], dropped: frozenset[str], *, as_cgi: bool = False) -> _Kept:
-    """Those of ``names`` that are not ``dropped``, to which "_" is as "-" if ``as_cgi``."""
+    """Those of ``names`` that are not ``dropped``, nor if ``as_cgi`` with "-" in place of "_"."""
     first: dict[str, str] = {}
     kept: list[tuple[str, int]] = []
     for place, name in enumerate(names):
         lower = name.lower()
-        if (lower.replace("_", "-") if as_cgi else lower) not in dropped:
+        if lower not in dropped and not (as_cgi and lower.replace("_", "-") in dropped):
             kept.append((first.setdefault(lower, name), place))
     return tuple(kept)
 

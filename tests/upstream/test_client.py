@@ -75,6 +75,13 @@ class TestRequests:
         call = await up.next_call()
         assert call.headers[1:3] == [("A", "b"), ("Authorization", "Bearer ours")]
 
+    async def test_no_spelling_gets_around_what_is_configured(self, up, reach, start):
+        upstream = reach(up.url, set_headers=(("X-Tenant", "ours"), ("x_role", "reader")))
+        theirs = (("x_tenant", "theirs"), ("X-Role", "admin"), ("X_ROLE", "admin"), ("a_b", "c"))
+        start(upstream.send(outbound(headers=theirs)))
+        call = await up.next_call()
+        assert call.headers[1:4] == [("a_b", "c"), ("X-Tenant", "ours"), ("x_role", "reader")]
+
     @pytest.mark.parametrize(
         "asked",
         [

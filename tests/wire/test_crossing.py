@@ -95,6 +95,11 @@ def test_every_connection_field_nominates_and_each_is_a_list() -> None:
     assert sent(*fields) == [("X-Four", "4")]
 
 
+def test_a_nominated_field_ends_here_whatever_is_in_its_name() -> None:
+    fields = [("Connection", "x_one"), ("X_One", "1"), ("X-One", "2")]
+    assert sent(*fields) == [("X-One", "2")]
+
+
 def test_via_is_appended_to_whatever_form_it_came_in() -> None:
     assert ONWARD(asking()).all("via") == ("1.1 me",)
     fields = [("Via", "1.0 a, 1.1 b (x)"), ("VIA", "2 c")]
