@@ -91,7 +91,7 @@ class Standby:
         request, query = question.request, question.query
         if not self.credentials:
             request = request._replace(
-                headers=request.headers.without(_CREDENTIALS),
+                headers=_anonymous(request.headers),
                 query_string=without_credentials(request.query_string),
             )
         if self.model:
@@ -171,13 +171,20 @@ class Retrieval:
         path, _, query_string = self.path.partition("?")
         headers = question.rooms.outbound(question.request)
         if not self.credentials:
-            headers = headers.without(_CREDENTIALS)
+            headers = _anonymous(headers)
         body = (
             b"" if self.body is None else orjson.dumps(_filled(self.body, question.query.question))
         )
         if body:
             headers = headers.without(_CONTENT_TYPE).plus(("Content-Type", "application/json"))
         return Outbound(self.method, path, query_string, headers, body, question.whose)
+
+
+def _anonymous(headers: Headers) -> Headers:
+    """``headers`` less the caller's credentials; CGI, and so WSGI, reads "_" as "-" in a name."""
+    return Headers(
+        field for field in headers if field[0].lower().replace("_", "-") not in _CREDENTIALS
+    )
 
 
 _CONTENT_TYPE: Final = frozenset({"content-type"})

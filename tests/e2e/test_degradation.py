@@ -119,6 +119,13 @@ async def test_it_gets_the_callers_credential_only_where_that_is_wanted(
         assert second.asked[0].credential == "sk-one"
 
 
+async def test_no_spelling_of_a_credential_gets_to_another_backend(second: OpenAIBackend) -> None:
+    async with before(AWAY, {"standby": [{"url": second.url}]}) as (_, caller):
+        await caller.ask(chat(extra_headers={"X_Api_Key": "sk-two", "X_Other": "1"}))
+    asked = second.asked[0].headers
+    assert (asked.get("x_api_key"), asked.get("x_other")) == (None, "1")
+
+
 async def test_where_another_backend_fails_too_the_next_step_is_taken(
     backend: OpenAIBackend, second: OpenAIBackend
 ) -> None:
