@@ -76,7 +76,8 @@ class Splitters:
         )
         now: dict[str, int] = {}
         for name, value in fields:
-            now[name] = hash((now.get(name), value))
+            if len(name) <= _LONGEST:  # of others nothing is told
+                now[name] = hash((now.get(name), value))
         seen = self._questions.get(question)
         if seen is None:
             self._questions[question] = _Seen(now)

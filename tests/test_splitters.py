@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.held import holding_less_than
 
 from proxy.model.query import Form, Query
 from proxy.splitters import Splitter, Splitters
@@ -83,6 +84,13 @@ def test_what_is_remembered_has_bounds() -> None:
     for number in range(1500):
         sight(splitters, "q", x_0=str(number))
     assert max(each.values for each in splitters.told()) == 1000
+
+
+def test_names_that_clients_make_up_are_not_remembered_without_bound() -> None:
+    splitters = Splitters()
+    with holding_less_than(2**20):
+        for number in range(200):
+            splitters.sight("/chat", "s", query(str(number)), [(f"x-{number:016000}", "1")])
 
 
 def test_what_is_too_much_is_not_looked_at() -> None:
