@@ -29,7 +29,7 @@ from proxy.host.pressure import Level
 from proxy.model.errors import ConfigError
 from proxy.observe.events import Telling, events
 from proxy.observe.log import RequestLog
-from proxy.observe.process import resident_bytes
+from proxy.observe.process import own_bytes, small_bytes
 from proxy.observe.sink import Sink, Stream
 from proxy.workers.crew import CRASHED
 from proxy.workers.lifeline import Lifeline
@@ -187,19 +187,22 @@ async def _until_stopped(
         leaving()
         log.info("draining", extra={"delay_s": how.delay_s, "deadline_s": how.limit_s})
     finally:
-        await proxy.leave(how)
-        garbage.close()
+        try:
+            await proxy.leave(how)
+        finally:
+            garbage.close()
     log.info("stopped")
 
 
 def _garbage(proxy: Sidecache) -> Garbage:
     def beside_answers() -> int | None:
-        taken = resident_bytes()
+        taken = own_bytes()
         return None if taken is None else taken - proxy.store.memory.bytes
 
     return Garbage(
-        beside_answers,
+        (beside_answers, small_bytes),
         lambda: proxy.memory.level > Level.EASE,
+        proxy.store.heap.ask,
         clock=time.perf_counter,
         used=time.process_time,
     )

@@ -15,13 +15,16 @@ Rules:
    hold on to each other. So all is looked at once the process has grown by a half beyond what is
    stored, or by less where nothing else is to be done or memory is scarce. What does not make it
    grow harms nobody.
+4. What the system gave does not tell that alone: what was freed stays with the process, and as much
+   garbage again goes into it unseen. So small objects are counted as well, and what is freed is
+   asked to be given back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 _TAKES_S: Final = (0.000_3, 0.000_7)  # what a look at the new should take, at least and at most
@@ -38,25 +41,28 @@ class Garbage:
     """The collector of this process: ``start`` it on the loop, and ``close`` it in the end.
 
     Args:
-        size: bytes that the process takes beside what is stored; None: the system does not say.
+        sizes: each tells in one way how many bytes the process takes; None: nobody can say.
         scarce: whether memory runs out.
+        freed: told that much may have been freed.
         clock: seconds, monotonic.
         used: seconds of processor time that the process has had.
     """
 
     def __init__(
         self,
-        size: Callable[[], int | None],
+        sizes: Sequence[Callable[[], int | None]],
         scarce: Callable[[], bool],
+        freed: Callable[[], None],
         clock: Callable[[], float],
         used: Callable[[], float],
     ) -> None:
         self.full = 0  # looks at everything, so far
-        self._weigh = size
+        self._sizes = sizes
         self._scarce = scarce
+        self._freed = freed
         self._clock = clock
         self._used = used
-        self._least: int | None = None  # bytes it took since the last look at everything
+        self._least: list[int | None] = []  # that each told since the last look at everything
         self._looked_at = self._weighed_at = 0.0
         self._used_then = 0.0
         self._every_s = _EVERY_S[1]
@@ -89,17 +95,25 @@ class Garbage:
                 gc.unfreeze()
                 gc.collect()
                 self.full += 1
+                self._freed()
                 self._begin_anew()
             self._weigh_next(now)
 
     def _is_due(self, now: float) -> bool:
-        size = self._weigh()
-        if size is None or self._least is None:
-            return now - self._looked_at >= _UNTOLD_S
-        # Given back meanwhile: it is to be seen when it grows into that again.
-        self._least = least = min(self._least, size)
+        sizes = self._weigh()
+        if None in sizes and now - self._looked_at >= _UNTOLD_S:
+            return True
         calm = self._used() - self._used_then < _CALM * (now - self._weighed_at)
-        return outgrown(least, size, sooner=calm or self._scarce())
+        sooner = calm or self._scarce()
+        # Given back meanwhile: it is to be seen when it grows into that again.
+        self._least = [_lesser(*both) for both in zip(self._least, sizes, strict=True)]
+        return any(
+            least is not None and size is not None and outgrown(least, size, sooner=sooner)
+            for least, size in zip(self._least, sizes, strict=True)
+        )
+
+    def _weigh(self) -> list[int | None]:
+        return [size() for size in self._sizes]
 
     def _begin_anew(self) -> None:
         self._least = self._weigh()
@@ -112,8 +126,10 @@ class Garbage:
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._on_time)
 
     def _on_time(self) -> None:
-        self.look()
-        self._wait()
+        try:
+            self.look()
+        finally:
+            self._wait()
 
 
 def paced(every_s: float, took_s: float) -> float:
@@ -128,6 +144,12 @@ def outgrown(before: int, now: int, *, sooner: bool) -> bool:
     """Whether a process has grown so much, in bytes, that all of it is to be looked at."""
     most = max(_GROWTH, before // _SHARE)
     return now - before >= (most // _SOONER if sooner else most)
+
+
+def _lesser(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _keep(phase: str, _: dict[str, int]) -> None:

@@ -28,8 +28,13 @@ class _Process:
     def __init__(self) -> None:
         self.clock = Clock()
         self.size: int | None = 100 * MB
+        self.small = 50 * MB
         self.is_scarce = False
+        self.freed = 0
         self.used_s = 0.0
+
+    def free(self) -> None:
+        self.freed += 1
 
     def pass_a_second(self, busy_s: float = 1.0) -> None:
         self.clock.turn(1.0)
@@ -44,7 +49,11 @@ def process() -> _Process:
 @pytest.fixture
 async def garbage(process: _Process) -> AsyncIterator[Garbage]:
     kept = Garbage(
-        lambda: process.size, lambda: process.is_scarce, process.clock, lambda: process.used_s
+        (lambda: process.size, lambda: process.small),
+        lambda: process.is_scarce,
+        process.free,
+        process.clock,
+        lambda: process.used_s,
     )
     kept.start()
     yield kept
@@ -142,6 +151,87 @@ async def test_what_was_given_back_is_missed_when_it_is_taken_again(
         process.pass_a_second()
         garbage.look()
         assert garbage.full == full, size
+
+
+async def test_garbage_is_found_that_takes_what_the_process_has_kept_of_earlier(
+    garbage: Garbage, process: _Process
+) -> None:
+    # What was freed by looking at everything stayed with the process: it need not grow any more.
+    for number in range(1, 10):
+        failed = _left_behind(garbage)
+        process.small += 128 * MB
+        process.pass_a_second()
+        garbage.look()
+        assert failed() is None
+        assert garbage.full == number
+        process.small = 50 * MB
+        process.pass_a_second()
+        garbage.look()
+    assert process.size == 100 * MB
+
+
+async def test_what_looking_at_everything_has_freed_is_asked_to_be_given_back(
+    garbage: Garbage, process: _Process
+) -> None:
+    process.pass_a_second()
+    garbage.look()
+    assert not process.freed
+    process.size = 300 * MB
+    process.pass_a_second()
+    garbage.look()
+    assert process.freed == 1
+
+
+async def test_a_size_that_was_not_told_once_is_heeded_again_when_it_is(
+    garbage: Garbage, process: _Process
+) -> None:
+    for size, full in ((300, 1), (None, 1), (300, 1), (427, 1), (450, 2)):
+        process.size = None if size is None else size * MB
+        process.pass_a_second()
+        garbage.look()
+        assert garbage.full == full, size
+    process.size = None  # as it is looked at everything, of all times
+    process.small += 200 * MB
+    process.pass_a_second()
+    garbage.look()
+    for size, full in ((450, 3), (674, 3), (675, 4)):
+        process.size = size * MB
+        process.pass_a_second()
+        garbage.look()
+        assert garbage.full == full, size
+
+
+async def test_a_size_below_nothing_is_one_to_grow_from(
+    garbage: Garbage, process: _Process
+) -> None:
+    # More is accounted for as stored than there is in memory: swapped out, or lent and not used.
+    for size, full in ((-500 * MB, 0), (-373 * MB, 0), (-372 * MB, 1)):
+        process.size = size
+        process.pass_a_second()
+        garbage.look()
+        assert garbage.full == full, size
+
+
+async def test_a_look_that_fails_is_not_the_last(process: _Process) -> None:
+    again = asyncio.Event()
+    failed: list[object] = []
+
+    def scarce() -> bool:
+        if failed:
+            again.set()
+            return False
+        raise MemoryError
+
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: failed.append(context["exception"])
+    )
+    kept = Garbage((), scarce, process.free, process.clock, used=process.clock)
+    kept.start()
+    process.pass_a_second()
+    async with asyncio.timeout(5):
+        await again.wait()
+    kept.close()
+    assert len(failed) == 1
 
 
 async def test_where_nobody_tells_its_size_all_is_looked_at_by_time(
