@@ -136,7 +136,12 @@ class Tree:
         """The interpreters that environments were made from since the last time."""
         lines = self.calls.read_text().splitlines()
         self.calls.unlink()
-        return [line.split()[3] for line in lines if line.startswith("venv --quiet --python")]
+        said = "venv --quiet --python "
+        return [
+            line.removeprefix(said).removesuffix(f" {self.root / '.venv'}")
+            for line in lines
+            if line.startswith(said)
+        ]
 
     def asked(self) -> list[str]:
         """What uv was asked since the last time: "venv", or the locks that were to be installed."""
@@ -264,6 +269,22 @@ def test_the_environment_is_made_from_the_python_that_is_asked_for(tree: Tree) -
     assert tree.made_from() == [sys.executable]
     assert tree.run("serve").returncode == 0
     assert tree.asked()[0] == "venv"
+
+
+def test_an_environment_that_failed_may_be_of_another_python_than_is_asked_for(tree: Tree) -> None:
+    assert tree.run("test", TORCH_FAILS="1").returncode == 1
+    tree.asked()
+    assert tree.run("test", PYTHON=sys.executable).returncode == 0
+    assert tree.made_from() == [sys.executable]
+
+
+def test_the_python_that_is_asked_for_may_have_spaces_in_its_path(tree: Tree) -> None:
+    python = tree.home / "of mine" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert tree.run("serve", PYTHON=str(python)).returncode == 0
+    assert tree.made_from() == [sys.executable]
 
 
 def test_what_is_asked_for_and_is_no_python_is_named(tree: Tree) -> None:
