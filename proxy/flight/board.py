@@ -375,7 +375,9 @@ class Flights:
         self.counts.broken += 1
         if flight.background and isinstance(error, Overloaded):
             flight.boarding = Released(Why.GIVE_UP)  # who has joined may ask where this may not
-        flight.error = error
+        # Nobody is told where it was raised, and the frames it went through hold on to the flight:
+        # only a collection would find them.
+        flight.error = error.with_traceback(None)
         flight.publish()
 
     def _unboard(self, flight: Flight) -> None:

@@ -269,6 +269,8 @@ class Seat:
             return await answer
         finally:
             del self._flight.listening[hear]
+            # What it raises goes through here: they would hold on to each other.
+            answer = None  # type: ignore[assignment] # ``hear`` is called no more
 
     def _hand(self, take: Take) -> bool | None:
         """Hand on what has come; whether there may be more, or None if that has yet to come."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -912,6 +914,32 @@ async def test_what_is_poured_and_breaks_off_is_broken_for_all() -> None:
             with pytest.raises(BrokenReply, match="cut"):
                 await each
         assert [cup.taken for cup in cups] == [[b"a"], [b"a"]]
+
+
+async def test_of_what_breaks_off_nothing_is_left_for_a_collection_to_find() -> None:
+    async with airfield() as field:
+        errand, cup = Errand(field.crank, field.clock), Cup()
+        left = weakref.ref(errand)
+        gc.collect()
+        gc.disable()
+        try:
+            seat = field.board(errand)
+            pouring = asyncio.ensure_future(poured(seat, cup))  # noqa: TID251 - a test's own
+            del errand
+            await settle()
+            call = field.calls.pop()
+            call.answer()
+            call.send(b"a")
+            await settle()
+            call.fail(BrokenReply("cut"))
+            with pytest.raises(BrokenReply):
+                await pouring
+            seat.leave()
+            await settle()
+            del call, pouring, seat
+            assert left() is None
+        finally:
+            gc.enable()
 
 
 async def test_who_has_left_hears_nothing_any_more() -> None:
