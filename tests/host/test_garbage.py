@@ -103,12 +103,12 @@ async def test_the_interpreters_own_collections_leave_nothing_to_look_at_either(
 @pytest.mark.parametrize(
     ("grown", "busy_s", "is_scarce", "found"),
     [
-        (127 * MB, 1.0, False, False),
-        (128 * MB, 1.0, False, True),
-        (31 * MB, 0.0, False, False),
-        (32 * MB, 0.0, False, True),
-        (31 * MB, 1.0, True, False),
-        (32 * MB, 1.0, True, True),
+        (63 * MB, 1.0, False, False),
+        (64 * MB, 1.0, False, True),
+        (15 * MB, 0.0, False, False),
+        (16 * MB, 0.0, False, True),
+        (15 * MB, 1.0, True, False),
+        (16 * MB, 1.0, True, True),
     ],
     ids=["busy", "grown", "calm", "calm and grown", "scarce", "scarce and grown"],
 )
@@ -146,7 +146,7 @@ async def test_it_grows_from_where_it_was_left(garbage: Garbage, process: _Proce
 async def test_what_was_given_back_is_missed_when_it_is_taken_again(
     garbage: Garbage, process: _Process
 ) -> None:
-    for size, full in ((20 * MB, 0), (147 * MB, 0), (148 * MB, 1)):
+    for size, full in ((20 * MB, 0), (83 * MB, 0), (84 * MB, 1)):
         process.size = size
         process.pass_a_second()
         garbage.look()
@@ -159,7 +159,7 @@ async def test_garbage_is_found_that_takes_what_the_process_has_kept_of_earlier(
     # What was freed by looking at everything stayed with the process: it need not grow any more.
     for number in range(1, 10):
         failed = _left_behind(garbage)
-        process.small += 128 * MB
+        process.small += 64 * MB
         process.pass_a_second()
         garbage.look()
         assert failed() is None
@@ -205,7 +205,7 @@ async def test_a_size_below_nothing_is_one_to_grow_from(
     garbage: Garbage, process: _Process
 ) -> None:
     # More is accounted for as stored than there is in memory: swapped out, or lent and not used.
-    for size, full in ((-500 * MB, 0), (-373 * MB, 0), (-372 * MB, 1)):
+    for size, full in ((-500 * MB, 0), (-437 * MB, 0), (-436 * MB, 1)):
         process.size = size
         process.pass_a_second()
         garbage.look()
@@ -278,7 +278,7 @@ def test_the_longer_a_look_takes_the_sooner_is_the_next(
 @pytest.mark.parametrize(
     ("before", "grown", "sooner", "has"),
     [
-        (0, 128, False, True),
+        (0, 64, False, True),
         (1000, 499, False, False),
         (1000, 500, False, True),
         (1000, 124, True, False),
