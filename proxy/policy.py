@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from math import log
 from typing import Final
 
@@ -14,6 +13,7 @@ from proxy.model.decision import Bypass, GiveUp, HeadVerdict, Hit, Miss, Share, 
 from proxy.model.entry import Entry, Lifetime
 from proxy.model.message import Head, Headers
 from proxy.model.query import Controls, Form, Query
+from proxy.wire.by_names import by_name
 from proxy.wire.cache_control import delta_seconds, is_targeted, response_lifetime
 
 # RFC 5861, section 4, names the 5xx; 429 is how an LLM backend most often says "not now", and 529
@@ -465,10 +465,6 @@ def impersonal(headers: Headers) -> Headers:
     return headers if len(kept) == len(pairs) else Headers(kept)
 
 
-def _is_personal(name: str) -> bool:
-    return _is_known_personal(name) if len(name) <= _LONGEST_KNOWN else _tells_of_one(name)
-
-
 def _tells_of_one(name: str) -> bool:
     lower = name.lower()
     return (
@@ -478,6 +474,4 @@ def _tells_of_one(name: str) -> bool:
     )
 
 
-# Backends repeat themselves. Names come from outside: their number and length are a bound in bytes.
-_LONGEST_KNOWN: Final = 64
-_is_known_personal: Final = lru_cache(maxsize=1024)(_tells_of_one)
+_is_personal: Final = by_name(_tells_of_one, longest=64)  # backends repeat themselves

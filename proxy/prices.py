@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from proxy.model.query import Usage
+from proxy.wire.by_names import by_name
 
 _MILLION: Final = 1e6
-_LONGEST_KNOWN: Final = 256  # characters of a model's name
 
 
 class Price(NamedTuple):
@@ -31,7 +30,7 @@ class Prices:
     def __init__(self, prices: Sequence[Price] = (), currency: str = "USD") -> None:
         self._prices = tuple(prices)
         self.currency = currency
-        self._known_of = lru_cache(maxsize=1024)(self._of)
+        self._known_of = by_name(self._of)
 
     @property
     def known(self) -> bool:
@@ -40,8 +39,7 @@ class Prices:
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """What an answer costs; None if there is no price for the model."""
-        # Names come from clients, and what is remembered of them has a bound in bytes.
-        price = self._known_of(model) if len(model) <= _LONGEST_KNOWN else self._of(model)
+        price = self._known_of(model)
         if price is None:
             return None
         spent = price.input * usage.prompt_tokens + price.output * usage.completion_tokens

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy.app.clock import seconds
 from proxy.batching import Batcher
@@ -45,13 +45,12 @@ from proxy.tiers.browsing import Browsing
 from proxy.tiers.ladder import Ladder
 from proxy.timely import Timely
 from proxy.upstream import Routes, UpstreamSpec
+from proxy.wire.by_names import by_name
 from proxy.wire.crossing import OutboundFields
 from proxy.wire.steering import Family, Steering
 
 if TYPE_CHECKING:
     from proxy.semantic.meaning import Meaning  # loaded with what it needs, or not at all
-
-_LONGEST_KNOWN: Final = 256  # characters of a model's name
 
 
 def key_rules(settings: Settings, secret: bytes) -> KeyRules:
@@ -175,21 +174,15 @@ def admission(chosen: AdmissionSettings) -> Admission | None:
 def batch_limits(batching: Batching) -> BatchLimits:
     """How many inputs go together."""
 
-    def find(model: str) -> int:
+    def most(model: str) -> int:
         for limit in batching.models:
             if fnmatchcase(model, limit.model):
                 return limit.max_inputs
         return batching.max_inputs
 
-    known = lru_cache(maxsize=1024)(find)
-
-    def most(model: str) -> int:
-        # Names come from clients, and what is remembered of them has a bound in bytes.
-        return known(model) if len(model) <= _LONGEST_KNOWN else find(model)
-
     return BatchLimits(
         wait_s=batching.wait_s,
-        most=most,
+        most=by_name(most),
         most_bytes=batching.max_bytes,
         reply_bytes=batching.max_reply_bytes,
         gathers=batching.enabled,

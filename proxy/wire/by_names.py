@@ -6,6 +6,7 @@ Clients and backends send the same names in the same order every time, whatever 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", str, bytes)
@@ -45,3 +46,16 @@ class ByNames(Generic[T, V]):
                 self._known.clear()
             self._known[names] = made
         return made
+
+
+def by_name(find: Callable[[str], V], *, longest: int = 256) -> Callable[[str], V]:
+    """``find``, remembering what it made of the last 1,024 names of up to ``longest`` characters.
+
+    Names come from outside, of models as of fields: only with their length it is a bound in bytes.
+    """
+    known = lru_cache(maxsize=1024)(find)
+
+    def found(name: str) -> V:
+        return known(name) if len(name) <= longest else find(name)
+
+    return found
