@@ -135,19 +135,18 @@ async def test_how_large_it_is_is_asked_once_a_second(garbage: Garbage, process:
     assert garbage.full == 1
 
 
-async def test_it_grows_from_where_it_was_left(garbage: Garbage, process: _Process) -> None:
-    for size, full in ((300 * MB, 1), (400 * MB, 1), (449 * MB, 1), (450 * MB, 2)):
-        process.size = size
-        process.pass_a_second()
-        garbage.look()
-        assert garbage.full == full, size
-
-
-async def test_what_was_given_back_is_missed_when_it_is_taken_again(
-    garbage: Garbage, process: _Process
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([(300, 1), (400, 1), (449, 1), (450, 2)], id="from-where-it-was-left"),
+        pytest.param([(20, 0), (83, 0), (84, 1)], id="what-was-given-back-and-is-taken-again"),
+    ],
+)
+async def test_it_looks_at_everything_by_how_much_the_process_grew(
+    garbage: Garbage, process: _Process, sizes: list[tuple[int, int]]
 ) -> None:
-    for size, full in ((20 * MB, 0), (83 * MB, 0), (84 * MB, 1)):
-        process.size = size
+    for size, full in sizes:
+        process.size = size * MB
         process.pass_a_second()
         garbage.look()
         assert garbage.full == full, size
